@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: ISC */
+#include "base/log.h"
+
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/json.h"
+#include "base/id.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KIND_U64 = 0, KIND_TEXT = 1, KIND_ADDR = 2 };
+enum how { HOW_U64, HOW_ID, HOW_HEX, HOW_STR, HOW_ADDR, HOW_ENH };
+
+static const struct {
+	const char *word;
+	enum how how;
+} keys[LOGK_END] = {
+#define K(NAME, number, word, how) [number] = { word, HOW_##how },
+	LOG_KEYS(K)
+#undef K
+};
+
+static const struct {
+	const char *word;
+	enum log_level level;
+} events[LOG_END] = {
+#define E(NAME, number, word, level, when) [number] = { word, LEVEL_##level },
+	LOG_EVENTS(E)
+#undef E
+};
+
+/* One logger a process: it is the one thing every file of a daemon may reach without being handed it. */
+static struct {
+	enum service self;
+	uint32_t generation, pid;
+	struct buf pending;
+	size_t start;     /* where the event under way begins */
+	size_t told;      /* up to here stderr has been told */
+	uint64_t lost;
+} logger;
+
+void
+log_open(enum service self)
+{
+	logger.self = self;
+	logger.pid = (uint32_t)getpid();
+}
+
+void
+log_set_generation(uint32_t generation)
+{
+	logger.generation = generation;
+}
+
+static void
+put(const void *p, size_t n)
+{
+	buf_put(&logger.pending, p, n);
+}
+
+void
+log_begin(enum log_event event)
+{
+	uint32_t length = 0, pid = logger.pid;
+	uint16_t number = (uint16_t)event, reserved = 0;
+	uint64_t now = clock_wall_us();
+
+	logger.start = logger.pending.n;
+	put(&length, 4);
+	put(&number, 2);
+	put(&reserved, 2);
+	put(&now, 8);
+	put(&logger.generation, 4);
+	put(&pid, 4);
+}
+
+static void
+put_key(enum log_key key, uint8_t kind)
+{
+	uint8_t head[2] = { (uint8_t)key, kind };
+
+	put(head, 2);
+}
+
+void
+log_u64(enum log_key key, uint64_t v)
+{
+	put_key(key, KIND_U64);
+	put(&v, 8);
+}
+
+void
+log_id(uint64_t id)
+{
+	log_u64(LOGK_ID, id);
+}
+
+void
+log_str(enum log_key key, struct slice s)
+{
+	uint16_t n = (uint16_t)(s.n < LOG_TEXT_MAX ? s.n : LOG_TEXT_MAX);
+
+	put_key(key, KIND_TEXT);
+	put(&n, 2);
+	put(s.p, n);
+}
+
+void
+log_z(enum log_key key, const char *z)
+{
+	log_str(key, slice_z(z));
+}
+
+void
+log_addr(enum log_key key, const uint8_t addr[16], uint16_t port)
+{
+	put_key(key, KIND_ADDR);
+	put(addr, 16);
+	put(&port, 2);
+}
+
+void
+log_enh(const uint8_t enh[3])
+{
+	log_u64(LOGK_ENH, (uint64_t)enh[0] << 16 | (uint64_t)enh[1] << 8 | enh[2]);
+}
+
+void
+log_end(void)
+{
+	uint32_t length = (uint32_t)(logger.pending.n - logger.start - 4);
+
+	if (logger.pending.n > LOG_BUFFER_MAX) {
+		logger.pending.n = logger.start;
+		logger.lost++;
+		return;
+	}
+	memcpy(logger.pending.p + logger.start, &length, 4);
+}
+
+void
+log_note(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_begin(LOG_NOTE);
+	log_z(LOGK_TEXT, text);
+	log_end();
+}
+
+void
+log_trouble(int err, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_begin(LOG_TROUBLE);
+	log_z(LOGK_TEXT, text);
+	if (err != 0)
+		log_z(LOGK_ERROR, strerrorname_np(err) != NULL ? strerrorname_np(err) : "?");
+	log_end();
+}
+
+struct slice
+log_pending(uint64_t *lost)
+{
+	*lost = logger.lost;
+	return slice_buf(&logger.pending);
+}
+
+void
+log_sent(size_t bytes, uint64_t lost)
+{
+	assert(lost <= logger.lost && bytes <= logger.pending.n);
+	logger.lost -= lost;
+	buf_drop(&logger.pending, bytes);
+	logger.told = logger.told > bytes ? logger.told - bytes : 0;
+}
+
+void
+log_to_stderr(void)
+{
+	struct slice in = slice_from(slice_buf(&logger.pending), logger.told);
+	struct log_record r;
+	struct buf line = { 0 };
+
+	while (in.n > 0 && log_record_next(&in, &r)) {
+		if (log_event_level(r.event) < LEVEL_WARNING)
+			continue;
+		buf_reset(&line);
+		log_format_text(&line, &r);
+		complain("%.*s", (int)line.n, line.p);
+	}
+	logger.told = logger.pending.n;
+	buf_fini(&line);
+}
+
+bool
+log_record_next(struct slice *in, struct log_record *out)
+{
+	uint32_t length;
+	uint16_t event;
+
+	if (in->n < LOG_HEAD)
+		return false;
+	memcpy(&length, in->p, 4);
+	if (length < LOG_HEAD - 4 || length > in->n - 4)
+		return false;
+	memcpy(&event, in->p + 4, 2);
+	memcpy(&out->wall_us, in->p + 8, 8);
+	memcpy(&out->generation, in->p + 16, 4);
+	memcpy(&out->pid, in->p + 20, 4);
+	out->event = (enum log_event)event;
+	out->fields = slice_of(in->p + LOG_HEAD, length - (LOG_HEAD - 4));
+	*in = slice_from(*in, length + 4);
+	return true;
+}
+
+bool
+log_value_next(struct slice *f, struct log_value *out)
+{
+	uint16_t n;
+
+	if (f->n < 2)
+		return false;
+	*out = (struct log_value){ .key = (enum log_key)(uint8_t)f->p[0], .kind = (uint8_t)f->p[1] };
+	switch (out->kind) {
+	case KIND_U64:
+		if (f->n < 10)
+			return false;
+		memcpy(&out->u, f->p + 2, 8);
+		*f = slice_from(*f, 10);
+		return true;
+	case KIND_TEXT:
+		if (f->n < 4)
+			return false;
+		memcpy(&n, f->p + 2, 2);
+		if (f->n < 4U + n)
+			return false;
+		out->s = slice_of(f->p + 4, n);
+		*f = slice_from(*f, 4U + n);
+		return true;
+	case KIND_ADDR:
+		if (f->n < 20)
+			return false;
+		memcpy(out->addr, f->p + 2, 16);
+		memcpy(&out->port, f->p + 18, 2);
+		*f = slice_from(*f, 20);
+		return true;
+	}
+	return false;
+}
+
+bool
+log_record_valid(const struct log_record *r)
+{
+	struct slice f = r->fields;
+	struct log_value v;
+
+	if (log_event_word(r->event) == NULL)
+		return false;
+	while (log_value_next(&f, &v))
+		if (log_key_word(v.key) == NULL)
+			return false;
+	return f.n == 0;
+}
+
+const char *
+log_event_word(enum log_event e)
+{
+	return (unsigned)e < LOG_END ? events[e].word : NULL;
+}
+
+const char *
+log_key_word(enum log_key k)
+{
+	return (unsigned)k < LOGK_END ? keys[k].word : NULL;
+}
+
+enum log_level
+log_event_level(enum log_event e)
+{
+	return log_event_word(e) != NULL ? events[e].level : LEVEL_ERROR;
+}
+
+const char *
+log_level_word(enum log_level l)
+{
+	static const char *const words[] = { "debug", "info", "notice", "warning", "error" };
+
+	return words[l];
+}
+
+void
+addr_text(const uint8_t addr[16], char out[46])
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (memcmp(addr, mapped, 12) == 0)
+		inet_ntop(AF_INET, addr + 12, out, 46);
+	else
+		inet_ntop(AF_INET6, addr, out, 46);
+}
+
+static void
+addr_port_text(const struct log_value *v, char out[64])
+{
+	char a[46];
+
+	addr_text(v->addr, a);
+	snprintf(out, 64, strchr(a, ':') != NULL ? "[%s]:%u" : "%s:%u", a, v->port);
+}
+
+/* The value as text that needs no escape, into out[64]; false when it is free text (v->s). */
+static bool
+value_text(const struct log_value *v, char out[64])
+{
+	enum how how = (unsigned)v->key < LOGK_END ? keys[v->key].how : HOW_U64;
+
+	if (v->kind == KIND_TEXT)
+		return false;
+	if (v->kind == KIND_ADDR)
+		addr_port_text(v, out);
+	else if (how == HOW_ID)
+		id_text(v->u, out);
+	else if (how == HOW_HEX)
+		snprintf(out, 64, "%016llx", (unsigned long long)v->u);
+	else if (how == HOW_ENH)
+		snprintf(out, 64, "%u.%u.%u", (unsigned)(v->u >> 16 & 255), (unsigned)(v->u >> 8 & 255), (unsigned)(v->u & 255));
+	else
+		snprintf(out, 64, "%llu", (unsigned long long)v->u);
+	return true;
+}
+
+/* gmtime_r once a second: it and strftime are half the cost of a line otherwise. */
+static void
+put_time(struct buf *out, uint64_t us)
+{
+	static time_t last = -1;
+	static char stamp[32];
+	time_t s = (time_t)(us / 1000000);
+	struct tm tm;
+	char frac[8] = ".000000";
+
+	if (s != last) {
+		gmtime_r(&s, &tm);
+		strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+		last = s;
+	}
+	us %= 1000000;
+	for (int i = 6; i > 0; i--, us /= 10)
+		frac[i] = (char)('0' + us % 10);
+	buf_puts(out, "\"");
+	buf_puts(out, stamp);
+	buf_put(out, frac, 7);
+	buf_puts(out, "Z\"");
+}
+
+void
+log_format_json(struct buf *out, const struct log_record *r, enum service from)
+{
+	struct slice f = r->fields;
+	struct log_value v;
+	char text[64];
+
+	buf_puts(out, "{\"time\":");
+	put_time(out, r->wall_us);
+	json_kz(out, "service", service_word(from));
+	json_ku64(out, "pid", r->pid);
+	json_kz(out, "event", log_event_word(r->event) != NULL ? log_event_word(r->event) : "?");
+	json_kz(out, "level", log_level_word(log_event_level(r->event)));
+	json_ku64(out, "generation", r->generation);
+	while (log_value_next(&f, &v)) {
+		const char *word = log_key_word(v.key);
+
+		if (word == NULL)
+			continue;
+		json_key(out, word);
+		if (v.kind == KIND_U64 && keys[v.key].how == HOW_U64)
+			json_u64(out, v.u);
+		else
+			json_str(out, value_text(&v, text) ? slice_z(text) : v.s);
+	}
+	buf_puts(out, "}\n");
+}
+
+void
+log_format_text(struct buf *out, const struct log_record *r)
+{
+	struct slice f = r->fields;
+	struct log_value v;
+	char text[64];
+
+	buf_puts(out, log_event_word(r->event) != NULL ? log_event_word(r->event) : "?");
+	while (log_value_next(&f, &v)) {
+		const char *word = log_key_word(v.key);
+
+		if (word == NULL)
+			continue;
+		buf_printf(out, " %s=", word);
+		if (value_text(&v, text))
+			buf_puts(out, text);
+		else
+			json_quote(out, v.s);
+	}
+}
