@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef IPC_MESSAGES_H
+#define IPC_MESSAGES_H
+
+#include "base/service.h"
+
+/*
+ * THE table of messages between the processes of the house. A number is never reused; rows and
+ * fields are only appended; a field that a peer did not send is zero or empty. Field kinds: u8, u16,
+ * u32, u64, str (bytes with a length in front).
+ *
+ * "addr" fields are 16 bytes, IPv4 mapped. Times are milliseconds. `route`: see ipc/route.h.
+ */
+
+/* First on every link, both ways. Nothing else is heard before it. */
+#define FIELDS_HELLO(F)                                                              \
+	F(u8, service, "who speaks (base/service.h)")                                \
+	F(u8, role, "0 the service itself or its parent, 1 a worker")                \
+	F(u16, worker, "number of the worker within its service, from 1")            \
+	F(u64, instance, "random, new with each process")                            \
+	F(u16, version_min, "oldest edge version spoken")                            \
+	F(u16, version_max, "newest")                                                \
+	F(u32, generation, "configuration generation in use")                        \
+	F(u8, class, "of a writer: enum origin_class")                               \
+	F(u32, pid, "for the log and status only, never for a decision")
+
+/* A parent and its worker, over the pair the worker was born with. */
+#define FIELDS_LINK(F) F(u8, service, "the descriptor beside this is connected to that service")
+#define FIELDS_LINK_WANT(F) F(u8, service, "the link is gone or was never there: connect me")
+#define FIELDS_CONFIG(F) F(u32, generation, "the descriptor beside this is that generation's file")
+#define FIELDS_FINISH(F) F(u32, grace_ms, "end: sessions within DATA may take so long")
+#define FIELDS_ASK(F)                                              \
+	F(u64, token, "of the control call that the parent serves") \
+	F(str, verb, "")                                           \
+	F(str, args, "")
+#define FIELDS_ANSWER(F)              \
+	F(u64, token, "")             \
+	F(str, data, "one JSON object")
+
+/* smtpd and bounced to qmgr: leases (QUEUE.md rules 2, 6, 8). */
+#define FIELDS_LEASE_WANT(F)                                            \
+	F(u8, count, "segments wanted now")                             \
+	F(u16, version, "newest record version this writer can write")
+#define FIELDS_LEASE(F)                                                       \
+	F(u32, segment, "number, never reused; the descriptor is O_WRONLY|O_APPEND") \
+	F(u64, start, "first record goes here")                               \
+	F(u64, seed, "of the checksums in this segment")                      \
+	F(u64, floor_ms, "no id below this")                                  \
+	F(u8, class, "what its records may claim")                            \
+	F(u16, version, "record version to write")                            \
+	F(u64, soft_bytes, "ask for the next one from here on")               \
+	F(u64, floor_bytes, "452 when the file system has less than this free")
+#define FIELDS_DOORBELL(F)             \
+	F(u32, segment, "")            \
+	F(u64, durable, "synced up to here; repeats are harmless")
+#define FIELDS_FILED(F)      \
+	F(u32, segment, "") \
+	F(u64, filed, "read and journalled up to here")
+#define FIELDS_SEAL(F)                                                  \
+	F(u32, segment, "takes no more records; the descriptor is closed") \
+	F(u64, end, "last good offset: what stands beyond was refused to its sender")
+#define FIELDS_SEALED(F) F(u32, segment, "the seal is journalled")
+#define FIELDS_LEASE_NONE(F) F(u32, retry_ms, "no segment can be made now (disk floor): ask again then")
+
+/* smtpd and qmgr to router. */
+#define FIELDS_RESOLVE(F)                                               \
+	F(u32, token, "chosen by the asker, comes back")                \
+	F(u8, class, "enum origin_class of the session or message")     \
+	F(str, client, "16 bytes; empty: not known (asked by qmgr)")    \
+	F(str, login, "")                                               \
+	F(str, sender, "")                                              \
+	F(str, rcpt, "local@domain; domain may be missing for postmaster") \
+	F(u8, again, "1: only next hops are asked for; relaying was granted before")
+#define FIELDS_ROUTE(F)                                                        \
+	F(u32, token, "")                                                      \
+	F(u8, action, "enum route_action (ipc/route.h)")                       \
+	F(u16, code, "reply code where refused, else 0")                       \
+	F(u8, enh_class, "enhanced code")                                      \
+	F(u8, enh_subject, "")                                                 \
+	F(u8, enh_detail, "")                                                  \
+	F(str, text, "for the reply or the hold reason")                       \
+	F(str, rule, "name of the rule that decided")                          \
+	F(u32, generation, "")                                                 \
+	F(str, route, "encoded route (ipc/route.h)")                           \
+	F(str, seal, "16 bytes: keyed hash over action, route, generation, recipient")
+/* router to qmgr, after HELLO and when it changes. */
+#define FIELDS_ROUTE_KEY(F) F(str, key, "32 bytes; the one before stays good")
+
+/* qmgr to deliver's workers and back. */
+#define FIELDS_SEGMENT(F)                                         \
+	F(u32, segment, "the descriptor beside this is read-only") \
+	F(u64, seed, "")
+#define FIELDS_JOB(F)                                                             \
+	F(u64, job, "")                                                           \
+	F(u64, id, "queue id")                                                    \
+	F(u32, segment, "announced by SEGMENT before")                            \
+	F(u64, offset, "")                                                        \
+	F(u64, length, "of the whole record")                                     \
+	F(u32, queue, "jobs of one queue may share a connection; others must not") \
+	F(str, route, "encoded route (ipc/route.h)")                              \
+	F(str, rcpts, "u32 recipient number, u32 attempt, repeated")              \
+	F(str, limits, "struct job_limits as ipc/route.h encodes it")             \
+	F(u64, arrival_ms, "wall")
+#define FIELDS_RESULT(F)                                                     \
+	F(u64, job, "")                                                      \
+	F(u32, rcpt, "recipient number")                                     \
+	F(u32, attempt, "")                                                  \
+	F(u8, kind, "enum outcome_kind")                                     \
+	F(u16, code, "")                                                     \
+	F(u8, enh_class, "")                                                 \
+	F(u8, enh_subject, "")                                               \
+	F(u8, enh_detail, "")                                                \
+	F(u8, phase, "enum delivery_phase (ipc/route.h)")                    \
+	F(str, text, "the peer's reply, or ours, in one line")
+#define FIELDS_JOB_DONE(F)                                                          \
+	F(u64, job, "all its results have been sent")                               \
+	F(u8, host_down, "1: no connection could be made; the whole queue may wait") \
+	F(str, host, "name or literal of the host spoken to")                       \
+	F(str, addr, "16 bytes; empty: none")                                       \
+	F(u16, port, "")                                                            \
+	F(u32, conn_use, "messages sent over this connection, this one included")
+#define FIELDS_RESULT_ACK(F) F(u64, job, "its results are durable: forget them")
+#define FIELDS_FORGET(F) F(u32, segment, "close its descriptor when no running job needs it")
+#define FIELDS_FORGOTTEN(F) F(u32, segment, "done")
+#define FIELDS_RUNNING(F)                                                     \
+	F(u64, job, "running, or ended and not acknowledged")                 \
+	F(u64, id, "")                                                        \
+	F(str, rcpts, "as in JOB")                                            \
+	F(u8, last, "1: the list is complete (job 0: an empty list); results of ended jobs follow")
+#define FIELDS_WORKER_GONE(F)                                                 \
+	F(u16, worker, "")                                                    \
+	F(u64, instance, "this process has ended: its jobs are interrupted")
+#define FIELDS_WORKER_ROOM(F) F(u32, jobs, "how many jobs this worker takes at once")
+
+/* All to logd. */
+#define FIELDS_EVENTS(F)                            \
+	F(u64, lost, "dropped before these")        \
+	F(str, data, "events (base/log.h)")
+
+/* angctl, mailq and sendmail to any service. */
+#define FIELDS_CTL(F)                                       \
+	F(str, verb, "")                                    \
+	F(str, args, "words, each ended by a zero byte")
+#define FIELDS_CTL_OUT(F) F(str, data, "lines of the answer; a line may be cut by the packet's end")
+#define FIELDS_CTL_END(F)                                   \
+	F(u16, status, "sysexits code; 0: done")            \
+	F(str, text, "one line where status is not 0")
+
+/*
+ * NAME, name, number, may send, may receive, descriptor (0 never, 1 always one).
+ * Services as bits: see IPC_FROM; PARENT and WORKER are the two ends of a pair.
+ */
+#define IPC_MESSAGES(M)                                                     \
+	M(HELLO, hello, 0x0001, IPC_ANY, IPC_ANY, 0)                        \
+	M(LINK, link, 0x0010, IPC_PARENT, IPC_WORKER, 1)                    \
+	M(LINK_WANT, link_want, 0x0011, IPC_WORKER, IPC_PARENT, 0)          \
+	M(CONFIG, config, 0x0012, IPC_PARENT, IPC_WORKER, 1)                \
+	M(FINISH, finish, 0x0013, IPC_PARENT, IPC_WORKER, 0)                \
+	M(ASK, ask, 0x0014, IPC_PARENT, IPC_WORKER, 0)                      \
+	M(ANSWER, answer, 0x0015, IPC_WORKER, IPC_PARENT, 0)                \
+	M(LEASE_WANT, lease_want, 0x0100, IPC_WRITERS, IPC_QMGR, 0)         \
+	M(LEASE, lease, 0x0101, IPC_QMGR, IPC_WRITERS, 1)                   \
+	M(DOORBELL, doorbell, 0x0102, IPC_WRITERS, IPC_QMGR, 0)             \
+	M(FILED, filed, 0x0103, IPC_QMGR, IPC_WRITERS, 0)                   \
+	M(SEAL, seal, 0x0104, IPC_WRITERS, IPC_QMGR, 0)                     \
+	M(SEALED, sealed, 0x0105, IPC_QMGR, IPC_WRITERS, 0)                 \
+	M(LEASE_NONE, lease_none, 0x0106, IPC_QMGR, IPC_WRITERS, 0)         \
+	M(RESOLVE, resolve, 0x0200, IPC_SMTPD | IPC_QMGR, IPC_ROUTER, 0)    \
+	M(ROUTE, route, 0x0201, IPC_ROUTER, IPC_SMTPD | IPC_QMGR, 0)        \
+	M(ROUTE_KEY, route_key, 0x0202, IPC_ROUTER, IPC_QMGR, 0)            \
+	M(SEGMENT, segment, 0x0300, IPC_QMGR, IPC_DELIVERERS, 1)            \
+	M(JOB, job, 0x0301, IPC_QMGR, IPC_DELIVERERS, 0)                    \
+	M(RESULT, result, 0x0302, IPC_DELIVERERS, IPC_QMGR, 0)              \
+	M(JOB_DONE, job_done, 0x0303, IPC_DELIVERERS, IPC_QMGR, 0)          \
+	M(RESULT_ACK, result_ack, 0x0304, IPC_QMGR, IPC_DELIVERERS, 0)      \
+	M(FORGET, forget, 0x0305, IPC_QMGR, IPC_DELIVERERS, 0)              \
+	M(FORGOTTEN, forgotten, 0x0306, IPC_DELIVERERS, IPC_QMGR, 0)        \
+	M(RUNNING, running, 0x0307, IPC_DELIVERERS, IPC_QMGR, 0)            \
+	M(WORKER_GONE, worker_gone, 0x0308, IPC_DELIVERERS, IPC_QMGR, 0)    \
+	M(WORKER_ROOM, worker_room, 0x0309, IPC_DELIVERERS, IPC_QMGR, 0)    \
+	M(EVENTS, events, 0x0400, IPC_ANY, IPC_LOGD, 0)                     \
+	M(CTL, ctl, 0x0500, IPC_CTL, IPC_SERVICES, 0)                       \
+	M(CTL_OUT, ctl_out, 0x0501, IPC_SERVICES, IPC_CTL, 0)               \
+	M(CTL_END, ctl_end, 0x0502, IPC_SERVICES, IPC_CTL, 0)
+
+#define IPC_BIT(s) (1U << (s))
+#define IPC_SMTPD IPC_BIT(SERVICE_SMTPD)
+#define IPC_QMGR IPC_BIT(SERVICE_QMGR)
+#define IPC_ROUTER IPC_BIT(SERVICE_ROUTER)
+#define IPC_LOGD IPC_BIT(SERVICE_LOGD)
+#define IPC_WRITERS (IPC_SMTPD | IPC_BIT(SERVICE_BOUNCED))
+#define IPC_DELIVERERS (IPC_BIT(SERVICE_DELIVER) | IPC_BIT(SERVICE_LOCAL))
+#define IPC_SERVICES (IPC_BIT(SERVICE_COUNT) - 1)
+#define IPC_CTL IPC_BIT(SERVICE_CTL)
+#define IPC_PARENT (1U << 30)
+#define IPC_WORKER (1U << 31)
+#define IPC_ANY (IPC_SERVICES | IPC_PARENT | IPC_WORKER)
+
+/* The edge version that this release writes and the oldest that it reads. */
+enum { IPC_VERSION_MIN = 1, IPC_VERSION_MAX = 1 };
+
+#endif
