@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef IPC_LOGLINK_H
+#define IPC_LOGLINK_H
+
+#include "ipc/peer.h"
+
+/*
+ * Sends what base/log.h gathered to logd, once a turn. logd away or slow (1 MiB waits): warnings go to
+ * stderr, the rest is dropped and counted; mail never waits for a log. logd calls nothing of this: its own events
+ * are handed to itself.
+ */
+void loglink_dial(struct loop *l, uid_t logd_uid);              /* services: connect ourselves */
+struct peer *loglink_supplied(struct loop *l, uid_t logd_uid);  /* workers: give the result to nest_link() */
+
+#endif
