@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef MAIL_ADDRESS_LIST_H
+#define MAIL_ADDRESS_LIST_H
+
+#include "base/buf.h"
+
+/*
+ * Address lists of header fields (RFC 5322 section 3.4) and of a command line: mailboxes with and
+ * without names, groups, comments, quoted strings, source routes, and the obsolete forms of
+ * section 4.4 (empty elements, comments anywhere, blanks around dots). A semicolon parts addresses
+ * as well outside of a group. One pass, no recursion.
+ */
+struct address {
+	struct slice addr; /* normal form (smtp/path.h), local@domain or local alone; lives for the call */
+	struct slice local, domain; /* its parts; domain empty: unqualified */
+	struct slice raw;  /* where the address itself (no name, comment or brackets) stands in the value:
+			    * "@origin" goes behind it to complete it */
+	struct slice text; /* the whole element, trimmed: for messages */
+	bool ok;           /* false: no address can be made of it; only text is set */
+	bool null;         /* "<>": ok, addr is empty */
+	bool utf8;
+};
+
+typedef void address_list_fn(void *arg, const struct address *address);
+
+/*
+ * Calls `each` for each mailbox in order, the unreadable ones with ok false: the list goes on after
+ * the next comma. Returns how many were ok. Flags: PATH_UTF8 of smtp/path.h lets non-ASCII through.
+ */
+size_t address_list_each(struct slice value, unsigned flags, address_list_fn *each, void *arg);
+
+#endif
