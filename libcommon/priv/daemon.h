@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef PRIV_DAEMON_H
+#define PRIV_DAEMON_H
+
+#include "priv/ids.h"
+#include "priv/notify.h"
+#include "priv/sandbox.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What every main shares, in the order in which privileges are given away:
+ *
+ *	daemon_start(&d, SERVICE_QMGR, argc, argv);     as root: options, configuration, run folder
+ *	edge = daemon_bind_edge(&d, SERVICE_SMTPD);     as root: sockets, folders, ports
+ *	ctl = daemon_bind_ctl(&d);
+ *	spool = daemon_open_dir(&d, SANDBOX_SPOOL);
+ *	loop = loop_new();
+ *	daemon_drop(&d, PROFILE_QMGR);                  own user, own root directory, own system calls
+ *	daemon_ready(&d);
+ *	loop_run(loop);
+ *	return daemon_stop(&d);
+ *
+ * The working directory is the run folder from daemon_start() on, and after daemon_drop() it is the
+ * root directory as well: all names are relative ("edge/router.qmgr/s", "conf"), so neither the
+ * length nor the mode of a folder above matters.
+ *
+ * Roots and workers. A parent (smtpd, deliver) forks workers after its drop and could not give them an
+ * empty root: chroot(2) needs a capability, and a parent that kept CAP_SYS_CHROOT to hand it down would
+ * hold a power for life that is used once. So a parent changes its root once, to the run folder, and
+ * its workers stay there with no call in their list that takes a path (class local: only beneath the drop folder)
+ * and a Landlock domain without any path. What such a worker can still learn is whether a name
+ * below the run folder exists (newfstatat must stand in the list, glibc's fstat(3) is made of it).
+ *
+ * A step that fails ends the process: exit 78 for the configuration, 64 for options, 77 when not
+ * root, else 75, and one line that says which.
+ */
+struct conf;
+
+enum { DAEMON_LISTEN_MAX = 64 };
+
+struct daemon {
+	enum service self;
+	const struct conf *conf; /* of the newest generation; the daemon replaces it when it reloads */
+	uint32_t generation;
+	const char *config_file;
+	struct ids ids;
+	struct notify notify;
+	struct sandbox sandbox;
+	bool sandbox_off; /* --no-sandbox, or named in the configuration: user and root are changed all the same */
+	bool probe;
+	unsigned nlisten;
+	struct {
+		int fd; /* -1: taken */
+		char name[64];
+	} listen[DAEMON_LISTEN_MAX];
+};
+
+/*
+ * Options: -c FILE, -n (check the configuration and exit), -p or --probe, --no-sandbox, -r FD, -V.
+ * Closes stray descriptors, sets umask 077 and SCHED_BATCH, ignores SIGPIPE and SIGXFSZ, opens the log; loads the newest
+ * configuration generation or publishes the first; looks up ids; makes and enters the run folder.
+ *
+ * With --probe it does not return: it goes through drop and sandbox of the service, for a parent also of
+ * each kind of worker, prints what was refused (probe.h) and exits 0 only if nothing stood open. It touches no
+ * socket or file of a service that runs.
+ */
+void daemon_start(struct daemon *d, enum service self, int argc, char *argv[]);
+
+/*
+ * Listening descriptors, non-blocking and close-on-exec, made as root and owned by the caller.
+ * bind_edge: edge/<self>.<asker>/s, SOCK_SEQPACKET, in a folder that only self and asker may enter; the uid of
+ * each peer is still to be checked. bind_ctl: ctl/<self>, SOCK_SEQPACKET, for all users: SO_PEERCRED decides.
+ * bind_submit: submit/s, SOCK_STREAM, likewise.
+ */
+int daemon_bind_edge(struct daemon *d, enum service asker);
+int daemon_bind_ctl(struct daemon *d);
+int daemon_bind_submit(struct daemon *d);
+
+/* A socket from init by its name in LISTEN_FDNAMES, owned by the caller; -1 when there is none (left). */
+int daemon_listen_fd(struct daemon *d, const char *name);
+
+/*
+ * The folder of the configuration that the slot names, opened for reading and given to the sandbox
+ * rules; made where missing, with the owner and mode it must have:
+ *	SANDBOX_SPOOL  spool_dir, self, 0700
+ *	SANDBOX_DROP   drop_dir, smtpd and group drop, 3733
+ *	SANDBOX_LOG    log_dir, self, 0750 and group adm of the suite
+ *	SANDBOX_CONF   run_dir/conf (done by daemon_start)
+ * The descriptor stays open for the life of the process and its workers.
+ */
+int daemon_open_dir(struct daemon *d, enum sandbox_dir slot);
+
+/* chroot, user, sandbox; says so in the log. Threads are started after this. */
+void daemon_drop(struct daemon *d, enum profile p);
+/* In a forked worker: its own, narrower sandbox. Its log names its own pid from here on. */
+void daemon_worker_enter(struct daemon *d, enum profile p);
+
+/* uid of a service, for peer_listen(), peer_dial(), brood_new(): arg is the struct daemon. */
+uid_t daemon_uid_of(enum service s, void *arg);
+
+void daemon_ready(struct daemon *d);     /* serves */
+void daemon_reloading(struct daemon *d); /* then daemon_ready() again */
+void daemon_stopping(struct daemon *d);  /* ends as told, may take a while */
+int daemon_stop(struct daemon *d);       /* the exit status of main */
+
+#endif
