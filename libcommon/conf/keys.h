@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CONF_KEYS_H
+#define CONF_KEYS_H
+
+/*
+ * THE table of the configuration. The parser, its checks, the defaults, the fields of struct conf
+ * and struct scope_values, `angctl config eval` and the tables of angarium.conf(5) expand from it.
+ *
+ *	K(TYPE, field, "key", "default", min, max, "help in mdoc")
+ *
+ * Types, how they are written, and the C type of the field:
+ *
+ *	NAME      a host name                                  const char *
+ *	PATH      an absolute path                             const char *
+ *	BOOL      yes, no, true, false, on, off                bool
+ *	INT       decimal digits                               uint64_t
+ *	SIZE      bytes; K, M, G multiply by 1024              uint64_t, bytes
+ *	DURATION  1h30m of ms s m h d w; 0 needs no unit       uint64_t, ms (so the field ends in _ms)
+ *	LEVEL     debug, info, notice, warning, error          uint64_t, enum log_level
+ *	SERVICES  list of service words                        uint64_t, bit 1 << enum service
+ *	DOMAINS   list of domains, ".x.org": all below x.org   struct conf_domains
+ *	NETS      list of address/bits                         struct conf_nets
+ *	ADDR      an address without a port                    struct conf_addr
+ *	LISTENS   list of address:port                         struct conf_listens
+ *	HOP       host, host:port, address:port, or ""         struct conf_hops of at most one
+ *	HOPS      list of those, in the order of trial         struct conf_hops
+ *	CLASS     mx, submission, local                        uint64_t, enum origin_class
+ *
+ * min and max bound numbers, and the number of elements of lists (max 0: CONF_LIST_MAX).
+ */
+
+/* Hold for the whole house: at the top level of the file only. */
+#define CONF_KEYS(K)                                                                                    \
+	K(NAME, hostname, "hostname", "", 0, 0,                                                         \
+	    "The name of this host in greetings, in Received fields and in message ids. "               \
+	    "Not set: the node name of the system, see uname(2), when the generation was made.")       \
+	K(NAME, myorigin, "myorigin", "", 0, 0,                                                         \
+	    "The domain that completes an address without one. "                                        \
+	    "Not set: the first line of /etc/mailname if it is a host name, else \"hostname\".")        \
+	K(PATH, run_dir, "run_dir", "/run/angarium", 0, 0,                                              \
+	    "Sockets and configuration generations. Read at start only.")                               \
+	K(PATH, spool_dir, "spool_dir", "/var/spool/angarium/queue", 0, 0,                              \
+	    "The queue. Read at start only.")                                                           \
+	K(PATH, drop_dir, "drop_dir", "/var/spool/angarium/drop", 0, 0,                                 \
+	    "Where sendmail(8) leaves mail while nothing listens. Read at start only.")                 \
+	K(PATH, log_dir, "log_dir", "/var/log/angarium", 0, 0, "The logs. Read at start only.")         \
+	K(INT, id_base, "id_base", "0", 0, 2147483647,                                                  \
+	    "0: services run as the users of their names. Else they run with numeric ids that begin "   \
+	    "here, and no accounts are needed. Read at start only.")                                    \
+	K(SERVICES, sandbox_off, "sandbox_off", "", 0, 0,                                               \
+	    "Services that may run outside of their sandbox. Each says so in the log at its start. "    \
+	    "Read at start only.")                                                                      \
+	K(LEVEL, log_level, "log_level", "info", 0, 0, "Events below this level are not written.")      \
+                                                                                                        \
+	K(SIZE, message_size_limit, "message_size_limit", "10240000", 65536, 1073741824,                \
+	    "Bytes of a message as SMTP counts them; said to clients by SIZE (RFC 1870).")              \
+	K(INT, recipients_max, "recipients_max", "1000", 100, 100000,                                   \
+	    "Recipients of a message that comes by SMTP (RFC 5321 4.5.3.1.8 asks for 100).")            \
+	K(INT, recipients_max_local, "recipients_max_local", "50000", 100, 1000000,                     \
+	    "Recipients of a message that comes by the local socket.")                                  \
+	K(INT, received_max, "received_max", "50", 10, 1000,                                            \
+	    "A message with more Received fields is refused as looping, 554 5.4.6.")                    \
+	K(INT, command_line_max, "command_line_max", "2048", 512, 65536,                                \
+	    "Bytes of a command line with its CRLF.")                                                   \
+	K(INT, errors_max, "errors_max", "20", 1, 10000,                                                \
+	    "A session with so many refused commands is ended, 421.")                                   \
+	K(INT, sessions_max, "sessions_max", "10000", 1, 1000000,                                       \
+	    "Sessions at a time, over all workers.")                                                    \
+	K(INT, sessions_per_client, "sessions_per_client", "100", 1, 1000000,                           \
+	    "Sessions at a time from one address, or from one IPv6 network of 64 bits.")                \
+	K(NETS, sessions_exempt, "sessions_exempt", "127.0.0.0/8, [::1]/128", 0, 0,                     \
+	    "Networks for which \"sessions_per_client\" does not hold.")                                \
+	K(DURATION, command_timeout_ms, "command_timeout", "5m", 1000, 86400000,                        \
+	    "Wait for the next command (RFC 5321 4.5.3.2.7).")                                          \
+	K(DURATION, data_timeout_ms, "data_timeout", "5m", 1000, 86400000,                              \
+	    "Wait for the next block of message data.")                                                 \
+	K(DURATION, session_time_ms, "session_time_max", "2h", 10000, 604800000,                        \
+	    "The longest life of a session; it ends with 421 before the next message.")                 \
+	K(DURATION, shutdown_data_grace_ms, "shutdown_data_grace", "30s", 0, 600000,                    \
+	    "After SIGTERM, time to finish message data that is under way.")                            \
+	K(SIZE, in_flight_bytes, "in_flight_bytes", "256M", 1048576, 1099511627776,                     \
+	    "Bytes of message data in memory over all sessions; beyond it new data waits, then 452.")   \
+	K(SIZE, disk_floor, "disk_floor", "64M", 0, 1099511627776,                                      \
+	    "Below so many free bytes in the spool no mail is accepted, 452.")                          \
+	K(INT, drop_max_per_user, "drop_max_per_user", "1000", 1, 1000000,                              \
+	    "Files of one user in the drop folder that are taken up in one round.")                     \
+	K(DURATION, ask_timeout_ms, "ask_timeout", "10s", 100, 300000,                                  \
+	    "Wait for another service's answer; then the client hears 451.")                            \
+	K(INT, mx_workers, "mx_workers", "0", 0, 256,                                                   \
+	    "Reception processes for listeners of class mx; 0: one for each core. "                     \
+	    "Read at start only.")                                                                      \
+                                                                                                        \
+	K(NETS, relay_networks, "relay_networks", "127.0.0.0/8, [::1]/128", 0, 0,                       \
+	    "Clients that may send to any domain.")                                                     \
+	K(NETS, submission_networks, "submission_networks", "127.0.0.0/8, [::1]/128", 0, 0,             \
+	    "Clients that may submit by a listener of class submission.")                               \
+	K(DOMAINS, relay_domains, "relay_domains", "", 0, 0,                                            \
+	    "Domains to which any client may send.")                                                    \
+	K(HOP, relay_host, "relay_host", "", 0, 0,                                                      \
+	    "The next hop for every domain without a \"route\". Empty: there is none, and such mail "   \
+	    "waits or is refused by the router's rules.")                                               \
+                                                                                                        \
+	K(INT, deliver_workers, "deliver_workers", "0", 0, 256,                                         \
+	    "Delivery processes; 0: one for each core. Read at start only.")                            \
+	K(INT, jobs_max, "jobs_max", "1000", 1, 1000000,                                                \
+	    "Jobs handed to delivery whose results are not yet durable: the bound of the duplicates "   \
+	    "that a crash can make.")                                                                   \
+	K(DURATION, journal_hold_ms, "journal_hold", "5ms", 0, 1000,                                    \
+	    "How long a result may wait for others before the journal is synced.")                      \
+	K(DURATION, failed_keep_ms, "failed_keep", "5d", 0, 31536000000,                                \
+	    "How long failed recipients stay listable.")
+
+/*
+ * Hold where no more specific scope says otherwise: at the top level and in domain, binding and
+ * group sections. The most specific scope in which a key is set wins.
+ */
+#define CONF_SCOPED_KEYS(K)                                                                             \
+	K(INT, connections, "concurrency", "20", 1, 100000,                                             \
+	    "Connections at a time to one destination.")                                                \
+	K(INT, rcpts, "recipients_per_transaction", "100", 1, 100000,                                   \
+	    "Recipients in one SMTP transaction.")                                                      \
+	K(INT, messages, "messages_per_connection", "1000", 1, 1000000,                                 \
+	    "Messages over one connection before it is closed.")                                        \
+	K(DURATION, retry_first_ms, "retry_first", "20m", 1000, 2592000000,                             \
+	    "Wait after the first deferral; each further one doubles it.")                              \
+	K(DURATION, retry_max_ms, "retry_max", "12h", 1000, 2592000000,                                 \
+	    "The longest wait between two attempts. Below \"retry_first\" it is the only wait.")        \
+	K(INT, retry_jitter, "retry_jitter", "10", 0, 100,                                              \
+	    "Percent by which a wait is lengthened or shortened at random.")                            \
+	K(DURATION, life_ms, "life", "5d", 0, 31536000000,                                              \
+	    "Age at which mail that could not be delivered expires. 0: after the first attempt.")       \
+	K(DURATION, life_bounce_ms, "life_bounce", "5d", 0, 31536000000,                                \
+	    "The same for mail with the null sender.")                                                  \
+	K(DURATION, connect_ms, "connect_timeout", "30s", 100, 3600000,                                 \
+	    "Wait for a connection to one address.")                                                    \
+	K(DURATION, banner_ms, "banner_timeout", "5m", 100, 3600000,                                    \
+	    "Wait for the greeting (RFC 5321 4.5.3.2.1).")                                              \
+	K(DURATION, helo_ms, "helo_timeout", "5m", 100, 3600000, "Wait for the reply to EHLO or HELO.") \
+	K(DURATION, mail_ms, "mail_timeout", "5m", 100, 3600000,                                        \
+	    "Wait for the reply to MAIL (RFC 5321 4.5.3.2.2).")                                         \
+	K(DURATION, rcpt_ms, "rcpt_timeout", "5m", 100, 3600000,                                        \
+	    "Wait for the reply to RCPT (RFC 5321 4.5.3.2.3).")                                         \
+	K(DURATION, data_ms, "data_reply_timeout", "2m", 100, 3600000,                                  \
+	    "Wait for the reply to DATA (RFC 5321 4.5.3.2.4).")                                         \
+	K(DURATION, body_ms, "body_timeout", "3m", 100, 3600000,                                        \
+	    "Wait until the receiver takes a block of data (RFC 5321 4.5.3.2.5).")                      \
+	K(DURATION, dot_ms, "dot_timeout", "10m", 100, 3600000,                                         \
+	    "Wait for the reply to the end of data (RFC 5321 4.5.3.2.6).")
+
+/* In domain sections only, at the top level or inside a binding or group; inherited like the above. */
+#define CONF_DOMAIN_KEYS(K)                                                                             \
+	K(HOPS, route, "route", "", 0, 8,                                                               \
+	    "Next hops for the domain, tried in this order. The empty list says that there is none, "   \
+	    "whatever \"relay_host\" is. Not set anywhere: \"relay_host\".")
+
+/* In binding sections only. */
+#define CONF_BINDING_KEYS(K)                                                                            \
+	K(ADDR, source, "source", "", 0, 0,                                                             \
+	    "The address that connections of this binding come from. Not set: the system chooses.")
+
+/* In listen sections only. */
+#define CONF_LISTEN_KEYS(K)                                                                             \
+	K(CLASS, origin, "class", "mx", 0, 0,                                                           \
+	    "mx: mail from anybody for our domains; submission: mail from our users; local: what the "  \
+	    "local socket takes, for loopback addresses only.")                                         \
+	K(LISTENS, at, "address", "", 1, 0, "Addresses and ports. Must be set.")
+
+#endif
