@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: ISC
+# Load generator and sink of the end-to-end tests, the bench and the demonstration.
+PROGS += t/tool/smtpsource
+t/tool/smtpsource_SRCS := smtpsource.c net.c
+t/tool/smtpsource_DEPS := libcommon/base
+
+PROGS += t/tool/smtpsink
+t/tool/smtpsink_SRCS := smtpsink.c sinkrule.c net.c
+t/tool/smtpsink_DEPS := libcommon/base
