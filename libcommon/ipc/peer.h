@@ -43,6 +43,9 @@ void peer_listener_free(struct peer_listener *pl);
  * pauses (20 ms to 2 s). The peer exists at once and is down until HELLO came. */
 struct peer *peer_dial(struct loop *l, enum service server, uid_t uid, const struct peer_ops *ops, void *arg);
 
+/* One try at that connection, for who hands it on: a descriptor, or -errno (-EPERM: wrong user there). */
+int peer_connect_edge(enum service server, uid_t uid);
+
 /* A worker's link that its parent connects (ipc/brood.h): down until peer_give(). */
 struct peer *peer_supplied(struct loop *l, enum service server, uid_t uid, const struct peer_ops *ops, void *arg);
 void peer_give(struct peer *p, int fd); /* takes fd; closes the old one if there is any */
