@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SPOOL_JOURNAL_FILE_H
+#define SPOOL_JOURNAL_FILE_H
+
+#include "spool/journal.h"
+
+/* The files of the journal. dirfd: the spool folder. */
+
+/* Numbers of the journal files that are there, ascending. The caller frees *numbers. 0 or -errno. */
+int journal_file_list(int dirfd, uint32_t **numbers, size_t *count);
+
+/*
+ * Makes a file of JOURNAL_FILE_BYTES zeros, synced, with its folder: blocks on the disk. Returns an
+ * O_RDWR descriptor or -errno; -EEXIST where the number is taken.
+ */
+int journal_file_make(int dirfd, uint32_t file);
+/* Gives a file that is no longer needed a new number; its bytes stay and never verify. The same. */
+int journal_file_recycle(int dirfd, uint32_t old, uint32_t file);
+
+struct journal_scan {
+	/* in */
+	uint8_t spool_id[SPOOL_ID];
+	uint32_t file;
+	uint64_t before_seq; /* stop at this sequence: the next file's first; 0: do not */
+	/* 0 goes on; anything else ends the scan and is returned. The record lives until it returns. */
+	int (*each)(void *ctx, const struct journal_rec *r);
+	void *ctx;
+	/* out */
+	uint64_t end;       /* offset behind the last valid record */
+	uint64_t first_seq; /* of FILE_START; 0: the file holds nothing valid */
+	uint64_t next_seq;  /* one more than the last */
+	const char *why;    /* -EBADMSG, -ENOTSUP: what was not understood */
+};
+
+/*
+ * All valid records of a file in order, by pread. 0 (also where there is none); -errno of pread;
+ * -EBADMSG: a record verifies but cannot be decoded, or the file does not begin with its
+ * FILE_START; -ENOTSUP: an unknown critical kind or a later version; what `each` returned.
+ */
+int journal_file_scan(int fd, struct journal_scan *s);
+
+/* FILE_START only. 0, -ENODATA where there is none that verifies, or as above. */
+int journal_file_start(int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t file,
+    struct journal_rec *out);
+
+/* One record at a known offset. *bytes owns what *out points into. 0, -errno, -EBADMSG. */
+int journal_file_read(int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t file, uint64_t offset,
+    struct buf *bytes, struct journal_rec *out);
+
+/*
+ * The files that recovery reads, oldest first: those from the newest valid file's `oldest` on, each
+ * cut before the next one's first sequence. OLDEST records in the newest may raise it further.
+ * Calls journal_file_scan() on each with `each`. 0; -errno; -ENODATA: no valid file at all;
+ * -ENOENT: a file between is missing. *why on error, *at the file concerned; *newest: its number.
+ */
+struct journal_replay {
+	uint8_t spool_id[SPOOL_ID];
+	int (*each)(void *ctx, uint32_t file, const struct journal_rec *r);
+	void *ctx;
+	uint32_t newest;   /* out: highest number, valid or not; the next file is above it */
+	uint64_t next_seq; /* out: for the FILE_START of the next file */
+	uint32_t at;       /* out: on error */
+	const char *why;   /* out: on error */
+};
+int journal_file_replay(int dirfd, struct journal_replay *r);
+
+#endif
