@@ -217,6 +217,7 @@ birth(void *arg)
 		sigprocmask(SIG_SETMASK, &old, NULL);
 		close_others(b, pair[1]);
 		b->ops->worker(w->number, w->class, pair[1], b->arg);
+		_exit(EXIT_SOFTWARE); /* a worker's main does not return */
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(pair[1]);

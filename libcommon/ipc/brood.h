@@ -14,7 +14,7 @@ struct brood;
 struct brood_ops {
 	/* In the child, after fork, with its end of the pair; all the parent's other state must be let go of: only
 	 * the descriptors in keep stay open. Does not return. */
-	_Noreturn void (*worker)(unsigned number, uint8_t class, int pair_fd, void *arg);
+	void (*worker)(unsigned number, uint8_t class, int pair_fd, void *arg);
 	void (*up)(unsigned number, uint64_t instance, void *arg);   /* may be NULL */
 	void (*gone)(unsigned number, uint64_t instance, void *arg); /* may be NULL */
 	void (*answer)(unsigned number, const struct msg_answer *m, void *arg); /* may be NULL */

@@ -5,6 +5,6 @@ libcommon/ipc_DEPS := libcommon/ipc/client libcommon/io libcommon/base
 libcommon/ipc_LDLIBS := -lcrypto
 # What commands need too, without loop and libraries.
 LIBS += libcommon/ipc/client
-libcommon/ipc/client_SRCS := ../msg.c ../ctl_client.c
+libcommon/ipc/client_SRCS := ctl_client.c msg.c
 libcommon/ipc/client_DEPS := libcommon/base
 TESTS += libcommon/ipc
