@@ -28,7 +28,6 @@ enum {
 	PATH_DOMAIN_MAX = 255,
 	PATH_LABEL_MAX = 63,
 	PATH_ADDRESS_MAX = 254, /* a path is 256 with its brackets */
-	PATH_ROUTE_MAX = 1024,  /* a source route, which is read over; RFC 5321 gives the path 256 */
 };
 
 /* The slices point into what was parsed. */
