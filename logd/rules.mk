@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: ISC
+LIBS += logd
+logd_SRCS := events.c follow.c sink.c trace.c
+logd_DEPS := libcommon/ipc libcommon/conf libcommon/priv libcommon/io libcommon/base
+PROGS += logd/logd
+logd/logd_SRCS := main.c
+logd/logd_DEPS := logd
+TESTS += logd
+MAN += logd/logd.8 logd/angarium-log.5

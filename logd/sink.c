@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: ISC */
+#include "logd/sink.h"
+
+#include "base/die.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { GATHER_MS = 20, GATHER_BYTES = 16 * 1024, RETRY_MS = 1000, WAITING_MAX = 4 * 1024 * 1024 };
+
+struct sink {
+	int dirfd, fd;
+	struct buf waiting;
+	struct timer *timer;
+	uint64_t lines, lost;
+	int error;
+};
+
+static void
+open_file(struct sink *s)
+{
+	s->fd = openat(s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	s->error = s->fd < 0 ? errno : 0;
+}
+
+/* The oldest whole lines go until the rest fits. */
+static void
+shed(struct sink *s)
+{
+	while (s->waiting.n > WAITING_MAX) {
+		ptrdiff_t end = slice_find(slice_buf(&s->waiting), '\n');
+
+		buf_drop(&s->waiting, end < 0 ? s->waiting.n : (size_t)end + 1);
+		s->lost++;
+	}
+}
+
+void
+sink_flush(struct sink *s)
+{
+	timer_stop(s->timer);
+	if (s->fd < 0)
+		open_file(s);
+	while (s->fd >= 0 && s->waiting.n > 0) {
+		ssize_t n = write(s->fd, s->waiting.p, s->waiting.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			s->error = n < 0 ? errno : ENOSPC;
+			break;
+		}
+		s->error = 0;
+		buf_drop(&s->waiting, (size_t)n);
+	}
+	if (s->waiting.n > 0) {
+		shed(s);
+		timer_set(s->timer, RETRY_MS);
+	}
+}
+
+static void
+on_time(void *arg)
+{
+	sink_flush(arg);
+}
+
+struct sink *
+sink_new(struct loop *l, int log_dirfd)
+{
+	struct sink *s = xcalloc(1, sizeof *s);
+
+	s->dirfd = log_dirfd;
+	s->timer = timer_new(l, on_time, s);
+	open_file(s);
+	return s;
+}
+
+void
+sink_free(struct sink *s)
+{
+	if (s == NULL)
+		return;
+	sink_flush(s);
+	timer_free(s->timer);
+	if (s->fd >= 0)
+		close(s->fd);
+	buf_fini(&s->waiting);
+	free(s);
+}
+
+struct buf *
+sink_buf(struct sink *s)
+{
+	return &s->waiting;
+}
+
+void
+sink_line_done(struct sink *s, bool urgent)
+{
+	s->lines++;
+	if (s->error != 0 && s->waiting.n > WAITING_MAX)
+		shed(s);
+	if (s->error == 0 && (urgent || s->waiting.n >= GATHER_BYTES))
+		sink_flush(s);
+	else if (!timer_is_set(s->timer))
+		timer_set(s->timer, s->error != 0 ? RETRY_MS : GATHER_MS);
+}
+
+void
+sink_reopen(struct sink *s)
+{
+	sink_flush(s);
+	if (s->fd >= 0)
+		close(s->fd);
+	open_file(s);
+}
+
+uint64_t
+sink_lines(const struct sink *s)
+{
+	return s->lines;
+}
+
+uint64_t
+sink_lost(const struct sink *s)
+{
+	return s->lost;
+}
+
+int
+sink_error(const struct sink *s)
+{
+	return s->error;
+}

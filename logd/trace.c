@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC */
+#include "logd/trace.h"
+
+#include "base/arena.h"
+#include "base/die.h"
+#include "base/id.h"
+#include "logd/follow.h"
+#include "logd/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PIECE = 256 * 1024, LINE_MAX_BYTES = 64 * 1024, STORY_MAX = 10000, OLD_FILES = 9 };
+
+/* Two passes over the files, oldest first: by id, then, once they are known, by its sessions. */
+struct trace {
+	int dirfd, fd, file; /* file: OLD_FILES..0 */
+	bool second;
+	char id[ID_TEXT + 1];
+	char session[17]; /* of `received`; empty: none seen */
+	struct buf piece;
+	struct arena text;
+	struct slice *lines;
+	size_t n, room;
+};
+
+static void
+trace_free(void *arg)
+{
+	struct trace *t = arg;
+
+	if (t->fd >= 0)
+		close(t->fd);
+	buf_fini(&t->piece);
+	arena_fini(&t->text);
+	free(t->lines);
+	free(t);
+}
+
+static void
+keep(struct trace *t, struct slice line)
+{
+	if (t->n == STORY_MAX)
+		return;
+	if (t->n == t->room) {
+		t->room = t->room == 0 ? 16 : t->room * 2;
+		t->lines = xrealloc(t->lines, t->room * sizeof *t->lines);
+	}
+	t->lines[t->n++] = arena_slice(&t->text, line);
+}
+
+/* The session that brought the message in stands in its `received` line. */
+static void
+note_session(struct trace *t, struct slice line)
+{
+	static const char key[] = "\"session\":\"";
+	const char *at = memmem(line.p, line.n, key, sizeof key - 1);
+
+	if (at == NULL || !line_has(line, SLICE_LIT("event"), SLICE_LIT("received")))
+		return;
+	at += sizeof key - 1;
+	if (line.p + line.n - at >= 16)
+		slice_copy(slice_of(at, 16), t->session, sizeof t->session);
+}
+
+static void
+look_at(struct trace *t, struct slice line)
+{
+	if (memmem(line.p, line.n, t->second ? t->session : t->id, t->second ? 16 : ID_TEXT) == NULL)
+		return;
+	if (!t->second && line_has(line, SLICE_LIT("id"), slice_z(t->id))) {
+		keep(t, line);
+		note_session(t, line);
+	} else if (t->second && memmem(line.p, line.n, "\"id\":\"", 6) == NULL &&
+	    line_has(line, SLICE_LIT("session"), slice_z(t->session)))
+		keep(t, line);
+}
+
+/* Lines begin with {"time":"...": their bytes sort by time. */
+static int
+by_time(const void *a, const void *b)
+{
+	const struct slice *x = a, *y = b;
+	size_t n = x->n < y->n ? x->n : y->n;
+	int c = memcmp(x->p, y->p, n < 36 ? n : 36);
+
+	return c != 0 ? c : x->p < y->p ? -1 : x->p > y->p;
+}
+
+static bool
+open_next(struct trace *t)
+{
+	char name[32];
+
+	while (t->fd < 0) {
+		if (t->file < 0) {
+			if (t->second || t->session[0] == '\0')
+				return false;
+			t->second = true;
+			t->file = OLD_FILES;
+		}
+		snprintf(name, sizeof name, t->file > 0 ? SINK_FILE ".%d" : SINK_FILE, t->file);
+		t->fd = openat(t->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		t->file--;
+	}
+	return true;
+}
+
+static void
+tell(struct ctl_call *c, struct trace *t)
+{
+	if (t->n > 0)
+		qsort(t->lines, t->n, sizeof *t->lines, by_time);
+	for (size_t i = 0; i < t->n; i++) {
+		buf_slice(ctl_out(c), t->lines[i]);
+		buf_putc(ctl_out(c), '\n');
+	}
+	if (t->n == 0)
+		ctl_end(c, EXIT_UNAVAILABLE, "nothing in the log about this id");
+	else
+		ctl_end(c, 0, NULL);
+}
+
+static void
+read_piece(struct trace *t)
+{
+	ssize_t n = read(t->fd, buf_room(&t->piece, PIECE), PIECE);
+	struct slice rest;
+	ptrdiff_t end;
+
+	if (n <= 0) {
+		if (n < 0 && errno == EINTR)
+			return;
+		close(t->fd);
+		t->fd = -1;
+		buf_reset(&t->piece);
+		return;
+	}
+	t->piece.n += (size_t)n;
+	rest = slice_buf(&t->piece);
+	while ((end = slice_find(rest, '\n')) >= 0) {
+		look_at(t, slice_head(rest, (size_t)end));
+		rest = slice_from(rest, (size_t)end + 1);
+	}
+	buf_drop(&t->piece, t->piece.n - (rest.n > LINE_MAX_BYTES ? 0 : rest.n));
+}
+
+static void
+more(struct ctl_call *c, void *state)
+{
+	struct trace *t = state;
+
+	if (!open_next(t))
+		tell(c, t);
+	else
+		read_piece(t);
+}
+
+void
+trace_start(struct ctl_call *c, int log_dirfd, struct slice args)
+{
+	struct trace *t;
+	struct slice word;
+	uint64_t id;
+
+	if (!ctl_word(&args, &word) || !id_parse(word, &id)) {
+		ctl_end(c, EXIT_USAGE, "trace ID");
+		return;
+	}
+	t = xcalloc(1, sizeof *t);
+	*t = (struct trace){ .dirfd = log_dirfd, .fd = -1, .file = OLD_FILES };
+	id_text(id, t->id);
+	ctl_more(c, more, t, trace_free);
+}

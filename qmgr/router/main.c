@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * router: says where an address goes, or why not.
+ *
+ * User	_angroute
+ * Asked by	smtpd (edge/router.smtpd), qmgr (edge/router.qmgr); commands (ctl/router)
+ * Reaches	logd
+ * Holds	the configuration; the key that seals its answers, shared with qmgr only
+ * Sandbox	PROFILE_ROUTER: reads generations, nothing else
+ *
+ * It keeps no state: dead, it is TEMP for its askers; started again it answers as before, under a
+ * new key (qmgr asks again where a seal is older than that).
+ */
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "conf/generation.h"
+#include "ipc/ctl.h"
+#include "ipc/loglink.h"
+#include "priv/daemon.h"
+#include "qmgr/router/answer.h"
+#include "qmgr/router/names.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct main {
+	struct daemon d;
+	struct router router;
+	struct loop *loop;
+	uint64_t started_ms;
+};
+
+static bool
+from_asker(struct peer *p, const struct msg_row *row, struct ipc_in *in)
+{
+	struct main *m = peer_arg(p);
+	struct msg_resolve ask;
+	struct buf *out;
+
+	(void)row;
+	if (in->type != MSG_RESOLVE || !msg_resolve_get(in->payload, &ask))
+		return false;
+	out = peer_out(p);
+	return out != NULL && answer_question(&m->router, &ask, out);
+}
+
+static void
+asker_up(struct peer *p)
+{
+	struct main *m = peer_arg(p);
+
+	if (peer_service(p) == SERVICE_QMGR)
+		peer_send(p, route_key, .key = slice_of(m->router.key, sizeof m->router.key));
+}
+
+static const struct peer_ops ops = { .in = from_asker, .up = asker_up };
+
+static void
+verb_status(struct ctl_call *c, struct slice args)
+{
+	struct main *m = ctl_arg(c);
+	struct buf *b = ctl_out(c);
+
+	(void)args;
+	json_open(b, '{');
+	json_kz(b, "service", "router");
+	json_ku64(b, "pid", (uint64_t)getpid());
+	json_ku64(b, "generation", m->router.conf->generation);
+	json_ku64(b, "uptime_ms", clock_mono_ms() - m->started_ms);
+	json_ku64(b, "answered", m->router.answered);
+	json_ku64(b, "refused", m->router.refused);
+	json_ku64(b, "temp", m->router.temp);
+	json_close(b, '}');
+	buf_putc(b, '\n');
+	ctl_end(c, 0, NULL);
+}
+
+static void
+put_decision(struct buf *b, struct slice rcpt, const struct decision *d)
+{
+	static const char *const words[] = { "?", "deliver", "expand", "hold", "drop", "refuse", "temp" };
+
+	json_open(b, '{');
+	json_kstr(b, "address", rcpt);
+	json_kz(b, "action", words[d->action]);
+	json_kz(b, "rule", d->rule);
+	if (d->action == ROUTE_DELIVER) {
+		json_kstr(b, "transport", d->route.transport);
+		json_kstr(b, "domain", d->route.domain);
+		json_key(b, "hops");
+		json_open(b, '[');
+		for (unsigned i = 0; i < d->route.nhops; i++) {
+			json_open(b, '{');
+			json_kstr(b, "host", d->route.hops[i].host);
+			json_ku64(b, "port", d->route.hops[i].port);
+			json_close(b, '}');
+		}
+		json_close(b, ']');
+	} else {
+		json_ku64(b, "code", d->code);
+		json_kz(b, "text", d->text);
+	}
+	json_close(b, '}');
+	buf_putc(b, '\n');
+}
+
+/* route ADDRESS [CLIENT]: what a client of class mx (or, without CLIENT, the local socket) would hear. */
+static void
+verb_route(struct ctl_call *c, struct slice args)
+{
+	struct main *m = ctl_arg(c);
+	struct question q = { .class = CLASS_LOCAL };
+	struct slice client;
+	struct decision d;
+
+	if (!ctl_word(&args, &q.rcpt)) {
+		ctl_end(c, EXIT_USAGE, "route ADDRESS [CLIENT]");
+		return;
+	}
+	if (ctl_word(&args, &client)) {
+		q.class = CLASS_MX;
+		q.has_client = addr_host_parse(client, q.client);
+		if (!q.has_client) {
+			ctl_end(c, EXIT_USAGE, "CLIENT is not an address");
+			return;
+		}
+	}
+	decide(m->router.conf, m->router.names, &q, &m->router.arena, &d);
+	put_decision(ctl_out(c), q.rcpt, &d);
+	arena_reset(&m->router.arena);
+	ctl_end(c, 0, NULL);
+}
+
+static const struct ctl_verb verbs[] = {
+	{ "status", CTL_ANYONE, true, verb_status, "how the service is" },
+	{ "route", CTL_ANYONE, true, verb_route, "ADDRESS [CLIENT]: where mail goes and by which rule" },
+	{ NULL, CTL_ADMIN, false, NULL, NULL },
+};
+
+static void
+on_hup(int signo, void *arg)
+{
+	struct main *m = arg;
+	struct conf *fresh;
+	struct buf err = { 0 };
+
+	(void)signo;
+	daemon_reloading(&m->d);
+	if (conf_load_newest(AT_FDCWD, &fresh, &err) != 0) {
+		log_begin(LOG_RELOAD_FAILED);
+		log_str(LOGK_ERROR, slice_buf(&err));
+		log_end();
+	} else {
+		conf_unref(m->d.conf);
+		m->d.conf = m->router.conf = fresh;
+		m->d.generation = fresh->generation;
+		log_set_generation(fresh->generation);
+		peer_self_generation(fresh->generation);
+		log_begin(LOG_RELOADED);
+		log_u64(LOGK_GENERATION, fresh->generation);
+		log_end();
+	}
+	buf_fini(&err);
+	daemon_ready(&m->d);
+}
+
+static void
+on_term(int signo, void *arg)
+{
+	struct main *m = arg;
+
+	(void)signo;
+	daemon_stopping(&m->d);
+	loop_stop(m->loop);
+}
+
+int
+main(int argc, char *argv[])
+{
+	static struct main m;
+	int smtpd, qmgr, ctl;
+
+	daemon_start(&m.d, SERVICE_ROUTER, argc, argv);
+	smtpd = daemon_bind_edge(&m.d, SERVICE_SMTPD);
+	qmgr = daemon_bind_edge(&m.d, SERVICE_QMGR);
+	ctl = daemon_bind_ctl(&m.d);
+	m.started_ms = clock_mono_ms();
+	answer_init(&m.router, m.d.conf, names_new());
+	names_look_up(m.router.names, m.d.conf);
+	m.loop = loop_new();
+	daemon_drop(&m.d, PROFILE_ROUTER);
+
+	peer_self(SERVICE_ROUTER, 0, 0, 0);
+	peer_self_generation(m.d.generation);
+	loglink_dial(m.loop, m.d.ids.uid[SERVICE_LOGD]);
+	peer_listen(m.loop, smtpd, SERVICE_SMTPD, m.d.ids.uid[SERVICE_SMTPD], &ops, &m);
+	peer_listen(m.loop, qmgr, SERVICE_QMGR, m.d.ids.uid[SERVICE_QMGR], &ops, &m);
+	ctl_serve(m.loop, ctl, verbs, m.d.ids.gid[GROUP_ADM], &m);
+	loop_signal(m.loop, SIGHUP, on_hup, &m);
+	loop_signal(m.loop, SIGTERM, on_term, &m);
+	daemon_ready(&m.d);
+	loop_run(m.loop);
+	return daemon_stop(&m.d);
+}
