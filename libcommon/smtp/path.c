@@ -21,6 +21,7 @@ struct scan {
 	const char *p, *end;
 	bool utf8;     /* some was seen */
 	bool too_long; /* a label was */
+	bool general;  /* an address literal that is none of IPv4 and IPv6 */
 };
 
 /* A non-ASCII character at s->p: its length, or 0. */
@@ -128,13 +129,14 @@ static bool
 scan_literal(struct scan *s)
 {
 	const char *close = memchr(s->p, ']', (size_t)(s->end - s->p));
-	struct slice inside;
+	enum literal kind;
 
 	if (close == NULL)
 		return false;
-	inside = slice_of(s->p + 1, (size_t)(close - s->p - 1));
+	kind = path_literal_parse(slice_of(s->p + 1, (size_t)(close - s->p - 1)), NULL);
+	s->general = kind == LITERAL_GENERAL;
 	s->p = close + 1;
-	return path_literal_parse(inside, NULL) != LITERAL_NONE;
+	return kind != LITERAL_NONE;
 }
 
 /* "@" domain { "," "@" domain } ":" */
@@ -185,6 +187,8 @@ check(const struct scan *s, unsigned flags, struct path *out)
 	if (s->too_long || out->local.n > PATH_LOCAL_MAX || out->domain.n > PATH_DOMAIN_MAX ||
 	    out->address.n > PATH_ADDRESS_MAX)
 		return PATH_TOO_LONG;
+	if (s->general)
+		return PATH_UNKNOWN_LITERAL;
 	return s->utf8 && !(flags & PATH_UTF8) ? PATH_NEEDS_UTF8 : PATH_OK;
 }
 
@@ -249,18 +253,19 @@ path_domain_valid(struct slice domain, unsigned flags)
 		return false;
 	if (!(*s.p == '[' ? scan_literal(&s) : scan_domain(&s)) || s.p != s.end)
 		return false;
-	return !s.too_long && (!s.utf8 || (flags & PATH_UTF8));
+	return !s.too_long && !s.general && (!s.utf8 || (flags & PATH_UTF8));
 }
 
 bool
 path_helo_valid(struct slice helo)
 {
+	struct scan s = { .p = helo.p, .end = helo.p + helo.n };
 	char before = '.';
 
 	if (helo.n == 0 || helo.n > PATH_DOMAIN_MAX)
 		return false;
 	if (helo.p[0] == '[')
-		return path_domain_valid(helo, 0);
+		return scan_literal(&s) && s.p == s.end;
 	if (path_literal_ip6(helo, NULL))
 		return true;
 	for (size_t i = 0; i < helo.n; i++) {

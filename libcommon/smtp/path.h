@@ -21,6 +21,7 @@ enum path_result {
 	PATH_BAD,        /* 501 (5.1.7 sender, 5.1.3 recipient): not the grammar */
 	PATH_TOO_LONG,   /* 501: grammatical, beyond the limits below */
 	PATH_NEEDS_UTF8, /* 553 5.6.7: would be right with SMTPUTF8 */
+	PATH_UNKNOWN_LITERAL, /* 553 (5.1.8, 5.1.2): "[tag:...]" with a tag that no RFC has registered */
 };
 
 enum {
@@ -58,7 +59,8 @@ bool path_domain_valid(struct slice domain, unsigned flags);
 
 /*
  * The argument of HELO and EHLO: anything that looks like a host name (underscores and a last dot
- * are borne with) or an address literal, as well a bare one. No control byte, blank or non-ASCII byte.
+ * are borne with) or an address literal, whatever its tag, as well a bare one. No control byte,
+ * blank or non-ASCII byte.
  */
 bool path_helo_valid(struct slice helo);
 

@@ -43,6 +43,7 @@
 	R(NEED_FROM, 501, " 5.5.4", "Syntax: MAIL FROM:<address>")                               \
 	R(BAD_SENDER, 501, " 5.1.7", "Bad sender address syntax")                                \
 	R(SENDER_NEEDS_UTF8, 553, " 5.6.7", "Non-ASCII sender address needs SMTPUTF8")           \
+	R(SENDER_UNKNOWN_LITERAL, 553, " 5.1.8", "Unknown kind of address literal")             \
 	R(BAD_PARAMETER, 501, " 5.5.4", "Syntax error in a parameter")                           \
 	R(UNKNOWN_PARAMETER, 555, " 5.5.4", "Parameter not recognised")                          \
 	R(TOO_BIG, 552, " 5.3.4", "Message exceeds %s bytes")                                    \
@@ -54,6 +55,7 @@
 	R(NEED_TO, 501, " 5.5.4", "Syntax: RCPT TO:<address>")                                   \
 	R(BAD_RECIPIENT, 501, " 5.1.3", "Bad recipient address syntax")                          \
 	R(RECIPIENT_NEEDS_UTF8, 553, " 5.6.7", "Non-ASCII recipient address needs SMTPUTF8")     \
+	R(RECIPIENT_UNKNOWN_LITERAL, 553, " 5.1.2", "Unknown kind of address literal")          \
 	R(TOO_MANY_RCPT, 452, " 4.5.3", "Too many recipients")                                   \
 	R(RELAY_DENIED, 550, " 5.7.1", "Relaying denied")                                        \
 	R(NO_SUCH_USER, 550, " 5.1.1", "No such user here")                                      \

@@ -7,3 +7,8 @@ t/tool/smtpsource_DEPS := libcommon/base
 PROGS += t/tool/smtpsink
 t/tool/smtpsink_SRCS := smtpsink.c sinkrule.c net.c
 t/tool/smtpsink_DEPS := libcommon/base
+
+# Plays the corpus of addresses against smtp/path.h.
+PROGS += t/tool/adapter_address
+t/tool/adapter_address_SRCS := adapter_address.c
+t/tool/adapter_address_DEPS := libcommon/smtp
