@@ -9,9 +9,9 @@
  * The journal: what became of the records. Files of a fixed size, numbered upwards, zero-filled ahead
  * or taken over from an older number, written from the front. A journal record:
  *
+ *	u64 XXH3-64 of all that follows, zeros included, seeded by spool id and file number
  *	u32 length of the payload, u16 kind (bit 15: critical), u16 zero
  *	u64 sequence: one more than that of the record before, across files
- *	u64 XXH3-64 of these 16 bytes and the payload, seeded by spool id and file number
  *	payload, zeros to a multiple of 8
  *
  * So bytes of the file's former life never verify, and the first record that does not ends the
@@ -21,6 +21,8 @@
  *  - after a restart or a failed sync it begins a new file and never adds to the old: what stood
  *    half-written there could otherwise verify behind new records. FILE_START's own sequence number
  *    rules: records of earlier files with that sequence or a later one are void;
+ *  - all of a file is synced before the FILE_START of the next is written, so a gap between two
+ *    files is damage and never a crash;
  *  - records that belong together are one record, so recovery needs no transactions.
  *
  * Payloads are rows of fields in the order below. Fields are only appended; one that is missing at the
@@ -318,7 +320,7 @@ JOURNAL_KINDS(K)
 uint64_t journal_seed(const uint8_t spool_id[static SPOOL_ID], uint32_t file);
 
 /*
- * Gives the records that stand in n bytes at p their sequence numbers, from *seq on, and their checks, as
+ * Sequence numbers begin at 1. Gives the records that stand in n bytes at p their sequence numbers, from *seq on, and their checks, as
  * long as they fit into `room` bytes. Returns how many bytes are ready to be written to the file with
  * this seed, and has raised *seq; the rest goes to the next file. May be repeated with another
  * seed or sequence.

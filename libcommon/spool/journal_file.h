@@ -24,6 +24,12 @@ struct journal_scan {
 	uint64_t before_seq; /* stop at this sequence: the next file's first; 0: do not */
 	/* 0 goes on; anything else ends the scan and is returned. The record lives until it returns. */
 	int (*each)(void *ctx, const struct journal_rec *r);
+	/*
+	 * Set only where all before before_seq is known to have been durable (a later file says so): where
+	 * a record does not verify all the same, that is damage. The scan looks for the next one that
+	 * does and calls this first; 0 goes on. NULL: the scan ends there.
+	 */
+	int (*gap)(void *ctx, uint64_t offset, uint64_t expected, uint64_t found);
 	void *ctx;
 	/* out */
 	uint64_t end;       /* offset behind the last valid record */
@@ -48,18 +54,22 @@ int journal_file_read(int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t 
     struct buf *bytes, struct journal_rec *out);
 
 /*
- * The files that recovery reads, oldest first: those from the newest valid file's `oldest` on, each
- * cut before the next one's first sequence. OLDEST records in the newest may raise it further.
- * Calls journal_file_scan() on each with `each`. 0; -errno; -ENODATA: no valid file at all;
- * -ENOENT: a file between is missing. *why on error, *at the file concerned; *newest: its number.
+ * The files that recovery reads, oldest first: from the `oldest` of the newest valid file (its
+ * FILE_START or a later OLDEST), each cut before the lowest first sequence of any later file. Files
+ * in between that hold no valid FILE_START (begun, never synced) are passed over when sequences go on
+ * without a gap. 0; -errno; -ENODATA: no valid file at all; -ENOENT: the oldest is missing;
+ * -EBADMSG, -ENOTSUP; what `each` or `gap` returned.
  */
 struct journal_replay {
 	uint8_t spool_id[SPOOL_ID];
 	int (*each)(void *ctx, uint32_t file, const struct journal_rec *r);
+	/* Sequence numbers expected..found-1 are damaged. 0 goes on. NULL: ends with -EBADMSG. */
+	int (*gap)(void *ctx, uint32_t file, uint64_t expected, uint64_t found);
 	void *ctx;
-	uint32_t newest;   /* out: highest number, valid or not; the next file is above it */
+	uint32_t oldest;   /* out: files below may be recycled */
+	uint32_t newest;   /* out: highest number there, valid or not; the next file is above it */
 	uint64_t next_seq; /* out: for the FILE_START of the next file */
-	uint32_t at;       /* out: on error */
+	uint32_t at;       /* out: the file concerned, on error */
 	const char *why;   /* out: on error */
 };
 int journal_file_replay(int dirfd, struct journal_replay *r);

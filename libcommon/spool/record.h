@@ -77,7 +77,10 @@ struct record_frame {
 
 enum { RECORD_IOV = 5 };
 
-/* 0, or -EMSGSIZE: a part is above its limit. nrcpt 0 or above its limit: -EINVAL. */
+/*
+ * 0; -EMSGSIZE: a part is above its limit; -EINVAL: no id, no recipient or too many, unknown flags, or
+ * a header section that does not end in CRLF.
+ */
 int record_frame_build(struct record_frame *f, const struct record_parts *p, uint64_t seed);
 /* Pieces live as long as *f and what *p borrows. Empty ones are there too (iov_len 0). */
 void record_frame_iov(struct record_frame *f, const struct record_parts *p,
