@@ -30,7 +30,7 @@ enum sandbox_calls {
 	CALLS_APPEND = 1 << 3,  /* sync what write and writev appended; look at free space */
 	CALLS_DIAL = 1 << 4,    /* connect to edges: AF_UNIX, SOCK_SEQPACKET */
 	CALLS_TCP = 1 << 5,     /* connect outwards: AF_INET and AF_INET6, SOCK_STREAM */
-	CALLS_PREAD = 1 << 6,   /* read passed files at offsets, sendfile */
+	CALLS_SEND = 1 << 6,    /* passed files into sockets */
 	CALLS_OPEN = 1 << 7,    /* open for reading, list (Landlock says where) */
 	CALLS_UNLINK = 1 << 8,  /* remove a name */
 	CALLS_KEEP = 1 << 9,    /* create, write at offsets, cut, rename, sync */
@@ -43,7 +43,7 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 
 #define CALLS_SMTPD (CALLS_CORE | CALLS_THREAD | CALLS_ACCEPT | CALLS_APPEND)
 #define CALLS_SMTPD_LOCAL (CALLS_SMTPD | CALLS_OPEN | CALLS_UNLINK)
-#define CALLS_DELIVER (CALLS_CORE | CALLS_THREAD | CALLS_TCP | CALLS_PREAD)
+#define CALLS_DELIVER (CALLS_CORE | CALLS_THREAD | CALLS_TCP | CALLS_SEND)
 #define CALLS_SERVICE (CALLS_CORE | CALLS_ACCEPT | CALLS_DIAL | CALLS_OPEN)
 #define CALLS_PARENT (CALLS_SERVICE | CALLS_FORK | CALLS_ENTER)
 
@@ -63,7 +63,7 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	P(SMTPD_LOCAL, "smtpd-local", SMTPD, SMTPD_PARENT, CALLS_SMTPD_LOCAL,                       \
 	    NO, NO, TAKE, NO, NO, 19000, 4096, 2048)                                               \
 	P(QMGR, "qmgr", QMGR, QMGR,                                                                 \
-	    CALLS_SERVICE | CALLS_THREAD | CALLS_PREAD | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL,   \
+	    CALLS_SERVICE | CALLS_THREAD | CALLS_SEND | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL,   \
 	    READ, KEEP, NO, NO, NO, 20000, 0, 0)                                                   \
 	P(ROUTER, "router", ROUTER, ROUTER, CALLS_SERVICE,                                          \
 	    READ, NO, NO, NO, NO, 1024, 64, 1024)                                                  \
@@ -71,7 +71,7 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	    READ, NO, NO, NO, CONNECT, 4096, 64, 2048)                                             \
 	P(DELIVER_WORKER, "deliver-worker", DELIVER, DELIVER_PARENT, CALLS_DELIVER,                 \
 	    NO, NO, NO, NO, CONNECT, 19000, 64, 2048)                                              \
-	P(LOGD, "logd", LOGD, LOGD, CALLS_SERVICE | CALLS_PREAD | CALLS_UNLINK | CALLS_KEEP,        \
+	P(LOGD, "logd", LOGD, LOGD, CALLS_SERVICE | CALLS_SEND | CALLS_UNLINK | CALLS_KEEP,        \
 	    READ, NO, NO, KEEP, NO, 4096, 0, 1024)
 
 enum profile {

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: ISC */
+#include "priv/priv.h"
+
+#include "base/die.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The bounding set, so that nothing an exec might bring can come. Needs CAP_SETPCAP, so before the user goes. */
+static int
+drop_bounding_set(void)
+{
+	for (int cap = 0; cap < 64; cap++) {
+		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+
+		if (has < 0)
+			return 0; /* beyond the last one of this kernel */
+		if (has > 0 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int
+drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { 0 };
+
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+		return -errno;
+	return syscall(SYS_capset, &head, none) != 0 ? -errno : 0;
+}
+
+/* Believes nothing: a step may have said 0 and done nothing (a filter around us, an odd kernel). */
+static bool
+is_only(uid_t uid, gid_t gid)
+{
+	uid_t r, e, s;
+	gid_t gr, ge, gs;
+
+	return getresuid(&r, &e, &s) == 0 && r == uid && e == uid && s == uid && getresgid(&gr, &ge, &gs) == 0 &&
+	    gr == gid && ge == gid && gs == gid && getgroups(0, NULL) == 0;
+}
+
+static bool
+has_capabilities(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &head, d) != 0)
+		return true;
+	return (d[0].effective | d[0].permitted | d[0].inheritable | d[1].effective | d[1].permitted |
+		   d[1].inheritable) != 0;
+}
+
+static bool
+root_comes_back(void)
+{
+	return setresuid(-1U, 0, -1U) == 0 || setuid(0) == 0 || setresgid(-1U, 0, -1U) == 0 || setgid(0) == 0;
+}
+
+int
+priv_try_drop(uid_t uid, gid_t gid, bool chroot_here, const char **step)
+{
+	int err;
+
+	*step = "find a user that is not root";
+	if (uid == 0 || gid == 0 || uid == -1U || gid == -1U)
+		return -EPERM;
+	/* The working directory is the new root, so no descriptor of ours points out of it by "..". */
+	*step = "chroot";
+	if (chroot_here && (chroot(".") != 0 || chdir("/") != 0))
+		return -errno;
+	*step = "setgroups";
+	if (setgroups(0, NULL) != 0)
+		return -errno;
+	*step = "drop the bounding set";
+	err = drop_bounding_set();
+	if (err != 0)
+		return err;
+	*step = "setresgid";
+	if (setresgid(gid, gid, gid) != 0)
+		return -errno;
+	*step = "setresuid";
+	if (setresuid(uid, uid, uid) != 0)
+		return -errno;
+	*step = "drop capabilities";
+	err = drop_capabilities();
+	if (err != 0)
+		return err;
+	*step = "be that user and nobody else";
+	if (!is_only(uid, gid) || has_capabilities() || root_comes_back())
+		return -EPERM;
+	return 0;
+}
+
+void
+priv_drop(uid_t uid, gid_t gid, bool chroot_here)
+{
+	const char *step;
+	int err = priv_try_drop(uid, gid, chroot_here, &step);
+
+	if (err != 0)
+		die(EXIT_TEMP, "cannot drop privileges: %s: %s", step, strerror(-err));
+}
+
+static int
+peer_cred(int fd, struct ucred *c)
+{
+	socklen_t n = sizeof *c;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, c, &n) != 0)
+		return -errno;
+	/* An unconnected socket answers with nobody at all. */
+	return n != sizeof *c || c->uid == -1U ? -ENOTCONN : 0;
+}
+
+int
+priv_peer_uid(int fd, uid_t *uid)
+{
+	struct ucred c;
+	int err = peer_cred(fd, &c);
+
+	if (err == 0)
+		*uid = c.uid;
+	return err;
+}
+
+bool
+priv_peer_in_group(int fd, gid_t gid)
+{
+	struct ucred c;
+	gid_t groups[1024];
+	socklen_t n = sizeof groups;
+
+	if (gid == -1U || peer_cred(fd, &c) != 0)
+		return false;
+	if (c.gid == gid)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) != 0)
+		return false; /* more than we look at, or an older kernel */
+	for (size_t i = 0; i < n / sizeof *groups; i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
