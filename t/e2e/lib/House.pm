@@ -199,7 +199,7 @@ sub _value
 	my ($v) = @_;
 
 	return '{' . join(', ', map { _value($_) } @$v) . '}' if ref $v eq 'ARRAY';
-	return $v if $v =~ /^-?\d+$/ || $v =~ /^(?:true|false)$/;
+	return $v if $v =~ /^\d+$/ || $v =~ /^(?:yes|no|true|false)$/;
 	$v =~ s/(["\\])/\\$1/g;
 	return qq("$v");
 }
@@ -211,10 +211,10 @@ sub write_config
 	my ($state, $port) = @$self{qw(state port)};
 	my %key = (
 		id_base => $self->{id_base},
-		hostname => 'mx.test.example', origin => 'test.example',
+		hostname => 'mx.test.example', myorigin => 'test.example',
 		run_dir => "$state/run", log_dir => "$state/log",
 		spool_dir => "$state/spool/queue", drop_dir => "$state/spool/drop",
-		relay_networks => [ '127.0.0.0/8', '::1/128' ],
+		relay_networks => [ '127.0.0.0/8', '[::1]/128' ],
 		relay_host => "127.0.0.1:$port->{sink}",
 		%{ $self->{config} },
 	);
@@ -222,9 +222,8 @@ sub write_config
 	    grep { defined $key{$_} } sort keys %key;
 
 	for my $class (qw(mx submission)) {
-		my @at = map { _value("$_:$port->{$class}") } '127.0.0.1', '[::1]';
-		$text .= "listener $class {\n\tclass = $class\n\taddress = {"
-		    . join(', ', @at) . "}\n}\n";
+		my @at = map { "$_:$port->{$class}" } '127.0.0.1', '[::1]';
+		$text .= "listen $class {\n\tclass = $class\n\taddress = " . _value(\@at) . "\n}\n";
 	}
 	spew($self->conf_file, $text . $self->{extra});
 }

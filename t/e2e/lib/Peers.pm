@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: ISC
+package Peers;
+
+# Real programs beside ours, unpacked by t/tool/peers.sh: nothing is installed.
+#
+#	Peers::need();                                    # or the test is skipped, with the reason
+#	my $postfix = Peers->postfix(dir => DIR, port => P, relay => '[127.0.0.1]:2599');
+#	my ($status, $out, $err) = Peers::with_sendmail($house, @argv);
+#	$postfix->end;
+
+use strict;
+use warnings;
+use File::Path qw(make_path);
+use House qw(wait_for slurp spew run build_dir top);
+use IO::Socket::IP;
+use POSIX qw(WNOHANG);
+use Supervisor;
+use Test::More ();
+
+my $POSTFIX_ID = 61900; # see peers.sh
+
+sub script { return top() . '/t/tool/peers.sh' }
+sub dir { return $ENV{PEERS} // build_dir() . '/peers' }
+
+# "" when the peers are there, else why not.
+sub missing
+{
+	my ($status, $out, $err) = run({ seconds => 300, env => { PEERS => dir() } },
+		'sh', '-c', 'sh "$0" fetch && sh "$0" enter true', script());
+
+	return $status == 0 ? '' : $err || "peers.sh: exit $status";
+}
+
+sub need
+{
+	my $why = missing();
+
+	chomp $why;
+	Test::More::plan(skip_all => $why) if $why ne '';
+}
+
+# The words to run a command where the peers are.
+sub enter { my (@argv) = @_; return ('sh', script(), 'enter', @argv) }
+
+sub peer
+{
+	my ($how, @argv) = @_;
+
+	return run({ %$how, env => { %{ $how->{env} // {} }, PEERS => dir() } },
+		enter(@{ $how->{enter} // [] }, @argv));
+}
+
+# Run where /usr/sbin/sendmail is this build's, with the house's folders at their fixed places.
+sub with_sendmail
+{
+	my ($house, $how, @argv) = @_;
+	my $state = $house->{state};
+	my @places = ('-t', '/run', '-b', "$state/run:/run/angarium", '-t', '/var/spool', '-b',
+		"$state/spool:/var/spool/angarium", '-b', "$house->{bin}/sendmail:/usr/sbin/sendmail");
+
+	return peer({ %$how, enter => \@places }, @argv);
+}
+
+# A real Postfix: an SMTP server on 127.0.0.1:port that relays everything to `relay`, or (without)
+# discards it. `main` holds more parameters. Its folder appears to it as /mnt.
+sub postfix
+{
+	my ($class, %opt) = @_;
+	my $dir = $opt{dir};
+	my %main = (
+		compatibility_level => '3.6', queue_directory => '/mnt/queue',
+		data_directory => '/mnt/data', maillog_file => '/mnt/maillog',
+		maillog_file_prefixes => '/mnt', command_directory => '/usr/sbin',
+		daemon_directory => '/usr/lib/postfix/sbin', mail_owner => 'postfix',
+		setgid_group => 'postdrop', myhostname => 'postfix.test.example',
+		mydestination => '', alias_maps => '', inet_interfaces => 'all',
+		mynetworks => '127.0.0.0/8 [::1]/128', disable_dns_lookups => 'yes',
+		smtpd_peername_lookup => 'no', smtp_host_lookup => 'native',
+		smtpd_relay_restrictions => 'permit_mynetworks, reject',
+		($opt{relay} ? (relayhost => $opt{relay}) : (default_transport => 'discard:')),
+		%{ $opt{main} // {} },
+	);
+	my $master = slurp(dir() . '/root/usr/share/postfix/master.cf.dist') // die "no postfix\n";
+
+	make_path("$dir/etc/postfix", "$dir/queue", "$dir/data");
+	chmod 0755, $dir, "$dir/queue";
+	chown $POSTFIX_ID, $POSTFIX_ID, "$dir/data";
+	$master =~ s/^smtp(\s+inet)/127.0.0.1:$opt{port}$1/m or die "master.cf has no smtp\n";
+	$master =~ s/^(\S+\s+\S+\s+\S\s+\S\s+)y/$1n/mg; # as built by its authors: not chrooted
+	spew("$dir/etc/postfix/master.cf", $master);
+	spew("$dir/etc/postfix/main.cf", join '', map { "$_ = $main{$_}\n" } sort keys %main);
+	my $self = bless { dir => $dir, owner => $$, port => $opt{port} }, $class;
+	$self->{pid} = Supervisor::spawn([ enter('-e', "$dir/etc", '-b', "$dir:/mnt",
+		'postfix', 'start-fg') ], "$dir/err", { PEERS => dir() });
+	wait_for(sub {
+		waitpid($self->{pid}, WNOHANG) == $self->{pid} and die 'postfix ended: ',
+		    slurp("$dir/err") // '', slurp("$dir/maillog") // '';
+		IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
+	}, 'postfix to listen', 30);
+	return $self;
+}
+
+# The pid of its master, as seen from here: the only child of `unshare`.
+sub master
+{
+	my ($self) = @_;
+
+	return (split ' ', slurp("/proc/$self->{pid}/task/$self->{pid}/children") // '')[0];
+}
+
+sub end
+{
+	my ($self) = @_;
+
+	return if $self->{owner} != $$ || !$self->{pid};
+	# The master is process 1 of a name space: all others in it go before its death is told.
+	my ($master, $pid) = ($self->master, delete $self->{pid});
+	kill 'KILL', $master // $pid;
+	waitpid $pid, 0;
+}
+
+sub DESTROY { my ($self) = @_; local $?; $self->end }
+
+1;
