@@ -78,29 +78,28 @@ dropfile_head(const struct dropfile *d, struct buf *out)
 	return true;
 }
 
-static uint64_t
-hash(uint64_t h, struct slice s)
+/* FNV-1a; the offset basis is folded in so that a zeroed sum is ready. */
+#define HASH_BASIS 0xcbf29ce484222325u
+#define HASH_PRIME 0x100000001b3u
+
+void
+dropfile_sum_add(struct dropfile_sum *s, struct slice piece)
 {
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ (unsigned char)s.p[i]) * 0x100000001b3u;
-	return h;
-}
+	uint64_t h = s->hash ^ HASH_BASIS;
 
-#define HASH_START 0xcbf29ce484222325u
-
-static void
-print_tail(uint64_t bytes, uint64_t sum, char *out)
-{
-	int n =
-	    snprintf(out, DROPFILE_TAIL + 1, ".commit %020" PRIu64 " %016" PRIx64 "\n", bytes, sum);
-
-	assert(n == DROPFILE_TAIL);
+	for (size_t i = 0; i < piece.n; i++)
+		h = (h ^ (unsigned char)piece.p[i]) * HASH_PRIME;
+	s->hash = h ^ HASH_BASIS;
+	s->bytes += piece.n;
 }
 
 void
-dropfile_tail(struct slice head, struct slice message, char out[static DROPFILE_TAIL + 1])
+dropfile_tail(const struct dropfile_sum *s, char out[static DROPFILE_TAIL + 1])
 {
-	print_tail((uint64_t)head.n + message.n, hash(hash(HASH_START, head), message), out);
+	int n = snprintf(out, DROPFILE_TAIL + 1, ".commit %020" PRIu64 " %016" PRIx64 "\n",
+	    s->bytes, s->hash ^ HASH_BASIS);
+
+	assert(n == DROPFILE_TAIL);
 }
 
 /* The next envelope line without its LF; false at the end of the bytes or on what no line may hold.
@@ -238,6 +237,7 @@ dropfile_parse(struct slice file, size_t max_recipients, struct arena *arena, st
     const char **why)
 {
 	char tail[DROPFILE_TAIL + 1];
+	struct dropfile_sum sum = { 0 };
 	struct slice rest;
 
 	*out = (struct dropfile){ 0 };
@@ -246,7 +246,8 @@ dropfile_parse(struct slice file, size_t max_recipients, struct arena *arena, st
 		return false;
 	}
 	rest = slice_head(file, file.n - DROPFILE_TAIL);
-	print_tail(rest.n, hash(HASH_START, rest), tail);
+	dropfile_sum_add(&sum, rest);
+	dropfile_tail(&sum, tail);
 	if (memcmp(file.p + rest.n, tail, DROPFILE_TAIL) != 0) {
 		*why = "not committed";
 		return false;

@@ -10,20 +10,21 @@
  * worker of class local to take in. Any user may write there, so the reader believes nothing.
  *
  *	angarium-drop 1
- *	U1000                                           uid, must be the file's owner
- *	Falice@example.org                              envelope sender, may be empty
- *	B8BITMIME                                       optional: 7BIT, 8BITMIME, SMTPUTF8 (8-bit
- *too) TFULL                                           optional: RET, FULL or HDRS VQQ314159
- *optional: ENVID, xtext Rbob@example.net<TAB>NOTIFY=FAILURE,DELAY       one or more
- *	Rcarol<TAB>ORCPT=rfc822;carol+40example.net     unqualified ones get the origin from smtpd
+ *	U1000                          uid, must be that of the file's owner
+ *	Falice@example.org             envelope sender, may be empty
+ *	B8BITMIME                      optional: 7BIT, 8BITMIME or SMTPUTF8
+ *	TFULL                          optional, RET: FULL or HDRS
+ *	VQQ314159                      optional, ENVID: xtext
+ *	Rbob@example.net<TAB>NOTIFY=FAILURE,DELAY
+ *	Rcarol<TAB>ORCPT=rfc822;carol  one or more; smtpd completes what has no domain
  *
  *	Subject: the message, every line ended by CR LF, not dot-stuffed
  *	.commit 00000000000000000345 0123456789abcdef
  *
- * Envelope lines end in LF, come in this order and hold printable bytes and spaces only (bytes from
- * 0x80 on may occur). The last line, of fixed length, counts the bytes before it and hashes them
- *(FNV-1a 64): a file cut short, with a hole after a power cut, or with more behind it, is not
- *committed. While it is written the file has a name with a leading dot.
+ * Envelope lines end in LF, come in this order and hold no control bytes. The last line, of fixed
+ * length, counts the bytes before it and hashes them (FNV-1a, 64 bits): a file that was cut short,
+ * has a hole after a power cut, or more behind it, is not committed. While it is written the file
+ * has a name with a leading dot.
  */
 
 enum { DROPFILE_TAIL = 46, DROPFILE_VALUE_MAX = 2000 };
@@ -55,8 +56,13 @@ struct dropfile {
 /* Appends all that stands before the message. False, *out unchanged, when a value cannot be
  * written. */
 bool dropfile_head(const struct dropfile *d, struct buf *out);
-/* The last line. head and message are what stands before it in the file. */
-void dropfile_tail(struct slice head, struct slice message, char out[static DROPFILE_TAIL + 1]);
+/* Counts and hashes what stands before the last line; zeroed is ready, pieces in order. */
+struct dropfile_sum {
+	uint64_t bytes, hash;
+};
+void dropfile_sum_add(struct dropfile_sum *s, struct slice piece);
+/* The last line. */
+void dropfile_tail(const struct dropfile_sum *s, char out[static DROPFILE_TAIL + 1]);
 
 /*
  * Reads a whole file. *out borrows from `file`, its recipients stand in `arena`. False: *why is a
