@@ -115,7 +115,10 @@ inside()
 		fi
 		mount --bind "$from" "$to"
 	done
-	exec "$@"
+	# Not exec: a program that changes its user would lose the order to die with its parent,
+	# which this shell, process 1, keeps; and with it go all others.
+	"$@"
+	exit $?
 }
 
 enter()

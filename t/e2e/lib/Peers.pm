@@ -100,22 +100,24 @@ sub postfix
 	return $self;
 }
 
-# The pid of its master, as seen from here: the only child of `unshare`.
-sub master
+sub _child
 {
-	my ($self) = @_;
+	my ($pid) = @_;
 
-	return (split ' ', slurp("/proc/$self->{pid}/task/$self->{pid}/children") // '')[0];
+	return $pid && (split ' ', slurp("/proc/$pid/task/$pid/children") // '')[0];
 }
+
+# The pid of its master as seen from here: below `unshare` and the shell that is process 1 there.
+sub master { my ($self) = @_; return _child(_child($self->{pid})) }
 
 sub end
 {
 	my ($self) = @_;
 
 	return if $self->{owner} != $$ || !$self->{pid};
-	# The master is process 1 of a name space: all others in it go before its death is told.
-	my ($master, $pid) = ($self->master, delete $self->{pid});
-	kill 'KILL', $master // $pid;
+	# When process 1 of a name space is dead, all others in it are.
+	my $pid = delete $self->{pid};
+	kill 'KILL', _child($pid) // $pid;
 	waitpid $pid, 0;
 }
 
