@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A user that no machine has; its group has the same number. */
@@ -102,13 +103,17 @@ jail_quiet(void)
 	close(fd);
 }
 
-/* In a child: the check that ends it. The line number tells which. */
-#define JAIL_CHECK(cond)                                                                        \
-	do {                                                                                    \
-		if (!(cond)) {                                                                  \
-			dprintf(2, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno); \
-			_exit(1);                                                               \
-		}                                                                               \
+/* In a child: the check that ends it. Not dprintf(3), which asks lseek(2) first. */
+#define JAIL_CHECK(cond)                                                                             \
+	do {                                                                                         \
+		if (!(cond)) {                                                                       \
+			char jail_[256];                                                             \
+			int jail_n_ = snprintf(jail_, sizeof jail_, "%s:%d: %s (errno %d)\n", __FILE__, \
+			    __LINE__, #cond, errno);                                                 \
+			if (write(2, jail_, (size_t)jail_n_) < 0)                                    \
+				_exit(2);                                                            \
+			_exit(1);                                                                    \
+		}                                                                                    \
 	} while (0)
 
 /*
@@ -122,6 +127,7 @@ jail_enter(enum profile p, const struct sandbox *s, bool chroot_here)
 	int status;
 	pid_t pid;
 
+	tzset(); /* as daemon_start() does: not found from within */
 	priv_drop(JAIL_UID, JAIL_UID, chroot_here);
 	sandbox_enter(parent, s);
 	if (parent == p)
