@@ -5,7 +5,7 @@ ctl_SRCS := queue_print.c sendmail_options.c submit_drop.c submit_link.c submit_
 	submit_report.c submit_smtp.c submit_text.c
 ctl_DEPS := libcommon/ipc/client libcommon/mail libcommon/smtp libcommon/base
 PROGS += ctl/sendmail
-ctl/sendmail_SRCS := sendmail.c sendmail_caller.c sendmail_queue.c sendmail_submit.c
+ctl/sendmail_SRCS := sendmail.c sendmail_caller.c sendmail_queue.c sendmail_submit.c sendmail_talk.c
 ctl/sendmail_DEPS := ctl
 TESTS += ctl
 MAN += ctl/sendmail.8 ctl/mailq.1 ctl/newaliases.1

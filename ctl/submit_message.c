@@ -357,8 +357,8 @@ submit_message_build(
 	settle(&g);
 	if (!sender_ok)
 		return SUBMIT_BAD_SENDER;
-	if (out->n_rcpt == 0)
-		return out->n_bad > 0 ? SUBMIT_ALL_BAD : SUBMIT_NO_RECIPIENT;
+	if (out->n_rcpt + out->n_bad == 0)
+		return SUBMIT_NO_RECIPIENT;
 	put_header(out, rules, text, has);
 	out->eight_bit =
 	    ((body_look(slice_buf(&out->header)) | body_look(out->body)) & BODY_EIGHT_BIT) != 0;

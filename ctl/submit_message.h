@@ -49,7 +49,7 @@ enum submit_verdict {
 
 /*
  * text: from submit_text.h; *out borrows its body. *out is to be given back whatever the verdict
- * is, but only SUBMIT_OK sets header and body.
+ * is; header and body are set by SUBMIT_OK and SUBMIT_ALL_BAD.
  */
 enum submit_verdict submit_message_build(
     struct slice text, const struct submit_rules *rules, struct submit_message *out);
