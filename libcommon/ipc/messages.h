@@ -96,7 +96,7 @@
 	F(u32, segment, "announced by SEGMENT before")                            \
 	F(u64, offset, "")                                                        \
 	F(u64, length, "of the whole record")                                     \
-	F(u32, queue, "jobs of one queue may share a connection; others must not") \
+	F(u32, queue, "qmgr's number of the queue, for the log")                  \
 	F(str, route, "encoded route (ipc/route.h)")                              \
 	F(str, rcpts, "u32 recipient number, u32 attempt, repeated")              \
 	F(str, limits, "struct job_limits as ipc/route.h encodes it")             \
@@ -105,7 +105,7 @@
 	F(u64, job, "")                                                      \
 	F(u32, rcpt, "recipient number")                                     \
 	F(u32, attempt, "")                                                  \
-	F(u8, kind, "enum outcome_kind")                                     \
+	F(u8, kind, "enum outcome_kind; 3: the record is damaged")           \
 	F(u16, code, "")                                                     \
 	F(u8, enh_class, "")                                                 \
 	F(u8, enh_subject, "")                                               \
@@ -127,9 +127,9 @@
 	F(u64, id, "")                                                        \
 	F(str, rcpts, "as in JOB")                                            \
 	F(u8, last, "1: the list is complete (job 0: an empty list); results of ended jobs follow")
-#define FIELDS_WORKER_GONE(F)                                                 \
-	F(u16, worker, "")                                                    \
-	F(u64, instance, "this process has ended: its jobs are interrupted")
+#define FIELDS_WORKERS(F)                                                            \
+	F(str, instances, "u64 each: the workers that live; the jobs of all others of " \
+			  "this service are interrupted")
 #define FIELDS_WORKER_ROOM(F) F(u32, jobs, "how many jobs this worker takes at once")
 
 /* All to logd. */
@@ -176,7 +176,7 @@
 	M(FORGET, forget, 0x0305, IPC_QMGR, IPC_DELIVERERS, 0)              \
 	M(FORGOTTEN, forgotten, 0x0306, IPC_DELIVERERS, IPC_QMGR, 0)        \
 	M(RUNNING, running, 0x0307, IPC_DELIVERERS, IPC_QMGR, 0)            \
-	M(WORKER_GONE, worker_gone, 0x0308, IPC_DELIVERERS, IPC_QMGR, 0)    \
+	M(WORKERS, workers, 0x0308, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKER_ROOM, worker_room, 0x0309, IPC_DELIVERERS, IPC_QMGR, 0)    \
 	M(EVENTS, events, 0x0400, IPC_ANY, IPC_LOGD, 0)                     \
 	M(CTL, ctl, 0x0500, IPC_CTL, IPC_SERVICES, 0)                       \

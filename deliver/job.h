@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef DELIVER_JOB_H
+#define DELIVER_JOB_H
+
+#include "base/arena.h"
+#include "base/outcome.h"
+#include "deliver/segments.h"
+#include "io/offload.h"
+#include "ipc/msg.h"
+#include "ipc/route.h"
+#include "spool/content.h"
+#include "spool/record.h"
+
+/*
+ * A job: one message, some of its recipients, one queue. It lives from JOB to RESULT_ACK: its
+ * results are kept until qmgr says that they are durable, so that a qmgr that fell can ask for them again.
+ */
+enum job_state {
+	JOB_NEW,      /* waits for its content, or for a connection */
+	JOB_ACTIVE,   /* in a session's hands */
+	JOB_ENDED,    /* results sent, not acknowledged */
+};
+
+enum rcpt_state {
+	RCPT_OPEN,     /* not concluded, not asked about in this transaction */
+	RCPT_ASKED,    /* RCPT sent */
+	RCPT_ACCEPTED, /* by RCPT; the end of data decides */
+	RCPT_ENDED,
+};
+
+struct job_rcpt {
+	uint32_t number, attempt;
+	enum rcpt_state state;
+	struct slice address, orcpt; /* in the content's bytes */
+	uint8_t notify;
+	/* RCPT_ENDED: */
+	enum outcome_kind kind;
+	bool damaged;
+	uint16_t code;
+	uint8_t enh[3];
+	uint8_t phase;
+	char *text;
+};
+
+enum { JOB_RCPTS_MAX = 7000, JOB_DAMAGED = 3 }; /* JOB_DAMAGED: as RESULT.kind, beside enum outcome_kind */
+
+struct session;
+struct delivery {
+	struct delivery *next, *hash_next;
+	uint64_t number, id;
+	struct held_segment *segment;
+	uint64_t offset, length, arrival_ms;
+	struct buf route_bytes;
+	struct route route;
+	struct job_limits limits;
+	struct job_rcpt *rcpts;
+	uint32_t nrcpts, nopen; /* nopen: not RCPT_ENDED */
+	enum job_state state;
+	unsigned hop; /* of the route, being tried */
+	bool host_down; /* no hop could be connected to */
+	/* The content, once loaded (content.h). */
+	struct buf bytes;
+	struct record record;
+	struct envelope envelope;
+	struct content content;
+	struct arena arena;
+	bool loaded, loading;
+	bool ends_when_loaded; /* concluded while a thread still reads */
+	struct session *session; /* who has it */
+	const char *damage; /* set when the record does not verify */
+	struct job load;
+	void (*loaded_fn)(struct delivery *);
+	void (*ended_fn)(struct delivery *); /* the pool's: all recipients have their conclusion */
+	void *owner;                         /* the pool */
+	/* For JOB_DONE. */
+	char host[256];
+	struct addr addr;
+	uint32_t conn_use;
+};
+
+/* NULL: the message makes no sense (unknown segment, bad route, no recipients). */
+struct delivery *delivery_new(const struct msg_job *m, struct segments *segments);
+void delivery_free(struct delivery *d, struct segments *segments, uint32_t *forgotten);
+/* Concludes a recipient. Text is cut to one line. */
+void delivery_end_rcpt(struct delivery *d, struct job_rcpt *r, enum outcome_kind kind, enum delivery_phase phase,
+    uint16_t code, const uint8_t enh[3], struct slice text);
+/* The same for all that are open. */
+void delivery_end_open(struct delivery *d, enum outcome_kind kind, enum delivery_phase phase, uint16_t code,
+    const uint8_t enh[3], struct slice text);
+/* RESULT for each recipient, then JOB_DONE. */
+void delivery_put_results(const struct delivery *d, struct buf *out);
+/* The `rcpts` field as in JOB, for RUNNING. */
+void delivery_put_rcpts(const struct delivery *d, struct buf *out);
+
+#endif

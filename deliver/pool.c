@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: ISC */
+#include "deliver/pool.h"
+
+#include "base/die.h"
+#include "deliver/content.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUCKETS = 1024, IDLE_MAX = 2000 };
+
+/* Idle connections to one set of next hops, the latest used first. */
+struct pool_site {
+	struct pool_site *next;
+	struct buf key;
+	struct session *idle;
+	unsigned nidle;
+};
+
+struct pool {
+	struct session_params params;
+	char helo[256];
+	void (*ended)(struct delivery *, void *);
+	void *arg;
+	struct pool_site *buckets[BUCKETS];
+	struct pool_stats stats;
+};
+
+/* The route without its domain. */
+static void
+site_key(const struct delivery *d, struct buf *key)
+{
+	struct route r = d->route;
+
+	r.domain = SLICE_NONE;
+	route_put(key, &r);
+}
+
+static struct pool_site *
+site_of(struct pool *p, const struct delivery *d, bool make)
+{
+	static struct buf key;
+	struct pool_site *site, **head;
+
+	buf_reset(&key);
+	site_key(d, &key);
+	head = &p->buckets[slice_ihash(slice_buf(&key)) % BUCKETS];
+	for (site = *head; site != NULL; site = site->next)
+		if (slice_eq(slice_buf(&site->key), slice_buf(&key)))
+			return site;
+	if (!make)
+		return NULL;
+	site = xcalloc(1, sizeof *site);
+	buf_slice(&site->key, slice_buf(&key));
+	site->next = *head;
+	*head = site;
+	return site;
+}
+
+/* A site without idle connections is given up: sites come and go with the destinations. */
+static void
+unhang(struct pool *p, struct session *s)
+{
+	struct session_hang *h = session_hang(s);
+	struct pool_site *site = h->site, **at;
+
+	if (h->prev != NULL)
+		session_hang(h->prev)->next = h->next;
+	else
+		site->idle = h->next;
+	if (h->next != NULL)
+		session_hang(h->next)->prev = h->prev;
+	*h = (struct session_hang){ 0 };
+	p->stats.idle--;
+	if (--site->nidle > 0)
+		return;
+	at = &p->buckets[slice_ihash(slice_buf(&site->key)) % BUCKETS];
+	while (*at != site)
+		at = &(*at)->next;
+	*at = site->next;
+	buf_fini(&site->key);
+	free(site);
+}
+
+static void
+hang(struct pool *p, struct session *s, const struct delivery *d)
+{
+	struct pool_site *site = site_of(p, d, true);
+	struct session_hang *h = session_hang(s);
+
+	*h = (struct session_hang){ .next = site->idle, .site = site };
+	if (site->idle != NULL)
+		session_hang(site->idle)->prev = s;
+	site->idle = s;
+	site->nidle++;
+	p->stats.idle++;
+}
+
+static void
+finish(struct delivery *d)
+{
+	struct pool *p = d->owner;
+
+	if (d->loading) {
+		d->ends_when_loaded = true;
+		return;
+	}
+	loader_unload(p->params.loader, d);
+	d->state = JOB_ENDED;
+	p->stats.busy--;
+	p->ended(d, p->arg);
+}
+
+/* No hop is left: what the last one came to holds. */
+static void
+give_up(struct delivery *d, const struct failure *f, bool down)
+{
+	d->host_down = down;
+	delivery_end_open(d, f->kind, f->phase, f->code, f->enh, f->text);
+	finish(d);
+}
+
+static void
+open_session(struct pool *p, struct delivery *d)
+{
+	for (; d->hop < d->route.nhops; d->hop++) {
+		if (session_open(&p->params, d) != NULL) {
+			p->stats.opened++;
+			return;
+		}
+		if (d->hop + 1 == d->route.nhops) {
+			bool ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+			const struct verdict *v = verdict(PHASE_CONNECT, CONN_LOST);
+			struct failure f = { .kind = v->kind, .phase = PHASE_CONNECT, .text = slice_z(strerror(errno)) };
+
+			memcpy(f.enh, v->enh, 3);
+			give_up(d, &f, !ours);
+			return;
+		}
+	}
+}
+
+static void
+left(struct session *s, struct delivery *d, enum session_left how, const struct failure *f, bool closed, void *arg)
+{
+	struct pool *p = arg;
+
+	switch (how) {
+	case LEFT_DONE:
+		if (!closed)
+			hang(p, s, d);
+		finish(d);
+		if (!closed && p->stats.idle > IDLE_MAX && session_hang(s)->site != NULL) {
+			unhang(p, s);
+			session_quit(s);
+		}
+		break;
+	case LEFT_STALE:
+		open_session(p, d);
+		break;
+	case LEFT_NEXT_HOP:
+		if (++d->hop < d->route.nhops)
+			open_session(p, d);
+		else
+			give_up(d, f, f->kind == OUTCOME_TEMP && f->phase <= PHASE_EHLO);
+		break;
+	}
+}
+
+static void
+idle_ended(struct session *s, void *arg)
+{
+	unhang(arg, s);
+}
+
+static const struct session_owner owner = { .left = left, .idle_ended = idle_ended };
+
+struct pool *
+pool_new(struct loop *l, struct loader *loader, const char *helo, void (*ended)(struct delivery *, void *), void *arg)
+{
+	struct pool *p = xcalloc(1, sizeof *p);
+
+	p->params = (struct session_params){ .loop = l, .loader = loader, .helo = p->helo, .owner = &owner, .arg = p };
+	p->ended = ended;
+	p->arg = arg;
+	pool_set_helo(p, helo);
+	return p;
+}
+
+void
+pool_set_helo(struct pool *p, const char *helo)
+{
+	slice_copy(slice_z(helo), p->helo, sizeof p->helo);
+}
+
+void
+pool_start(struct pool *p, struct delivery *d)
+{
+	struct pool_site *site = site_of(p, d, false);
+
+	d->ended_fn = finish;
+	d->owner = p;
+	p->stats.jobs++;
+	p->stats.busy++;
+	if (site != NULL) {
+		struct session *s = site->idle;
+
+		unhang(p, s);
+		p->stats.reused++;
+		session_take(s, d);
+	} else
+		open_session(p, d);
+}
+
+void
+pool_quit_idle(struct pool *p)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		while (p->buckets[i] != NULL) {
+			struct session *s = p->buckets[i]->idle;
+
+			unhang(p, s);
+			session_quit(s);
+		}
+}
+
+const struct pool_stats *
+pool_stats(const struct pool *p)
+{
+	return &p->stats;
+}
