@@ -86,7 +86,7 @@ struct conf_group {
 	size_t nmember;
 };
 
-struct scope_set; /* scope.h */
+struct conf_whole; /* what conf.c keeps beside it */
 
 struct conf {
 #define K(type, field, ...) CONF_C_##type field;
@@ -101,7 +101,7 @@ struct conf {
 
 	uint32_t generation;      /* 0: not loaded from a published one */
 	const char *file;         /* as messages name it */
-	struct scope_set *scopes; /* asked through scope.h */
+	struct conf_whole *whole; /* references, scopes: for this library only */
 };
 
 /*
@@ -112,8 +112,8 @@ struct conf {
  */
 int conf_parse(struct slice text, const char *name, struct conf **out, struct buf *err);
 
-struct conf *conf_ref(struct conf *c);
-void conf_unref(struct conf *c); /* NULL allowed; the last one frees */
+const struct conf *conf_ref(const struct conf *c);
+void conf_unref(const struct conf *c); /* NULL allowed; the last one frees */
 
 bool conf_in_nets(const struct conf_nets *nets, const uint8_t host[16]);
 /* Letters in any case; a trailing dot of `domain` is not looked at. */
@@ -135,7 +135,7 @@ struct conf_eval {
  * Empty slices: not given; for keys of the whole house they are not looked at. 0, or -ENOENT for an
  * unknown key. Zero the struct first; give it back with conf_eval_fini().
  */
-int conf_eval(struct conf *c, const char *key, struct slice group, struct slice binding,
+int conf_eval(const struct conf *c, const char *key, struct slice group, struct slice binding,
     struct slice domain, struct conf_eval *out);
 void conf_eval_fini(struct conf_eval *e);
 /* Calls once for each key that conf_eval() knows, in the order of the table. */

@@ -16,6 +16,13 @@
  */
 enum { CONF_GENERATIONS_KEPT = 16, CONF_FILE_MAX = 16 * 1024 * 1024 };
 
+/*
+ * The run folder that `file` names, for finding the generations in it. Answers also where the file
+ * is gone or wrong (then by looking for the line, or with the default): a service must come up
+ * again on the generation that holds while an administrator is at work on the file.
+ */
+void conf_run_dir(const char *file, struct buf *out);
+
 /* Reads and checks a file, publishes nothing: `angctl config check`. */
 int conf_check(const char *file, struct conf **out, struct buf *err);
 

@@ -37,11 +37,11 @@ enum scope_key {
  * scopes speak, lives as long as `c`, and is meant to be kept by the caller: a queue holds the pointer and a
  * reference to the configuration. On the loop's thread only.
  */
-const struct scope_values *scope_values(struct conf *c, struct slice group, struct slice binding,
+const struct scope_values *scope_values(const struct conf *c, struct slice group, struct slice binding,
     struct slice domain);
 
 /* One number alone; `key` must be one of a numeric type. */
-uint64_t scope_u64(struct conf *c, enum scope_key key, struct slice group, struct slice binding,
+uint64_t scope_u64(const struct conf *c, enum scope_key key, struct slice group, struct slice binding,
     struct slice domain);
 
 #endif
