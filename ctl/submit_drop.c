@@ -73,35 +73,61 @@ fill(int fd, struct slice head, const struct submit_request *r)
 	return write_all(fd, slice_of(tail, DROPFILE_TAIL));
 }
 
-/* Upper-case hexadecimal: a word to those who count the ids of mailq's lines. */
 static int
-names_make(char part[static SUBMIT_DROP_NAME], char name[static SUBMIT_DROP_NAME])
+random_bits(uint32_t *out)
+{
+	return getrandom(out, sizeof *out, 0) == (ssize_t)sizeof *out ? 0 : -EIO;
+}
+
+/*
+ * Gives the file its name: upper-case hexadecimal, which those take for an id who count the lines
+ * of mailq. A file that has the name already must not be lost, where the file system can tell.
+ */
+static int
+rename_new(int dir, const char *part, char name[static SUBMIT_DROP_NAME])
 {
 	uint32_t random;
 
-	if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-		return -EIO;
-	snprintf(part, SUBMIT_DROP_NAME, ".%ld.%08" PRIX32, (long)getpid(), random);
-	snprintf(name, SUBMIT_DROP_NAME, "%014" PRIX64 "%08" PRIX32, clock_wall_us(), random);
-	return 0;
+	for (int tries = 0; tries < 8; tries++) {
+		if (random_bits(&random) < 0)
+			return -EIO;
+		snprintf(name, SUBMIT_DROP_NAME, "%011" PRIX64 "%05" PRIX32, clock_wall_ms(),
+		    random & 0xfffff);
+		if (renameat2(dir, part, dir, name, RENAME_NOREPLACE) == 0 ||
+		    (errno == EINVAL && renameat(dir, part, dir, name) == 0))
+			return 0;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
 }
 
 /* The file is whole under its dot name: give it its own, then wait for the storage. */
 static int
-commit(int dir, int fd, const char *part, const char *name)
+commit(int dir, int fd, const char *part, char name[static SUBMIT_DROP_NAME])
 {
-	int err;
+	int err = rename_new(dir, part, name);
 
-	/* The name is random and new; a file that has it all the same must not be lost. */
-	if (renameat2(dir, part, dir, name, RENAME_NOREPLACE) < 0)
-		return -errno;
+	if (err < 0)
+		return err;
 	/* Not fsync of the folder, which users may not open: all of the file system it stands on.
 	 */
 	if (syncfs(fd) == 0)
 		return 0;
 	err = -errno;
-	unlinkat(dir, name, 0);
-	return err;
+	/* Gone already: smtpd has taken it in, and it removes only what it has stored. */
+	return unlinkat(dir, name, 0) < 0 && errno == ENOENT ? 0 : err;
+}
+
+static int
+part_name(char part[static SUBMIT_DROP_NAME])
+{
+	uint32_t random;
+
+	if (random_bits(&random) < 0)
+		return -EIO;
+	snprintf(part, SUBMIT_DROP_NAME, ".%ld.%08" PRIX32, (long)getpid(), random);
+	return 0;
 }
 
 int
@@ -115,7 +141,7 @@ submit_drop_write(const char *folder, uint32_t uid, const struct submit_request 
 	dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
-	err = envelope_print(r, uid, &head) ? names_make(part, name) : -EINVAL;
+	err = envelope_print(r, uid, &head) ? part_name(part) : -EINVAL;
 	if (err == 0) {
 		fd = openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		err = fd < 0 ? -errno : fill(fd, slice_buf(&head), r);
