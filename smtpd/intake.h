@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef SMTPD_INTAKE_H
+#define SMTPD_INTAKE_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "spool/record.h"
+
+/*
+ * Messages in memory, from DATA until they are durable, and how much of them there may be: what one
+ * worker holds is bounded over all its sessions. Beyond the bound sessions wait; those that wait too
+ * long give up what they hold.
+ */
+struct commit_token; /* proof of a sync that returned 0: see writer.h */
+struct letter;
+
+/* Why a message did not become durable. */
+enum letter_fate { LETTER_DURABLE, LETTER_TROUBLE, LETTER_NO_SPACE };
+
+/* proof is NULL unless fate is LETTER_DURABLE. Called from the loop, then the letter is freed. */
+typedef void letter_done_fn(struct letter *l, enum letter_fate fate, const struct commit_token *proof);
+
+struct letter {
+	struct letter *next;
+	struct intake *intake;
+	struct buf content;  /* as received, CRLF, dots not doubled */
+	struct buf envelope; /* spool/envelope.h */
+	size_t head_bytes;   /* of content: its header section */
+	uint64_t id, arrival_ms;
+	uint32_t nrcpt, flags; /* flags: enum record_flag */
+	uint64_t charged;
+	letter_done_fn *done; /* NULL: nobody waits any more */
+	void *arg;
+	/* For the event that tells of it; slices into envelope and content. */
+	uint64_t session;
+	struct addr client;
+	uint32_t uid;
+	uint8_t class;
+	const char *proto;
+	struct slice from, to, msgid;
+	/* The writer's: */
+	struct record_frame frame;
+	uint64_t room; /* bytes of the record, at most */
+};
+
+/* Embedded in who may have to wait for room. */
+struct intake_wait {
+	struct intake_wait *next, **prev; /* prev NULL: does not wait */
+	void (*go)(void *arg);            /* room there is again; from intake_wake() */
+	void *arg;
+};
+
+struct intake {
+	uint64_t limit_bytes, used_bytes;
+	unsigned letters; /* in use */
+	struct letter *pool;
+	unsigned npool;
+	struct intake_wait *waiting, **waiting_end;
+	void (*freed)(void *arg); /* room came back while somebody waits: call intake_wake() from the loop */
+	void *arg;
+};
+
+void intake_init(struct intake *in, uint64_t limit_bytes, void (*freed)(void *), void *arg);
+void intake_fini(struct intake *in); /* no letter may be in use */
+
+struct letter *letter_new(struct intake *in) __attribute__((returns_nonnull));
+void letter_free(struct letter *l); /* NULL allowed */
+
+/*
+ * The letter is going to hold this many bytes. False: the bound is reached and nothing was charged. A
+ * letter alone in memory is never refused, so that a small bound slows mail and does not stop it.
+ */
+bool intake_charge(struct letter *l, uint64_t bytes);
+/* Gives up the content of a letter that will not be stored. */
+void intake_discard(struct letter *l);
+
+void intake_wait(struct intake *in, struct intake_wait *w);
+void intake_unwait(struct intake *in, struct intake_wait *w); /* no matter whether it waits */
+void intake_wake(struct intake *in);
+
+#endif

@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtpd/session.h"
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "smtpd/letter.h"
+
+#include <assert.h>
+#include <bsd/stdlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Ids of sessions for the log: a random start for each process, then counted. */
+static uint64_t
+next_session_id(void)
+{
+	static uint64_t last;
+
+	while (last == 0)
+		arc4random_buf(&last, sizeof last);
+	return ++last != 0 ? last : ++last;
+}
+
+static void
+room_again(void *arg)
+{
+	struct session *s = arg;
+
+	s->ops->pause(s->io, false);
+	session_run(s);
+}
+
+void
+session_init(struct session *s, struct session_world *world, const struct session_io *ops, void *io,
+    const struct conf *conf)
+{
+	*s = (struct session){ .world = world, .ops = ops, .io = io, .conf = conf, .id = next_session_id(),
+		.began_ms = clock_mono_ms(), .wait = { .go = room_again, .arg = s } };
+	s->tx.refusal = REPLY_COUNT;
+	world->sessions++;
+}
+
+void
+session_fini(struct session *s)
+{
+	session_reset(s);
+	intake_unwait(s->world->intake, &s->wait);
+	free(s->helo);
+	conf_unref(s->conf);
+	s->world->sessions--;
+}
+
+/*
+ * Deadlines: a command has command_timeout from the reply before it, however slowly its bytes
+ * trickle in; message data has data_timeout from block to block. Neither goes beyond the session's life.
+ */
+static void
+set_deadline(struct session *s, uint64_t ms)
+{
+	uint64_t age = clock_mono_ms() - s->began_ms, left = 1;
+
+	if (age < s->conf->session_time_ms)
+		left = s->conf->session_time_ms - age;
+	s->ops->deadline(s->io, ms < left ? ms : left);
+}
+
+/*
+ * Replies
+ */
+
+static struct slice
+host(const struct session *s)
+{
+	return slice_z(s->conf->hostname);
+}
+
+/* Behind replies that still wait for router this one waits too. */
+static struct buf *
+reply_begin(struct session *s)
+{
+	static struct buf held;
+
+	if (s->nheld == 0)
+		return s->ops->out(s->io);
+	buf_reset(&held);
+	return &held;
+}
+
+static void
+held_put(struct session *s, struct rcpt *r, struct slice text)
+{
+	struct held_reply *h = arena_alloc(&s->tx.arena, sizeof *h);
+
+	*h = (struct held_reply){ .rcpt = r, .text = text };
+	if (s->nheld++ == 0)
+		s->held_end = &s->held;
+	*s->held_end = h;
+	s->held_end = &h->next;
+}
+
+static void
+reply_end(struct session *s, struct buf *b)
+{
+	if (s->nheld > 0)
+		held_put(s, NULL, arena_slice(&s->tx.arena, slice_buf(b)));
+}
+
+void
+session_hold(struct session *s, struct rcpt *r)
+{
+	held_put(s, r, SLICE_NONE);
+}
+
+enum step
+session_reply(struct session *s, enum reply reply, struct slice arg)
+{
+	struct buf *b = reply_begin(s);
+
+	if (arg.p == NULL)
+		buf_slice(b, reply_line(reply));
+	else
+		reply_format(b, reply, arg);
+	reply_end(s, b);
+	return STEP_AGAIN;
+}
+
+/* True: it was one too many. */
+static bool
+one_more_error(struct session *s, unsigned code)
+{
+	s->refused++;
+	return code >= 500 && ++s->errors >= s->conf->errors_max;
+}
+
+enum step
+session_refuse(struct session *s, enum reply reply, struct slice arg)
+{
+	if (one_more_error(s, reply_code(reply)))
+		return session_hang_up(s, REPLY_TOO_MANY_ERRORS);
+	return session_reply(s, reply, arg);
+}
+
+enum step
+session_refuse_text(struct session *s, unsigned code, const uint8_t enh[3], struct slice text)
+{
+	struct buf *b;
+
+	if (one_more_error(s, code))
+		return session_hang_up(s, REPLY_TOO_MANY_ERRORS);
+	b = reply_begin(s);
+	reply_put_text(b, code, enh, text);
+	reply_end(s, b);
+	return STEP_AGAIN;
+}
+
+/* Whether the text of a reply speaks of this host. */
+static bool
+names_host(enum reply reply)
+{
+	return reply == REPLY_SHUTDOWN || reply == REPLY_TIMEOUT || reply == REPLY_TOO_MANY_ERRORS ||
+	    reply == REPLY_TOO_MANY_SESSIONS || reply == REPLY_TOO_MANY_FROM_CLIENT || reply == REPLY_TROUBLE ||
+	    reply == REPLY_NO_SERVICE || reply == REPLY_GREETING;
+}
+
+/* What waits for router is not waited for: the session's last word comes at once. */
+enum step
+session_hang_up(struct session *s, enum reply reply)
+{
+	if (reply != REPLY_SHUTDOWN)
+		session_tell_reject(s, reply, SLICE_NONE);
+	session_reset(s);
+	session_reply(s, reply, names_host(reply) ? host(s) : SLICE_NONE);
+	return STEP_CLOSE;
+}
+
+void
+session_tell_reject(struct session *s, enum reply reply, struct slice to)
+{
+	log_begin(LOG_REJECT);
+	log_u64(LOGK_SESSION, s->id);
+	if (s->by_user)
+		log_u64(LOGK_UID, s->uid);
+	else
+		log_addr(LOGK_CLIENT, s->client.host, s->client.port);
+	if (s->helo != NULL)
+		log_z(LOGK_HELO, s->helo);
+	if (s->tx.state > TX_READY)
+		log_str(LOGK_FROM, s->tx.sender);
+	if (to.n > 0)
+		log_str(LOGK_TO, to);
+	log_u64(LOGK_CODE, reply_code(reply));
+	log_z(LOGK_REASON, reply_enh(reply));
+	log_end();
+	s->world->refused++;
+}
+
+/*
+ * The transaction's end
+ */
+
+void
+session_reset(struct session *s)
+{
+	for (struct held_reply *h = s->nheld > 0 ? s->held : NULL; h != NULL; h = h->next)
+		if (h->rcpt != NULL && h->rcpt->asked) {
+			s->world->forget(s->world->arg, h->rcpt);
+			h->rcpt->asked = false;
+		}
+	s->nheld = 0;
+	s->held = NULL;
+	s->held_end = NULL;
+	if (s->phase == SESSION_COMMIT && s->tx.letter != NULL) {
+		/* The letter is the writer's now: it goes to the disk, and nobody is told. */
+		s->tx.letter->done = NULL;
+		s->tx.letter = NULL;
+	}
+	intake_unwait(s->world->intake, &s->wait);
+	tx_reset(&s->tx);
+}
+
+/*
+ * Phases
+ */
+
+enum line { LINE_NONE, LINE_WHOLE, LINE_LONG, LINE_BARE_END, LINE_ENDLESS };
+
+/* Takes the rest of a line that was too long; what is thrown away is counted. */
+static enum line
+skip_rest(struct session *s)
+{
+	struct slice in = s->ops->in(s->io);
+	bool cr = s->skipped_cr;
+
+	for (size_t i = 0; i < in.n; i++) {
+		if (in.p[i] == '\n' && cr) {
+			s->ops->take(s->io, i + 1);
+			s->skip_line = false;
+			return LINE_WHOLE;
+		}
+		cr = in.p[i] == '\r';
+	}
+	s->skipped_cr = cr;
+	s->skipped_bytes += in.n;
+	s->ops->take(s->io, in.n);
+	return s->skipped_bytes > SESSION_SKIP_MAX ? LINE_ENDLESS : LINE_NONE;
+}
+
+/* The next line, strictly ended by CR LF, given without it and not yet taken: *len bytes are. */
+static enum line
+next_line(struct session *s, struct slice *line, size_t *len)
+{
+	size_t max = s->conf->command_line_max;
+	struct slice head = slice_head(s->ops->in(s->io), max);
+	ptrdiff_t lf = slice_find(head, '\n'), cr;
+
+	if (lf < 0 && head.n < max) {
+		/* A CR that is followed by something else can be told before the line ends. */
+		cr = slice_find(head, '\r');
+		return cr >= 0 && (size_t)cr + 1 < head.n ? LINE_BARE_END : LINE_NONE;
+	}
+	if (lf < 0)
+		return LINE_LONG;
+	*line = slice_head(head, (size_t)lf);
+	*len = (size_t)lf + 1;
+	cr = slice_find(*line, '\r');
+	if (cr < 0 || cr != lf - 1)
+		return LINE_BARE_END;
+	line->n--;
+	return LINE_WHOLE;
+}
+
+static enum step
+line_too_long(struct session *s)
+{
+	s->skip_line = true;
+	s->skipped_cr = false;
+	return session_refuse(s, REPLY_LINE_TOO_LONG, SLICE_NONE);
+}
+
+static enum step
+read_command(struct session *s)
+{
+	struct slice line;
+	size_t len;
+	enum step step;
+
+	if (s->skip_line) {
+		switch (skip_rest(s)) {
+		case LINE_NONE:
+			return STEP_WAIT;
+		case LINE_ENDLESS:
+			return session_hang_up(s, REPLY_TOO_MANY_ERRORS);
+		case LINE_WHOLE:
+		case LINE_LONG:
+		case LINE_BARE_END:
+			break;
+		}
+	}
+	if (s->ops->pending(s->io) > SESSION_OUT_MAX)
+		return STEP_WAIT; /* a client that does not listen is not served */
+	switch (next_line(s, &line, &len)) {
+	case LINE_NONE:
+		return STEP_WAIT;
+	case LINE_LONG:
+		return s->nheld > 0 ? STEP_WAIT : line_too_long(s);
+	case LINE_BARE_END:
+	case LINE_ENDLESS:
+		return s->nheld > 0 ? STEP_WAIT : session_hang_up(s, REPLY_BARE_LF);
+	case LINE_WHOLE:
+		break;
+	}
+	/* While router is asked, only more recipients are read. */
+	if (s->nheld > 0 && (s->nheld >= SESSION_AHEAD || !verbs_is_rcpt(line)))
+		return STEP_WAIT;
+	step = verbs_run(s, line, s->ops->in(s->io).n > len);
+	s->ops->take(s->io, len);
+	if (step != STEP_CLOSE && s->phase == SESSION_COMMAND)
+		set_deadline(s, s->conf->command_timeout_ms);
+	return step;
+}
+
+/* A message that is refused is read to its end without being kept, and not for ever. */
+static enum step
+swallow(struct session *s, enum reply why)
+{
+	if (s->tx.refusal == REPLY_COUNT)
+		s->tx.refusal = why;
+	intake_discard(s->tx.letter);
+	return s->tx.body.bytes / 2 > s->conf->message_size_limit ? session_hang_up(s, s->tx.refusal) : STEP_AGAIN;
+}
+
+static void letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *proof);
+
+static enum step
+commit(struct session *s)
+{
+	struct tx *tx = &s->tx;
+	struct letter *l = tx->letter;
+	struct letter_origin from = { .class = s->world->class, .proto = s->esmtp ? "ESMTP" : "SMTP",
+		.helo = slice_z(s->helo), .client = s->client, .uid = s->uid, .session = s->id, .host = host(s),
+		.generation = s->conf->generation };
+	uint64_t id = s->world->next_id(s->world->arg);
+	enum reply bad = REPLY_COUNT;
+
+	if (s->by_user)
+		from.proto = NULL;
+	if (id == 0)
+		bad = REPLY_DATA_TROUBLE;
+	else if (!letter_seal(l, tx, &from, id, tx->body.seen))
+		bad = REPLY_DATA_NO_MEMORY;
+	if (bad != REPLY_COUNT) {
+		session_tell_reject(s, bad, SLICE_NONE);
+		session_reset(s);
+		return session_refuse(s, bad, SLICE_NONE);
+	}
+	l->done = letter_done;
+	l->arg = s;
+	s->phase = SESSION_COMMIT;
+	s->ops->deadline(s->io, 0);
+	s->world->submit(s->world->arg, l);
+	return STEP_WAIT;
+}
+
+static enum step
+limit_reply(struct session *s, enum reply reply)
+{
+	char limit[24];
+
+	if (reply != REPLY_TOO_BIG)
+		return session_refuse(s, reply, SLICE_NONE);
+	snprintf(limit, sizeof limit, "%llu", (unsigned long long)s->conf->message_size_limit);
+	return session_refuse(s, reply, slice_z(limit));
+}
+
+/* The dot came. */
+static enum step
+body_end(struct session *s)
+{
+	enum reply why = s->tx.refusal;
+
+	s->phase = SESSION_COMMAND;
+	set_deadline(s, s->conf->command_timeout_ms);
+	s->tx.letter->class = s->world->class;
+	if (why == REPLY_COUNT)
+		why = letter_check(s->tx.letter, s->tx.body.seen, s->conf->received_max);
+	if (why == REPLY_OK)
+		return commit(s);
+	session_tell_reject(s, why, SLICE_NONE);
+	session_reset(s);
+	return limit_reply(s, why);
+}
+
+/* No room in memory: the client is not read until there is, or until it has waited long enough. */
+static enum step
+wait_for_room(struct session *s)
+{
+	s->ops->pause(s->io, true);
+	s->ops->deadline(s->io, SESSION_ROOM_WAIT_MS);
+	intake_wait(s->world->intake, &s->wait);
+	return STEP_WAIT;
+}
+
+static enum step
+read_body(struct session *s)
+{
+	struct tx *tx = &s->tx;
+	struct slice in = s->ops->in(s->io);
+	bool keep = tx->refusal == REPLY_COUNT, end;
+	size_t used;
+
+	if (in.n == 0 || s->wait.prev != NULL)
+		return STEP_WAIT;
+	if (keep && !intake_charge(tx->letter, tx->letter->content.n + in.n + 2))
+		return wait_for_room(s);
+	end = body_decode(&tx->body, in, &used, keep ? &tx->letter->content : NULL);
+	s->ops->take(s->io, end ? used : in.n);
+	if (tx->body.bytes > s->conf->message_size_limit) {
+		enum step step = swallow(s, REPLY_TOO_BIG);
+
+		if (step == STEP_CLOSE)
+			return step;
+	} else if (keep && (tx->body.seen & (BODY_BARE_CR | BODY_BARE_LF)))
+		(void)swallow(s, REPLY_DATA_BARE_CR_LF);
+	if (end)
+		return body_end(s);
+	set_deadline(s, s->conf->data_timeout_ms);
+	return STEP_WAIT;
+}
+
+static enum step
+read_nothing(struct session *s)
+{
+	(void)s;
+	return STEP_WAIT;
+}
+
+static enum step (*const read_phase[])(struct session *s) = {
+	[SESSION_COMMAND] = read_command,
+	[SESSION_BODY] = read_body,
+	[SESSION_COMMIT] = read_nothing,
+	[SESSION_CLOSED] = read_nothing,
+};
+
+static void
+close_session(struct session *s)
+{
+	session_reset(s);
+	s->phase = SESSION_CLOSED;
+	s->ops->deadline(s->io, 0);
+	s->ops->hang_up(s->io);
+}
+
+void
+session_run(struct session *s)
+{
+	enum step step;
+
+	do {
+		if (s->finishing && s->phase == SESSION_COMMAND)
+			step = session_hang_up(s, REPLY_SHUTDOWN);
+		else
+			step = read_phase[s->phase](s);
+	} while (step == STEP_AGAIN);
+	if (step == STEP_CLOSE)
+		close_session(s);
+}
+
+/*
+ * What runs after a wait
+ */
+
+/* The replies at the head that need to wait no longer go out. */
+static void
+held_flush(struct session *s)
+{
+	struct buf *out = s->ops->out(s->io);
+
+	while (s->nheld > 0 && s->held->text.p != NULL) {
+		buf_slice(out, s->held->text);
+		s->held = s->held->next;
+		s->nheld--;
+	}
+}
+
+/* What router said becomes the reply's text, in the arena until its turn comes. */
+static bool
+judge(struct session *s, struct rcpt *r, const struct msg_route *m, struct buf *text)
+{
+	uint8_t enh[3];
+
+	if (m != NULL) {
+		memcpy(enh, (uint8_t[3]){ m->enh_class, m->enh_subject, m->enh_detail }, sizeof enh);
+		switch ((enum route_action)m->action) {
+		case ROUTE_DELIVER:
+			if (m->route.n <= ROUTE_MAX && m->seal.n == ROUTE_SEAL) {
+				r->route = arena_slice(&s->tx.arena, m->route);
+				r->generation = m->generation;
+				memcpy(r->seal, m->seal.p, ROUTE_SEAL);
+			}
+			buf_slice(text, reply_line(REPLY_RCPT_OK));
+			return true;
+		case ROUTE_EXPAND:
+		case ROUTE_HOLD:
+		case ROUTE_DROP:
+			buf_slice(text, reply_line(REPLY_RCPT_OK));
+			return true;
+		case ROUTE_REFUSE:
+			reply_put_text(text, m->code >= 400 && m->code <= 599 ? m->code : 550, enh, m->text);
+			return false;
+		case ROUTE_TEMP:
+			if (m->code < 400 || m->code > 499)
+				break;
+			reply_put_text(text, m->code, enh, m->text);
+			return false;
+		}
+	}
+	buf_slice(text, reply_line(REPLY_RCPT_TROUBLE));
+	return false;
+}
+
+static void
+tell_refused(struct session *s, const struct rcpt *r, const struct msg_route *m, struct slice text)
+{
+	log_begin(LOG_REJECT);
+	log_u64(LOGK_SESSION, s->id);
+	if (s->by_user)
+		log_u64(LOGK_UID, s->uid);
+	else
+		log_addr(LOGK_CLIENT, s->client.host, s->client.port);
+	if (s->helo != NULL)
+		log_z(LOGK_HELO, s->helo);
+	log_str(LOGK_FROM, s->tx.sender);
+	log_str(LOGK_TO, r->address);
+	log_str(LOGK_TEXT, slice_trim(slice_head(text, text.n - 2)));
+	if (m != NULL && m->rule.n > 0)
+		log_str(LOGK_RULE, m->rule);
+	log_end();
+	s->world->refused++;
+}
+
+void
+session_answered(struct session *s, struct rcpt *r, const struct msg_route *m)
+{
+	static struct buf text;
+	struct held_reply *h = s->held;
+	bool ok;
+
+	while (h->rcpt != r)
+		h = h->next;
+	r->asked = false;
+	buf_reset(&text);
+	ok = judge(s, r, m, &text);
+	if (!ok) {
+		tell_refused(s, r, m, slice_buf(&text));
+		if (one_more_error(s, text.p[0] == '5' ? 550 : 450)) {
+			session_hang_up(s, REPLY_TOO_MANY_ERRORS);
+			close_session(s);
+			return;
+		}
+	} else if (!tx_has(&s->tx, r->address))
+		tx_accept(&s->tx, r);
+	h->text = arena_slice(&s->tx.arena, slice_buf(&text));
+	held_flush(s);
+	if (s->nheld == 0)
+		set_deadline(s, s->conf->command_timeout_ms);
+	session_run(s);
+}
+
+/* The only place that says 250 to a message: it takes the proof that a sync made it durable. */
+static void
+say_queued(struct session *s, uint64_t id, const struct commit_token *proof)
+{
+	char text[ID_TEXT + 1];
+
+	assert(proof != NULL);
+	id_text(id, text);
+	session_reply(s, REPLY_QUEUED, slice_z(text));
+	s->messages++;
+	s->junk = 0;
+}
+
+static void
+letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *proof)
+{
+	struct session *s = l->arg;
+	uint64_t id = l->id;
+
+	assert(s->phase == SESSION_COMMIT && s->tx.letter == l);
+	s->phase = SESSION_COMMAND;
+	s->tx.letter = NULL; /* the writer frees it */
+	session_reset(s);
+	set_deadline(s, s->conf->command_timeout_ms);
+	switch (fate) {
+	case LETTER_DURABLE:
+		say_queued(s, id, proof);
+		break;
+	case LETTER_TROUBLE:
+		session_tell_reject(s, REPLY_DATA_TROUBLE, SLICE_NONE);
+		session_refuse(s, REPLY_DATA_TROUBLE, SLICE_NONE);
+		break;
+	case LETTER_NO_SPACE:
+		session_tell_reject(s, REPLY_NO_SPACE, SLICE_NONE);
+		session_refuse(s, REPLY_NO_SPACE, SLICE_NONE);
+		break;
+	}
+	session_run(s);
+}
+
+/*
+ * Beginning and end
+ */
+
+void
+session_greet(struct session *s)
+{
+	session_reply(s, REPLY_GREETING, host(s));
+	set_deadline(s, s->conf->command_timeout_ms);
+}
+
+void
+session_turn_away(struct session *s, enum reply reply)
+{
+	session_hang_up(s, reply);
+	close_session(s);
+}
+
+void
+session_expired(struct session *s)
+{
+	if (s->phase == SESSION_BODY && s->wait.prev != NULL) {
+		/* It waited for room long enough: what it holds helps the others. */
+		intake_unwait(s->world->intake, &s->wait);
+		(void)swallow(s, REPLY_DATA_NO_MEMORY);
+		set_deadline(s, s->conf->data_timeout_ms);
+		s->ops->pause(s->io, false);
+		session_run(s);
+		return;
+	}
+	session_hang_up(s, REPLY_TIMEOUT);
+	close_session(s);
+}
+
+void
+session_finish(struct session *s)
+{
+	s->finishing = true;
+	if (s->phase == SESSION_COMMAND)
+		session_run(s);
+}
