@@ -98,6 +98,17 @@ header_of(struct slice name)
 	return 0;
 }
 
+/* Without blanks and line ends at both ends. */
+static struct slice
+trim(struct slice s)
+{
+	while (s.n > 0 && (is_blank(s.p[0]) || s.p[0] == '\r' || s.p[0] == '\n'))
+		s = slice_from(s, 1);
+	while (s.n > 0 && (is_blank(s.p[s.n - 1]) || s.p[s.n - 1] == '\r' || s.p[s.n - 1] == '\n'))
+		s.n--;
+	return s;
+}
+
 void
 header_scan(struct slice message, size_t max_bytes, struct header_summary *out)
 {
@@ -109,7 +120,7 @@ header_scan(struct slice message, size_t max_bytes, struct header_summary *out)
 	while (header_next(&in, &field)) {
 		bit = header_of(field.name);
 		if (bit == HEADER_MESSAGE_ID && !(out->has & bit))
-			out->message_id = slice_trim(field.value);
+			out->message_id = trim(field.value);
 		out->received += bit == HEADER_RECEIVED;
 		out->has |= bit;
 		out->fields++;
@@ -125,11 +136,7 @@ header_unfold(struct buf *out, struct slice value)
 {
 	size_t len;
 
-	while (value.n > 0 && (is_blank(value.p[0]) || value.p[0] == '\r' || value.p[0] == '\n'))
-		value = slice_from(value, 1);
-	while (value.n > 0 && (is_blank(value.p[value.n - 1]) || value.p[value.n - 1] == '\r' ||
-				  value.p[value.n - 1] == '\n'))
-		value.n--;
+	value = trim(value);
 	while (value.n > 0) {
 		len = line_len(value);
 		buf_slice(out, without_end(slice_head(value, len)));

@@ -51,7 +51,7 @@ struct header_summary {
 	unsigned fields; /* how many */
 	unsigned received;
 	unsigned has;    /* bits of enum header_has */
-	struct slice message_id; /* value of the first, blanks trimmed, unfolded only if it was not folded */
+	struct slice message_id; /* value of the first, trimmed, as it came in between */
 	bool ended;      /* by an empty line; else by something that is no field, or by the data's end */
 };
 /* One pass over the section; stops after max_bytes of it (0: no limit), `ended` is then false. */
