@@ -56,7 +56,7 @@ conf_in_domains(const struct conf_domains *domains, struct slice domain)
 const struct conf_binding *
 conf_binding(const struct conf *c, struct slice name)
 {
-	uint32_t id = names_find(&c->whole->scopes.bindings, name);
+	uint32_t id = titles_find(&c->whole->scopes.bindings, name);
 
 	return id == 0 ? NULL : &c->binding[id - 1];
 }
@@ -64,7 +64,17 @@ conf_binding(const struct conf *c, struct slice name)
 const struct conf_group *
 conf_group(const struct conf *c, struct slice name)
 {
-	uint32_t id = names_find(&c->whole->scopes.groups, name);
+	uint32_t id = titles_find(&c->whole->scopes.groups, name);
 
 	return id == 0 ? NULL : &c->group[id - 1];
+}
+
+void
+conf_each_route(const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg)
+{
+	const struct scope_set *set = &c->whole->scopes;
+
+	for (size_t i = 0; i < set->cap; i++)
+		if (set->slot[i] != NULL && set->slot[i]->set[SCOPE_route].text != NULL)
+			call(arg, &set->slot[i]->v.route);
 }

@@ -121,6 +121,9 @@ bool conf_in_domains(const struct conf_domains *domains, struct slice domain);
 const struct conf_binding *conf_binding(const struct conf *c, struct slice name); /* NULL: none */
 const struct conf_group *conf_group(const struct conf *c, struct slice name);
 
+/* Calls for each "route" that some scope sets, empty ones too. relay_host is not among them. */
+void conf_each_route(const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg);
+
 /*
  * What `angctl config eval` prints: the value of a key as it would be written in the file, and what
  * set it.

@@ -242,7 +242,7 @@ static bool
 read_binding(struct reader *r, cfg_t *sec, struct slice group, struct conf_binding *table)
 {
 	struct slice name = slice_z(sec->title);
-	uint32_t id = names_find(&r->w->scopes.bindings, name);
+	uint32_t id = titles_find(&r->w->scopes.bindings, name);
 	struct setting *source = &r->w->source[id - 1];
 	unsigned before = source->line;
 	struct scope *s = scope_add(r->w, group, name, SLICE_NONE);
@@ -265,7 +265,7 @@ collect_bindings(struct reader *r, cfg_t *in)
 
 		if (!check_title(r, sec))
 			return false;
-		names_add(&r->w->scopes.bindings, slice_z(sec->title), &r->w->arena);
+		titles_add(&r->w->scopes.bindings, slice_z(sec->title), &r->w->arena);
 	}
 	return true;
 }
@@ -275,7 +275,7 @@ static bool
 collect(struct reader *r, cfg_t *root, struct conf_binding **table)
 {
 	struct conf_whole *w = r->w;
-	const struct names *names = &w->scopes.bindings;
+	const struct titles *titles = &w->scopes.bindings;
 
 	if (!collect_bindings(r, root))
 		return false;
@@ -284,19 +284,19 @@ collect(struct reader *r, cfg_t *root, struct conf_binding **table)
 
 		if (!check_title(r, sec) || !collect_bindings(r, sec))
 			return false;
-		if (names_add(&w->scopes.groups, slice_z(sec->title), &w->arena) != i + 1)
+		if (titles_add(&w->scopes.groups, slice_z(sec->title), &w->arena) != i + 1)
 			return fail(r, sec->line, "group \"%s\" stands here twice", sec->title);
 	}
-	*table = arena_alloc(&w->arena, (names->n + 1) * sizeof **table);
-	w->source = arena_alloc(&w->arena, (names->n + 1) * sizeof *w->source);
-	for (size_t i = 0; i < names->cap; i++) {
-		if (names->slot[i].id == 0)
+	*table = arena_alloc(&w->arena, (titles->n + 1) * sizeof **table);
+	w->source = arena_alloc(&w->arena, (titles->n + 1) * sizeof *w->source);
+	for (size_t i = 0; i < titles->cap; i++) {
+		if (titles->slot[i].id == 0)
 			continue;
-		(*table)[names->slot[i].id - 1] = (struct conf_binding){ .name = names->slot[i].z };
-		w->source[names->slot[i].id - 1] = (struct setting){ 0 };
+		(*table)[titles->slot[i].id - 1] = (struct conf_binding){ .name = titles->slot[i].z };
+		w->source[titles->slot[i].id - 1] = (struct setting){ 0 };
 	}
 	w->c.binding = *table;
-	w->c.nbinding = names->n;
+	w->c.nbinding = titles->n;
 	return true;
 }
 
@@ -317,7 +317,7 @@ read_group(struct reader *r, cfg_t *sec, struct conf_group *out, struct conf_bin
 
 		if (!read_binding(r, binding, name, table))
 			return false;
-		member[i] = &table[names_find(&r->w->scopes.bindings, slice_z(binding->title)) - 1];
+		member[i] = &table[titles_find(&r->w->scopes.bindings, slice_z(binding->title)) - 1];
 	}
 	*out = (struct conf_group){ arena_z(&r->w->arena, name), member, n };
 	return true;

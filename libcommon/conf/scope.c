@@ -81,8 +81,8 @@ scope_add(struct conf_whole *w, struct slice group, struct slice binding, struct
 	struct scope_set *set = &w->scopes;
 	struct buf text = { 0 };
 	struct scope **slot, *s;
-	uint32_t g = names_find(&set->groups, group), b = names_find(&set->bindings, binding);
-	uint32_t d = domain.n == 0 ? 0 : names_add(&set->domains, domain, &w->arena);
+	uint32_t g = titles_find(&set->groups, group), b = titles_find(&set->bindings, binding);
+	uint32_t d = domain.n == 0 ? 0 : titles_add(&set->domains, domain, &w->arena);
 
 	assert((g != 0) == (group.n != 0) && (b != 0) == (binding.n != 0));
 	if (set->n + 1 > set->cap / 2)
@@ -119,9 +119,9 @@ scope_complete(struct conf_whole *w)
 void
 scope_fini(struct scope_set *set)
 {
-	names_fini(&set->groups);
-	names_fini(&set->bindings);
-	names_fini(&set->domains);
+	titles_fini(&set->groups);
+	titles_fini(&set->bindings);
+	titles_fini(&set->domains);
 	free(set->slot);
 	free(set->memo);
 }
@@ -134,14 +134,14 @@ matches(const struct scope_set *set, struct slice domain, uint32_t id[MATCH_MAX]
 
 	if (domain.n > 1 && domain.p[domain.n - 1] == '.')
 		domain.n--;
-	id[n] = names_find(&set->domains, domain);
+	id[n] = titles_find(&set->domains, domain);
 	n += id[n] != 0;
 	if (!set->parents || domain.n == 0 || domain.p[0] == '[')
 		return n;
 	for (size_t i = 1; i + 1 < domain.n && n < MATCH_MAX; i++) {
 		if (domain.p[i] != '.')
 			continue;
-		id[n] = names_find(&set->domains, slice_from(domain, i));
+		id[n] = titles_find(&set->domains, slice_from(domain, i));
 		n += id[n] != 0;
 	}
 	return n;
@@ -168,7 +168,7 @@ static void
 chain_build(struct chain *chain, const struct scope_set *set, struct slice group, struct slice binding,
     struct slice domain)
 {
-	uint32_t g = names_find(&set->groups, group), b = names_find(&set->bindings, binding);
+	uint32_t g = titles_find(&set->groups, group), b = titles_find(&set->bindings, binding);
 	uint32_t d[MATCH_MAX];
 	size_t nd = matches(set, domain, d);
 

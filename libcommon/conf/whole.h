@@ -2,7 +2,7 @@
 #ifndef CONF_WHOLE_H
 #define CONF_WHOLE_H
 
-#include "conf/names.h"
+#include "conf/titles.h"
 #include "conf/scope.h"
 
 /* What stands behind a struct conf. For this library only. */
@@ -28,7 +28,7 @@ struct scope {
 };
 
 struct scope_set {
-	struct names groups, bindings, domains;
+	struct titles groups, bindings, domains;
 	bool parents; /* some domain begins with a dot */
 	struct scope *global;
 	struct scope **slot; /* hashed by the three numbers */
