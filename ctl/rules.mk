@@ -9,3 +9,10 @@ ctl/sendmail_SRCS := sendmail.c sendmail_caller.c sendmail_queue.c sendmail_subm
 ctl/sendmail_DEPS := ctl
 TESTS += ctl
 MAN += ctl/sendmail.8 ctl/mailq.1 ctl/newaliases.1
+
+# The operator's command.
+PROGS += ctl/angctl
+ctl/angctl_SRCS := angctl.c angctl_config.c angctl_print.c angctl_service.c angctl_spool.c
+ctl/angctl_DEPS := libcommon/ipc/client libcommon/conf libcommon/spool libcommon/base
+ctl/angctl_LDLIBS := -ljansson
+MAN += ctl/angctl.8

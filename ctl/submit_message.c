@@ -362,7 +362,7 @@ submit_message_build(
 	put_header(out, rules, text, has);
 	out->eight_bit =
 	    ((body_look(slice_buf(&out->header)) | body_look(out->body)) & BODY_EIGHT_BIT) != 0;
-	return SUBMIT_OK;
+	return out->n_rcpt > 0 ? SUBMIT_OK : SUBMIT_ALL_BAD;
 }
 
 void
