@@ -71,7 +71,8 @@ test_folder_remove(const char *path)
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		snprintf(name, sizeof name, "%s/%s", path, e->d_name);
+		if (snprintf(name, sizeof name, "%s/%s", path, e->d_name) >= (int)sizeof name)
+			continue;
 		if (unlink(name) != 0)
 			test_folder_remove(name);
 	}
