@@ -14,7 +14,8 @@ use POSIX qw(:sys_wait_h :fcntl_h _exit);
 use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
 use Time::HiRes qw(time);
 
-use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36, SYS_prctl => 157 };
+use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36 };
+use constant SYS_prctl => (POSIX::uname())[4] eq 'aarch64' ? 167 : 157;
 my $PAUSE = 0.2; # a program that died within this long is started again only after it
 
 # fork and exec with output appended to a file; dies with its parent. Returns the pid.

@@ -1,0 +1,226 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: ISC
+# Power cuts: what an ext4 on a real block device may look like after one, and whether everything
+# that was promised is still there.
+#
+#	crash-block.pl --load CMD --verify CMD [--start CMD] [--stop CMD] [--states 300] [--seed 1]
+#	    [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
+#
+# The commands are given to sh, with CRASH_SPOOL, a folder on a journaled ext4 of its own, and
+# CRASH_MARKS, a file that takes lines, one write each: "A ID" when a client has seen the 250 for
+# ID, "D ID" when the next hop has taken it, just before it says so. `start` and `stop` frame
+# `load`; states are drawn from within the load. Then each state is mounted at the same place, and
+# `verify` (CRASH_SPOOL only) prints the id of every message it finds whole, one a line. Missing is
+# what was acknowledged before the power went, not yet taken by the next hop, and is not printed.
+#
+# Prints "crash_states N count", "crash_lost N count" (states where something is missing),
+# "crash_unreadable N count" (states that could not be mounted or verified) and more of that form.
+# Exit 0 when none is lost or unreadable, 1 when some are, 75 ("skip", a reason) where the system
+# cannot: it takes root, /dev/fuse and loop devices. Everything happens in mount and process name
+# spaces that end with this program, however that ends.
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Path qw(make_path remove_tree);
+use FindBin;
+use Getopt::Long;
+use IO::Handle;
+use POSIX ();
+use Time::HiRes qw(time sleep);
+
+use constant { BLKFLSBUF => 0x1261 };
+my %opt = (states => 300, seed => 1, size => 64, bin => "$FindBin::Bin/../../build/debug/bin",
+	work => "$FindBin::Bin/../../build/t/crash.$$");
+my @argv = @ARGV;
+GetOptions(\%opt, qw(states=i seed=i size=i bin=s work=s start=s load=s stop=s verify=s keep))
+    && $opt{load} && $opt{verify} && !@ARGV
+    or die "usage: see the head of crash-block.pl\n";
+
+sub skip { print "skip: @_\n"; exit 75 }
+
+unless ($ENV{CRASH_INSIDE}) {
+	skip('needs root') if $> != 0;
+	-w $_ or skip("no $_") for '/dev/fuse', '/dev/loop-control';
+	system(qw(unshare --mount --pid --fork true)) == 0 or skip('no name spaces');
+	make_path($opt{work});
+	$opt{work} = abs_path($opt{work});
+	$ENV{CRASH_INSIDE} = 1;
+	my $pid = fork // die "fork: $!";
+	if ($pid == 0) {
+		syscall +(POSIX::uname())[4] eq 'aarch64' ? 167 : 157, 1, 9, 0, 0, 0; # die with me
+		exec qw(unshare --mount --pid --fork --kill-child --mount-proc -- perl), $0, @argv,
+		    '--work', $opt{work};
+	}
+	my $signal;
+	$SIG{$_} = sub { $signal = 1; kill 'KILL', $pid } for qw(INT TERM HUP);
+	1 while waitpid($pid, 0) != $pid;
+	my $status = $?;
+	remove_tree($opt{work}) unless $opt{keep};
+	exit($signal || $status & 127 ? 1 : $status >> 8);
+}
+
+my ($work, $bin) = ($opt{work}, abs_path($opt{bin}));
+my ($base, $log, $fuse, $mnt) = map { "$work/$_" } qw(base log fuse mnt);
+make_path($fuse, $mnt);
+
+sub must { system(@_) == 0 or die "failed: @_\n" }
+
+sub wait_for
+{
+	my ($true, $what) = @_;
+	my $end = time + 20;
+
+	until ($true->()) {
+		die "waited in vain for $what\n" if time > $end;
+		sleep 0.01;
+	}
+}
+
+# A loop device over the file system's image, that goes when the handle is closed.
+sub loop_open
+{
+	wait_for(sub { -e "$fuse/image" }, 'the block file');
+	chomp(my $dev = `losetup --find --show --direct-io=on '$fuse/image' 2>&1`);
+	skip("no loop device: $dev") unless $dev =~ m{^/dev/loop\d+$};
+	open my $fh, '+<', $dev or die "$dev: $!";
+	my $direct = `losetup --noheadings --output DIO '$dev'` =~ /1/;
+	system 'losetup', '--detach', $dev; # takes effect with the last close
+	$direct or skip('loop devices without direct I/O');
+	return ($fh, $dev);
+}
+
+sub try_mount { return system('mount', '-t', 'ext4', '-o', 'noinit_itable', $_[0], $mnt) == 0 }
+
+sub mark
+{
+	my ($line) = @_;
+
+	open my $fh, '>>', "$fuse/marks" or die "marks: $!";
+	syswrite $fh, "$line\n";
+}
+
+sub record
+{
+	my $pid = fork // die "fork: $!";
+	exec "$bin/recorder", $base, $log, $fuse unless $pid;
+	my ($fh, $dev) = loop_open();
+
+	try_mount($dev) or die "cannot mount a fresh file system\n";
+	@ENV{qw(CRASH_SPOOL CRASH_MARKS)} = ($mnt, "$fuse/marks");
+	!defined $opt{start} or must('sh', '-c', $opt{start});
+	mark('begin');
+	must('sh', '-c', $opt{load});
+	mark('end');
+	!defined $opt{stop} or must('sh', '-c', $opt{stop});
+	must('umount', $mnt);
+	close $fh;
+	wait_for(sub { system("umount '$fuse' 2>/dev/null") == 0 }, 'the recorder to be free');
+	waitpid $pid, 0;
+	die "the recorder failed\n" if $?;
+}
+
+# Acknowledged and not delivered, before a position; positions must not fall from call to call.
+sub owed
+{
+	my ($marks, $owed, $position) = @_;
+
+	while (@$marks && $marks->[0][0] < $position) {
+		my (undef, $what, $id) = @{ shift @$marks };
+		next unless defined $id;
+		$owed->{$id} //= 1 if $what eq 'A';
+		$owed->{$id} = 0 if $what eq 'D';
+	}
+	return grep { $owed->{$_} } keys %$owed;
+}
+
+sub show { my ($name, $value, $unit) = @_; print "$name $value ", $unit // 'count', "\n" }
+
+sub replay
+{
+	my ($cmd_r, $cmd_w, $out_r, $out_w, @marks);
+	pipe($cmd_r, $cmd_w) && pipe($out_r, $out_w) or die "pipe: $!";
+	my $pid = fork // die "fork: $!";
+	unless ($pid) {
+		POSIX::dup2(fileno $cmd_r, 0);
+		POSIX::dup2(fileno $out_w, 1);
+		exec "$bin/replay", $base, $log, $fuse, $opt{states}, $opt{seed};
+	}
+	close $_ for $cmd_r, $out_w;
+	$cmd_w->autoflush(1);
+	while (defined($_ = readline $out_r) && !/^ready/) {
+		push @marks, [$1, split ' ', $2] if /^mark (\d+) (.*)/;
+	}
+	my $acked = grep { $_->[1] eq 'A' } @marks;
+	my $taken = grep { $_->[1] eq 'D' } @marks;
+	my ($fh, $dev) = loop_open();
+	my $begun = time;
+	my %sum = judge(\@marks, $cmd_w, $out_r, $fh, $dev);
+
+	show('crash_acknowledged', $acked);
+	show('crash_delivered', $taken);
+	show('crash_states', $sum{states});
+	show('crash_lost', $sum{lost});
+	show('crash_unreadable', $sum{unreadable});
+	show('crash_missing_messages', $sum{missing});
+	show('crash_checked_messages', $sum{owed});
+	show('crash_rate', sprintf('%.1f', $sum{states} / (time - $begun)), 'states/s');
+	close $fh;
+	{ local $SIG{PIPE} = 'IGNORE'; close $cmd_w; }
+	kill 'TERM', $pid;
+	if ($acked == 0 || $sum{states} == 0) {
+		print "nothing was acknowledged, or no state made: this proves nothing\n";
+		return 1;
+	}
+	return $sum{lost} || $sum{unreadable} ? 1 : 0;
+}
+
+sub judge
+{
+	my ($marks, $cmd, $out, $fh, $dev) = @_;
+	my %sum = map { $_ => 0 } qw(states lost unreadable missing owed);
+	my %owed;
+
+	while (print($cmd "next\n") && defined(my $line = readline $out)) {
+		my ($n, $position, $flushes, $writes, $kept, $mode) =
+		    $line =~ /^state (\d+) (\d+) (\d+) (\d+) (\d+) (\w+)/ or last;
+		my @must = owed($marks, \%owed, $position);
+		my $what = "state $n: after $flushes flushes, $kept of $writes later writes ($mode)";
+		my %found;
+
+		$sum{states}++;
+		ioctl $fh, BLKFLSBUF, 0 or die "BLKFLSBUF: $!";
+		unless (try_mount($dev)) {
+			$sum{unreadable}++;
+			print "$what: cannot be mounted\n";
+			next;
+		}
+		my $text = `$opt{verify}`;
+		my $status = $?;
+		system('umount', $mnt) == 0 or must('umount', '--lazy', $mnt);
+		if ($status != 0) {
+			$sum{unreadable}++;
+			print "$what: verify failed, status $status\n" if $sum{unreadable} <= 10;
+			next;
+		}
+		$found{$_} = 1 for split /\n/, $text;
+		my @missing = sort grep { !$found{$_} } @must;
+		$sum{owed} += @must;
+		next unless @missing;
+		$sum{missing} += @missing;
+		print "$what: ", scalar @missing, ' of ', scalar @must, " missing: @missing[0 .. ($#missing < 4 ? $#missing : 4)]\n"
+		    if ++$sum{lost} <= 10;
+	}
+	return %sum;
+}
+
+my $status = eval {
+	open my $fh, '>', $base or die "$base: $!\n";
+	truncate $fh, $opt{size} << 20 or die "$base: $!\n";
+	close $fh;
+	must(qw(mkfs.ext4 -q -F -b 4096 -J size=8 -E), 'lazy_itable_init=1,lazy_journal_init=1', $base);
+	record();
+	replay();
+};
+print $@ if $@;
+exit($status // 1);

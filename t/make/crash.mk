@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: ISC
+# Power cuts at the block level: make crash-block N=300 SEED=1. make crash-toy proves the harness.
+N ?= 300
+SEED ?= 1
+.PHONY: crash-block crash-toy
+crash-block: all
+	@BUILD=$(abspath $(BUILD)) V=$(V) perl t/crash/crash-house.pl --states $(N) --seed $(SEED)
+crash-toy: all
+	@BUILD=$(abspath $(BUILD)) V=$(V) prove t/e2e/0409-crash-harness.t
