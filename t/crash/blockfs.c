@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fuse.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,8 +96,8 @@ sync_file(const char *path, int data_only, struct fuse_file_info *fi)
 	return 0;
 }
 
-int
-blockfs_serve(const struct blockfs *fs, const char *folder)
+struct fuse *
+blockfs_mount(const struct blockfs *fs, const char *folder)
 {
 	static const struct fuse_operations ops = {
 		.init = init,
@@ -107,8 +108,8 @@ blockfs_serve(const struct blockfs *fs, const char *folder)
 		.write = write_file,
 		.fsync = sync_file,
 	};
-	char name[] = "blockfs", single[] = "-ofsname=blockfs";
-	char *argv[] = { name, single, NULL };
+	char name[] = "blockfs", option[] = "-ofsname=blockfs";
+	char *argv[] = { name, option, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(2, argv);
 	struct fuse *fuse;
 
@@ -116,9 +117,16 @@ blockfs_serve(const struct blockfs *fs, const char *folder)
 	fuse = fuse_new(&args, &ops, sizeof ops, NULL);
 	if (fuse == NULL || fuse_mount(fuse, folder) != 0)
 		die(EXIT_UNAVAILABLE, "cannot mount on %s", folder);
+	if (unshare(CLONE_NEWNS) < 0)
+		die(EXIT_UNAVAILABLE, "no mount name space: %s", strerror(errno));
+	return fuse;
+}
+
+void
+blockfs_serve(struct fuse *fuse)
+{
 	fuse_set_signal_handlers(fuse_get_session(fuse));
 	fuse_loop(fuse);
 	fuse_unmount(fuse);
 	fuse_destroy(fuse);
-	return 0;
 }

@@ -25,7 +25,14 @@ struct log_entry {
 	uint64_t at;
 };
 
-/* Serves the folder until it is unmounted or a signal ends it. Returns 0, or ends the program. */
-int blockfs_serve(const struct blockfs *fs, const char *folder);
+/*
+ * Mounts on the folder, then serves it until it is unmounted or SIGTERM comes. In between the
+ * process takes a mount name space of its own: were it the last in one that also holds the file
+ * system above its image, its end would wait for an answer from itself. To be called while there is
+ * one thread. Both end the program when they fail.
+ */
+struct fuse;
+struct fuse *blockfs_mount(const struct blockfs *fs, const char *folder);
+void blockfs_serve(struct fuse *fuse);
 
 #endif

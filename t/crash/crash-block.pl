@@ -115,9 +115,11 @@ sub record
 	!defined $opt{stop} or must('sh', '-c', $opt{stop});
 	must('umount', $mnt);
 	close $fh;
-	wait_for(sub { system("umount '$fuse' 2>/dev/null") == 0 }, 'the recorder to be free');
+	wait_for(sub { `losetup --list --noheadings '$dev'` !~ /image/ }, 'the loop device to go');
+	kill 'TERM', $pid;
 	waitpid $pid, 0;
 	die "the recorder failed\n" if $?;
+	must('umount', $fuse);
 }
 
 # Acknowledged and not delivered, before a position; positions must not fall from call to call.

@@ -2,7 +2,7 @@
 /*
  * recorder BASE LOG FOLDER: a disk that remembers. FOLDER/image begins as the bytes of the file
  * BASE, which stays as it is; every write to it and every flush goes to LOG, in order, with the
- * lines written to FOLDER/marks in between. LOG is whole when the program has ended.
+ * lines written to FOLDER/marks in between. SIGTERM ends it; LOG is whole then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +71,6 @@ main(int argc, char *argv[])
 	record = fopen(argv[2], "we");
 	if (disk == MAP_FAILED || record == NULL)
 		die(EXIT_UNAVAILABLE, "%s: %s", argv[2], strerror(errno));
-	blockfs_serve(&fs, argv[3]);
+	blockfs_serve(blockfs_mount(&fs, argv[3]));
 	return fclose(record) == 0 ? 0 : EXIT_CANTCREAT;
 }

@@ -352,11 +352,9 @@ draw(size_t n, uint64_t seed)
 }
 
 static void *
-serve(void *folder)
+serve(void *fuse)
 {
-	struct blockfs fs = { .size = size, .read = on_read, .write = on_write };
-
-	blockfs_serve(&fs, folder);
+	blockfs_serve(fuse);
 	exit(0);
 }
 
@@ -398,6 +396,7 @@ states_show(size_t wanted, uint64_t seed)
 int
 main(int argc, char *argv[])
 {
+	struct blockfs fs = { .read = on_read, .write = on_write };
 	pthread_t thread;
 	struct stat st;
 	uint64_t wanted, seed;
@@ -409,7 +408,7 @@ main(int argc, char *argv[])
 	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		die(EXIT_UNAVAILABLE, "%s: %s", argv[1], strerror(errno));
-	size = (uint64_t)st.st_size / PIECE * PIECE;
+	size = fs.size = (uint64_t)st.st_size / PIECE * PIECE;
 	disk = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 	if (disk == MAP_FAILED)
 		die(EXIT_UNAVAILABLE, "%s: %s", argv[1], strerror(errno));
@@ -417,7 +416,7 @@ main(int argc, char *argv[])
 	touched = xcalloc(size / PIECE, sizeof *touched);
 	log_read(argv[2]);
 	marks_print();
-	if (pthread_create(&thread, NULL, serve, argv[3]) != 0)
+	if (pthread_create(&thread, NULL, serve, blockfs_mount(&fs, argv[3])) != 0)
 		die(EXIT_UNAVAILABLE, "no thread");
 	states_show(wanted, seed);
 	return 0;
