@@ -1,0 +1,106 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# up.sh BIN STATE: starts the house below STATE under s6, on loopback ports, each service with a
+# numeric user of its own, and shows two messages delivered. down.sh STATE ends it.
+set -eu
+
+bin=$(cd "$1" && pwd)
+mkdir -p "$2"
+state=$(cd "$2" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+smtp=2525 submission=2587 sink=2526
+
+say() { printf '%s\n' "$*"; }
+fail() { say "make up: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail 'needs root: services start as root and drop to their users'
+if [ -e "$state/svscan.pid" ] && kill -0 "$(cat "$state/svscan.pid")" 2>/dev/null; then
+	fail "is up already; make down ends it"
+fi
+rm -f "$state/svscan.pid" "$state/sink.pid"
+# Users without accounts must reach the folders below, and only those.
+chmod 0755 "$state"
+mkdir -p "$state/etc" "$state/service"
+
+sed -e "s|@STATE@|$state|g" -e "s|@SMTP@|$smtp|g" -e "s|@SUBMISSION@|$submission|g" -e "s|@SINK@|$sink|g" \
+	"$here/angarium.conf.in" >"$state/etc/angarium.conf"
+for service in logd router qmgr smtpd deliver; do
+	dir=$state/service/$service
+	mkdir -p "$dir"
+	echo 3 >"$dir/notification-fd"
+	cat >"$dir/run.new" <<EOF
+#!/bin/sh
+exec "$bin/$service" -c "$state/etc/angarium.conf" -r 3
+EOF
+	chmod 0755 "$dir/run.new"
+	mv "$dir/run.new" "$dir/run"
+	rm -f "$dir/down"
+done
+
+# A supervisor of its own session, so that it outlives this terminal.
+setsid s6-svscan "$state/service" </dev/null >"$state/svscan.log" 2>&1 &
+echo $! >"$state/svscan.pid"
+
+# Ready means that each service said so, not that it was started.
+for service in logd router qmgr smtpd deliver; do
+	tries=0
+	while ! s6-svok "$state/service/$service" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ $tries -lt 200 ] || fail "$service is not supervised; see $state/svscan.log"
+		sleep 0.05
+	done
+	s6-svwait -U -t 20000 "$state/service/$service" 2>/dev/null || {
+		tail -n 20 "$state/svscan.log" >&2
+		fail "$service does not come up; see $state/svscan.log"
+	}
+done
+
+setsid "$bin/smtpsink" -o "$state/sink.log" "127.0.0.1:$sink" </dev/null >>"$state/svscan.log" 2>&1 &
+echo $! >"$state/sink.pid"
+
+angctl() { "$bin/angctl" -c "$state/etc/angarium.conf" "$@"; }
+
+# The id that a message got, from the log, once its story has ended; awaited, not slept for.
+finished() {
+	timeout 30 "$bin/angctl" -c "$state/etc/angarium.conf" --json log follow event=done | {
+		read -r line
+		printf '%s\n' "$line" | sed 's/.*"id":"\([^"]*\)".*/\1/'
+	}
+}
+
+story() {
+	[ -n "$1" ] || fail "the message did not arrive within 30 s; see $state/log/angarium.log"
+	angctl trace "$1"
+}
+
+say
+say 'One message by the sendmail command:'
+finished >"$state/id.1" &
+follower=$!
+until angctl status logd >/dev/null 2>&1; do :; done
+printf 'To: first@example.org\nSubject: by sendmail\n\nHello.\n' |
+	ANGARIUM_ROOT=$state "$bin/sendmail" -t -i -f demo@example.com || fail 'sendmail failed'
+wait "$follower"
+story "$(cat "$state/id.1")"
+
+say
+say "One message by SMTP to 127.0.0.1:$smtp:"
+finished >"$state/id.2" &
+follower=$!
+"$bin/smtpsource" -h "127.0.0.1:$smtp" -s 1 -m 1 -l 1024 -f demo@example.com -t second@example.org
+wait "$follower"
+story "$(cat "$state/id.2")"
+
+say
+say 'What the sink got:'
+cat "$state/sink.log"
+cat <<EOF
+
+Up. SMTP on 127.0.0.1:$smtp and [::1]:$smtp, submission on port $submission, the sink on 127.0.0.1:$sink.
+  $bin/angctl -c $state/etc/angarium.conf status
+  $bin/angctl -c $state/etc/angarium.conf log follow
+  ANGARIUM_ROOT=$state $bin/sendmail -i you@example.org
+  ANGARIUM_ROOT=$state $bin/sendmail -bp
+  log: $state/log/angarium.log   configuration: $state/etc/angarium.conf
+make down ends it.
+EOF

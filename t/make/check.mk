@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: ISC
+#
+# make check: everything that must hold before a change lands. Two cores, 25 minutes at most.
+#
+#	check-debug	unit tests, fuzz corpora, layering, corpora, end to end, 300 power cuts
+#	check-san	the same programs under ASan and UBSan: units, fuzz corpora, end to end
+#	check-release	the release build under its true sandbox: end to end, short
+#
+# make check-long adds what takes longer; make fuzz T=target S=seconds fuzzes.
+JOBS ?= 2
+CORPORA ?= ../shared/corpora
+PROVE := prove -Q --timer
+
+.PHONY: check check-long check-debug check-san check-release check-units check-fuzz check-e2e check-lint check-valgrind fuzz
+check: deps-check
+	@$(MAKE) -s check-lint
+	@$(MAKE) -s V=debug check-debug
+	@$(MAKE) -s V=san check-san
+	@$(MAKE) -s V=release check-release
+	@echo "make check: all passed"
+
+check-debug:
+	@$(MAKE) -s -j$(JOBS) V=$(V) all units fuzzers
+	@$(MAKE) -s V=$(V) check-units check-valgrind check-fuzz
+	@$(SUDO) $(MAKE) -s V=$(V) peers
+	@$(SUDO) $(MAKE) -s V=$(V) check-e2e
+check-san:
+	@$(MAKE) -s -j$(JOBS) V=$(V) all units fuzzers
+	@$(MAKE) -s V=$(V) check-units check-fuzz
+	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/01*.t t/e2e/02*.t t/e2e/03*.t)"
+check-release:
+	@$(MAKE) -s -j$(JOBS) V=$(V) all
+	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/00*.t t/e2e/0100*.t t/e2e/0200*.t)"
+
+# As root, since some units need to drop something; they skip with a word otherwise.
+check-units: units
+	@$(SUDO) sh t/tool/units.sh $(V) $(UNIT_BINS)
+check-valgrind: units
+	@sh t/tool/units.sh valgrind $(filter-out %/test_probe %/test_sandbox %/test_daemon %/test_priv,$(UNIT_BINS))
+check-fuzz: fuzzers
+	@for f in $(FUZZERS); do $(B)/t/fuzz/$$f t/fuzz/corpus/$$f >/dev/null || exit 1; echo "corpus $$f replayed"; done
+
+E2E ?= $(sort $(wildcard t/e2e/*.t))
+check-e2e: all
+	@BUILD=$(abspath $(BUILD)) V=$(V) CORPORA=$(CORPORA) $(PROVE) -It/e2e/lib $(E2E)
+
+# One fuzz target for so many seconds; what it finds stays in build/fuzz-found.
+T ?= command
+S ?= 600
+fuzz:
+	@$(MAKE) -s V=fuzz $(BUILD)/fuzz/t/fuzz/$(T)
+	@mkdir -p $(BUILD)/fuzz-corpus/$(T) $(BUILD)/fuzz-found
+	@$(BUILD)/fuzz/t/fuzz/$(T) -max_total_time=$(S) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+		-artifact_prefix=$(BUILD)/fuzz-found/$(T)- $(BUILD)/fuzz-corpus/$(T) t/fuzz/corpus/$(T)

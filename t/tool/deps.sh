@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# deps.sh build|check: installs the Debian packages that are missing for building and running, or
+# also for the tests. Says what it does; does nothing where nothing is missing.
+set -eu
+
+build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev s6'
+check="$build check libsubunit-dev libfuse3-dev fuse3 e2fsprogs util-linux mount perl valgrind strace mandoc python3 procps"
+
+case ${1-} in
+build) want=$build ;;
+check) want=$check ;;
+*) echo "usage: deps.sh build|check" >&2; exit 64 ;;
+esac
+
+missing=
+for p in $want; do
+	dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+root=
+[ "$(id -u)" = 0 ] || root=sudo
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+$root apt-get -qq install -y --no-install-recommends $missing >/dev/null 2>&1 || {
+	$root apt-get -qq update
+	$root apt-get -qq install -y --no-install-recommends $missing >/dev/null
+}
