@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: ISC
 # Each target on lines of its own: FUZZERS += NAME, fuzz_NAME_DEPS := the libraries it links.
+
+FUZZERS += command address stream
+fuzz_command_DEPS := libcommon/smtp
+fuzz_address_DEPS := libcommon/mail
+fuzz_stream_DEPS := libcommon/smtp
+FUZZERS += record
+fuzz_record_DEPS := libcommon/spool
+FUZZERS += journal
+fuzz_journal_DEPS := libcommon/spool
