@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* One write, so that lines of several processes do not mix. */
-static void
+__attribute__((format(printf, 1, 0))) static void
 vcomplain(const char *fmt, va_list ap)
 {
 	char line[1024];
