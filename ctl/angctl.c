@@ -18,19 +18,36 @@
 #define CONFIG "/etc/angarium/angarium.conf"
 
 static const struct column queue_columns[] = {
-	{ "domain", "DOMAIN", -30 }, { "transport", "VIA", -5 }, { "ready", "READY", 8 }, { "running", "RUNNING", 8 },
-	{ "deferred", "DEFERRED", 9 }, { "held", "HELD", 6 }, { "down_ms", "DOWN ms", 8 }, { "suspended", "SUSPENDED", 9 },
+	{ "domain", "DOMAIN", -30 },
+	{ "transport", "VIA", -5 },
+	{ "ready", "READY", 8 },
+	{ "running", "RUNNING", 8 },
+	{ "deferred", "DEFERRED", 9 },
+	{ "held", "HELD", 6 },
+	{ "down_ms", "DOWN ms", 8 },
+	{ "suspended", "SUSPENDED", 9 },
 	{ "", NULL, 0 },
 };
 static const struct column list_columns[] = {
-	{ "id", "ID", -14 }, { "state", "STATE", -9 }, { "size", "SIZE", 10 }, { "arrival_ms", "ARRIVAL", -20 },
-	{ "sender", "SENDER", -1 }, { "", NULL, 0 },
+	{ "id", "ID", -14 },
+	{ "state", "STATE", -9 },
+	{ "size", "SIZE", 10 },
+	{ "arrival_ms", "ARRIVAL", -20 },
+	{ "sender", "SENDER", -1 },
+	{ "", NULL, 0 },
 };
 static const struct column rcpt_columns[] = {
-	{ "address", NULL, -30 }, { "state", NULL, -9 }, { "reason", NULL, -1 }, { "", NULL, 0 },
+	{ "address", NULL, -30 },
+	{ "state", NULL, -9 },
+	{ "reason", NULL, -1 },
+	{ "", NULL, 0 },
 };
 static const struct column log_columns[] = {
-	{ "time", NULL, -27 }, { "service", NULL, -8 }, { "event", NULL, -12 }, { "*", NULL, -1 }, { "", NULL, 0 },
+	{ "time", NULL, -27 },
+	{ "service", NULL, -8 },
+	{ "event", NULL, -12 },
+	{ "*", NULL, -1 },
+	{ "", NULL, 0 },
 };
 
 /* Commands that are a verb of one service. */
@@ -45,10 +62,12 @@ struct verb {
 	const struct column *nested_columns;
 };
 static const struct verb verbs[] = {
-	{ "queue list", SERVICE_QMGR, "list", 0, 16, "[state=S] [domain=D] [sender=A] [recipient=A]", list_columns, "recipients",
+	{ "queue list", SERVICE_QMGR, "list", 0, 16,
+	    "[state=S] [domain=D] [sender=A] [recipient=A]", list_columns, "recipients",
 	    rcpt_columns },
 	{ "queue show", SERVICE_QMGR, "show", 1, 1, "ID", NULL, "recipients", rcpt_columns },
-	{ "queue failed", SERVICE_QMGR, "failed", 0, 0, "", list_columns, "recipients", rcpt_columns },
+	{ "queue failed", SERVICE_QMGR, "failed", 0, 0, "", list_columns, "recipients",
+	    rcpt_columns },
 	{ "queue hold", SERVICE_QMGR, "hold", 1, 2, "ID [REASON]", NULL, NULL, NULL },
 	{ "queue release", SERVICE_QMGR, "release", 1, 1, "ID", NULL, NULL, NULL },
 	{ "queue retry", SERVICE_QMGR, "retry", 1, 1, "ID", NULL, NULL, NULL },
@@ -80,7 +99,8 @@ static const struct {
 	{ "spool show", cmd_spool_show, "ID [DIR]" },
 };
 
-const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_ROUTER, SERVICE_QMGR, SERVICE_SMTPD, SERVICE_DELIVER };
+const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_ROUTER, SERVICE_QMGR, SERVICE_SMTPD,
+	SERVICE_DELIVER };
 const unsigned angctl_nservices = sizeof angctl_services / sizeof *angctl_services;
 
 static _Noreturn void
@@ -112,7 +132,10 @@ matches(const char *words, int argc, char *argv[])
 static int
 run_verb(const struct angctl *a, const struct verb *v, int argc, char *argv[])
 {
-	struct printer p = { .a = a, .columns = v->columns, .nested = v->nested, .nested_columns = v->nested_columns };
+	struct printer p = { .a = a,
+		.columns = v->columns,
+		.nested = v->nested,
+		.nested_columns = v->nested_columns };
 	const char *words[18] = { NULL };
 	int status;
 
@@ -153,15 +176,16 @@ open_run(struct angctl *a)
 	conf_run_dir(a->config, &path);
 	buf_putc(&path, '\0');
 	a->run_dirfd = open(path.p, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	a->ctl_dirfd = a->run_dirfd < 0 ? -1 : openat(a->run_dirfd, "ctl", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	a->ctl_dirfd =
+	    a->run_dirfd < 0 ? -1 : openat(a->run_dirfd, "ctl", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	buf_fini(&path);
 }
 
 int
 main(int argc, char *argv[])
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 } };
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
 	struct angctl a = { .config = CONFIG };
 	int c, status;
 

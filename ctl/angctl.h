@@ -26,7 +26,7 @@ struct column {
 struct printer {
 	const struct angctl *a;
 	const struct column *columns; /* NULL: "key: value" lines for each object */
-	const char *nested;           /* key of an array of objects printed below each row, or NULL */
+	const char *nested; /* key of an array of objects printed below each row, or NULL */
 	const struct column *nested_columns;
 	bool titled;
 	unsigned long rows;
@@ -37,7 +37,8 @@ bool printer_piece(struct slice piece, void *printer); /* fits ctl_call() */
 void printer_end(struct printer *p);
 
 /* angctl_service.c. Each returns an exit status and complains on stderr. */
-int service_call(const struct angctl *a, enum service s, const char *verb, const char *const *words, struct printer *p);
+int service_call(const struct angctl *a, enum service s, const char *verb, const char *const *words,
+    struct printer *p);
 /* Connects; -errno. *pid: the process that listens there, by the kernel's word. */
 int service_connect(const struct angctl *a, enum service s, pid_t *pid);
 int cmd_status(const struct angctl *a, int argc, char *argv[]);

@@ -178,18 +178,22 @@ cmd_config_reload(const struct angctl *a, int argc, char *argv[])
 		if (fd >= 0)
 			close(fd);
 		if (fd < 0 || pid <= 1 || kill(pid, SIGHUP) != 0)
-			complain("%s could not be told; it loads the generation when it starts", service_word(angctl_services[i]));
+			complain("%s could not be told; it loads the generation when it starts",
+			    service_word(angctl_services[i]));
 	}
 	for (unsigned i = 0; i < angctl_nservices; i++) {
 		uint32_t runs = 0;
 
-		for (int waited = 0; waited < ADOPT_MS && (runs = generation_of(a, angctl_services[i])) != 0 && runs != number;
+		for (int waited = 0;
+		     waited < ADOPT_MS && (runs = generation_of(a, angctl_services[i])) != 0 &&
+		     runs != number;
 		     waited += LOOK_MS)
 			rest();
 		if (runs != number)
 			missing++;
 		if (!a->json)
-			printf("%-10s generation %u%s\n", service_word(angctl_services[i]), runs, runs == number ? "" : " (not the newest)");
+			printf("%-10s generation %u%s\n", service_word(angctl_services[i]), runs,
+			    runs == number ? "" : " (not the newest)");
 	}
 	if (a->json)
 		printf("{\"generation\":%u,\"missing\":%d}\n", number, missing);

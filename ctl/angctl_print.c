@@ -71,7 +71,8 @@ put_rest(const struct column *columns, json_t *o)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach (o, key, v) {
+	json_object_foreach(o, key, v)
+	{
 		bool skip = named(columns, key);
 
 		for (size_t i = 0; i < sizeof dull / sizeof *dull; i++)
@@ -118,14 +119,16 @@ put_pairs(json_t *o, int depth)
 	json_t *v, *e;
 	size_t i;
 
-	json_object_foreach (o, key, v) {
+	json_object_foreach(o, key, v)
+	{
 		printf("%*s%s:", depth * 2, "", key);
 		if (json_is_object(v)) {
 			putchar('\n');
 			put_pairs(v, depth + 1);
 		} else if (json_is_array(v)) {
 			putchar('\n');
-			json_array_foreach (v, i, e) {
+			json_array_foreach(v, i, e)
+			{
 				printf("%*s-\n", depth * 2 + 2, "");
 				if (json_is_object(e))
 					put_pairs(e, depth + 2);
@@ -153,8 +156,7 @@ put_object(struct printer *p, json_t *o)
 		put_titles(p->columns);
 	p->titled = true;
 	put_row(p->columns, o, "");
-	json_array_foreach (nested, i, e)
-		put_row(p->nested_columns, e, "    ");
+	json_array_foreach(nested, i, e) put_row(p->nested_columns, e, "    ");
 }
 
 static void

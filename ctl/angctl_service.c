@@ -27,7 +27,8 @@ service_connect(const struct angctl *a, enum service s, pid_t *pid)
 }
 
 int
-service_call(const struct angctl *a, enum service s, const char *verb, const char *const *words, struct printer *p)
+service_call(const struct angctl *a, enum service s, const char *verb, const char *const *words,
+    struct printer *p)
 {
 	bool endless = strcmp(verb, "follow") == 0;
 	char text[512] = "";
@@ -37,7 +38,8 @@ service_call(const struct angctl *a, enum service s, const char *verb, const cha
 		complain("%s does not answer: %s", service_word(s), strerror(-fd));
 		return EXIT_UNAVAILABLE;
 	}
-	status = ctl_call(fd, verb, words, endless ? 0 : ANSWER_MS, printer_piece, p, text, sizeof text);
+	status =
+	    ctl_call(fd, verb, words, endless ? 0 : ANSWER_MS, printer_piece, p, text, sizeof text);
 	close(fd);
 	if (status < 0) {
 		complain("%s: %s", service_word(s), strerror(-status));

@@ -23,7 +23,8 @@ open_spool(const struct angctl *a, const char *dir)
 	int fd;
 
 	if (dir == NULL) {
-		if ((a->run_dirfd < 0 || conf_load_newest(a->run_dirfd, &c, &err) != 0) && conf_check(a->config, &c, &err) != 0) {
+		if ((a->run_dirfd < 0 || conf_load_newest(a->run_dirfd, &c, &err) != 0) &&
+		    conf_check(a->config, &c, &err) != 0) {
 			complain("%.*s", (int)err.n, err.p);
 			buf_fini(&err);
 			return -EINVAL;
@@ -54,7 +55,8 @@ print_finding(void *ctx, const struct spool_finding *f)
 	if (!a->json) {
 		printf("%s: %s", f->level == SPOOL_ERROR ? "error" : "note", f->file);
 		if (f->length != 0)
-			printf(" at %llu, %llu bytes", (unsigned long long)f->offset, (unsigned long long)f->length);
+			printf(" at %llu, %llu bytes", (unsigned long long)f->offset,
+			    (unsigned long long)f->length);
 		printf("%s%s: %s\n", f->id != 0 ? ", id " : "", id, f->what);
 		return;
 	}
@@ -77,10 +79,20 @@ print_report(const struct angctl *a, const struct spool_report *r)
 		const char *name;
 		uint64_t value;
 	} rows[] = {
-		{ "segments", r->segments }, { "journals", r->journals }, { "records", r->records }, { "live", r->live },
-		{ "done", r->done }, { "unfiled", r->unfiled }, { "open_rcpts", r->open_rcpts }, { "bytes", r->bytes },
-		{ "live_bytes", r->live_bytes }, { "tail_bytes", r->tail_bytes }, { "damaged", r->damaged },
-		{ "damaged_bytes", r->damaged_bytes }, { "missing", r->missing }, { "journal_records", r->journal_records },
+		{ "segments", r->segments },
+		{ "journals", r->journals },
+		{ "records", r->records },
+		{ "live", r->live },
+		{ "done", r->done },
+		{ "unfiled", r->unfiled },
+		{ "open_rcpts", r->open_rcpts },
+		{ "bytes", r->bytes },
+		{ "live_bytes", r->live_bytes },
+		{ "tail_bytes", r->tail_bytes },
+		{ "damaged", r->damaged },
+		{ "damaged_bytes", r->damaged_bytes },
+		{ "missing", r->missing },
+		{ "journal_records", r->journal_records },
 		{ "errors", r->errors },
 	};
 	struct buf b = { 0 };
@@ -165,9 +177,10 @@ print_record(const struct angctl *a, const struct spool_found *f)
 		buf_fini(&b);
 		return;
 	}
-	printf("record %s: segment %u, offset %llu, %llu bytes, class %s, %u recipients, flags 0x%x, body %s\n", id, r->segment,
-	    (unsigned long long)r->offset, (unsigned long long)r->total, class_word(f->segment.class), r->nrcpt, r->flags,
-	    f->body_ok ? "verifies" : "DAMAGED");
+	printf("record %s: segment %u, offset %llu, %llu bytes, class %s, %u recipients, flags "
+	       "0x%x, body %s\n",
+	    id, r->segment, (unsigned long long)r->offset, (unsigned long long)r->total,
+	    class_word(f->segment.class), r->nrcpt, r->flags, f->body_ok ? "verifies" : "DAMAGED");
 	printf("envelope:\n");
 	envelope_each(r->envelope, print_field, NULL);
 	printf("message:\n");
@@ -192,7 +205,8 @@ cmd_spool_show(const struct angctl *a, int argc, char *argv[])
 	err = spool_find(fd, id, &f);
 	close(fd);
 	if (err != 0) {
-		complain("%s: %s", argv[0], err == -ENOENT ? "no such record in the spool" : strerror(-err));
+		complain("%s: %s", argv[0],
+		    err == -ENOENT ? "no such record in the spool" : strerror(-err));
 		return err == -ENOENT ? EXIT_DATA : EXIT_UNAVAILABLE;
 	}
 	print_record(a, &f);

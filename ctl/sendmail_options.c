@@ -27,6 +27,9 @@ static int
 wrong(struct parse *p, const char *what, const char *value)
 {
 	snprintf(p->why, p->why_size, "%s: %.200s", what, value);
+	for (char *c = p->why; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	return -1;
 }
 

@@ -6,6 +6,7 @@
 #include "ctl/sendmail_caller.h"
 #include "ctl/submit_drop.h"
 #include "ctl/submit_message.h"
+#include "ctl/submit_phrase.h"
 #include "ctl/submit_report.h"
 #include "ctl/submit_text.h"
 #include "smtp/xtext.h"
@@ -46,6 +47,16 @@ static bool
 quiet(const struct job *j)
 {
 	return j->o->errors == SENDMAIL_ERRORS_QUIET;
+}
+
+static void
+complain_of(struct slice text, const char *what)
+{
+	struct buf shown = { 0 };
+
+	submit_phrase_show(&shown, text);
+	complain("%.*s: %s", SLICE_ARG(slice_buf(&shown)), what);
+	buf_fini(&shown);
 }
 
 /* What smtpd would take; asked only when the message is a large one already. */
@@ -222,7 +233,7 @@ note_bad(struct job *j)
 		struct slice bad = j->message.bad[i];
 
 		if (!quiet(j))
-			complain("%.*s: not an address", SLICE_ARG(slice_head(bad, 200)));
+			complain_of(bad, "not an address");
 		add_refusal(j, bad, 0, bad_syntax, SLICE_LIT("not an address"));
 	}
 }
@@ -277,8 +288,10 @@ report(struct job *j)
 		.body = slice_buf(&body),
 		.utf8 = j->message.utf8,
 		.eight_bit = j->message.eight_bit };
-	submit_server_fini(&j->server);
-	j->link_error = -submit_smtp_open(&j->link, &j->server, j->at->submit);
+	if (j->link_error != 0) {
+		submit_server_fini(&j->server);
+		j->link_error = -submit_smtp_open(&j->link, &j->server, j->at->submit);
+	}
 	hand_over(j, &request, &a);
 	stored = a.result == SUBMIT_ACCEPTED;
 	submit_answer_fini(&a);
@@ -380,7 +393,8 @@ build_and_send(struct job *j)
 	    submit_message_build(slice_buf(&j->lines), &j->rules, &j->message);
 
 	if (verdict == SUBMIT_BAD_SENDER) {
-		complain("bad sender address: %.*s", SLICE_ARG(slice_head(j->rules.sender, 200)));
+		complain_of(
+		    j->rules.sender_given ? j->rules.sender : j->rules.login, "bad sender address");
 		return EXIT_USAGE;
 	}
 	note_bad(j);

@@ -4,6 +4,7 @@
 #include "base/die.h"
 #include "ctl/sendmail_caller.h"
 #include "ctl/submit_message.h"
+#include "ctl/submit_phrase.h"
 #include "ctl/submit_smtp.h"
 
 #include <errno.h>
@@ -145,7 +146,11 @@ verify_all(struct submit_link *l, const struct submit_message *m)
 	int code = 0;
 
 	for (size_t i = 0; i < m->n_bad; i++) {
-		printf("%.*s... User unknown\n", SLICE_ARG(m->bad[i]));
+		struct buf shown = { 0 };
+
+		submit_phrase_show(&shown, m->bad[i]);
+		printf("%.*s... User unknown\n", SLICE_ARG(slice_buf(&shown)));
+		buf_fini(&shown);
 		code = EXIT_NOUSER;
 	}
 	for (size_t i = 0; i < m->n_rcpt; i++) {

@@ -146,3 +146,12 @@ submit_phrase_gecos(struct buf *out, struct slice gecos, struct slice login)
 		buf_slice(out, slice_from(login, 1));
 	}
 }
+
+void
+submit_phrase_show(struct buf *out, struct slice text)
+{
+	text = cut(text, 200);
+	for (size_t i = 0; i < text.n; i++)
+		buf_putc(
+		    out, (unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+}

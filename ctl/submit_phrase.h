@@ -14,4 +14,8 @@ bool submit_phrase_print(struct buf *out, struct slice name);
 /* The name in a GECOS field: up to the first comma, "&" is the login with a capital. Appended. */
 void submit_phrase_gecos(struct buf *out, struct slice gecos, struct slice login);
 
+/* Any bytes as part of a line for a terminal or log: 200 at most, control bytes as "?". Appended.
+ */
+void submit_phrase_show(struct buf *out, struct slice text);
+
 #endif

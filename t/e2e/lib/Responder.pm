@@ -77,7 +77,7 @@ sub end
 
 sub DESTROY { my ($self) = @_; local $?; $self->end if $$ == $self->{owner} }
 
-sub mail { my ($self) = @_; return -e $self->{log} ? @{ retrieve($self->{log}) } : () }
+sub mail { my ($self) = @_; my @m = -e $self->{log} ? @{ retrieve($self->{log}) } : (); return @m }
 sub forget { unlink $_[0]{log} }
 
 sub choose
