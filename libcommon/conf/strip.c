@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "conf/strip.h"
 
+enum { NEST_MAX = 8 }; /* group, binding, domain, list: 4 */
+
 struct strip {
 	struct slice in;
 	size_t at;
@@ -9,6 +11,7 @@ struct strip {
 	const char *why;
 	char last;     /* the last byte that is not blank */
 	bool in_empty; /* between "= {" and what follows */
+	unsigned nest, open_line[NEST_MAX];
 };
 
 static char
@@ -92,7 +95,13 @@ plain(struct strip *s, char c)
 	case '(':
 	case ')':
 		return refuse(s, "parentheses must stand in quotes");
+	case '{':
+		if (s->nest == NEST_MAX)
+			return refuse(s, "braces are nested too deep");
+		s->open_line[s->nest++] = s->line;
+		break;
 	case '}':
+		s->nest -= s->nest > 0; /* one too many is for the parser to say */
 		if (s->in_empty && s->last == '{')
 			buf_puts(s->out, "\"\"");
 		break;
@@ -125,6 +134,10 @@ strip_text(struct slice text, struct buf *out, unsigned *line, const char **why)
 		} else {
 			ok = plain(&s, c);
 		}
+	}
+	if (ok && s.nest > 0) { /* libconfuse takes the end of the file for the end of a section */
+		s.line = s.open_line[s.nest - 1];
+		ok = refuse(&s, "this '{' is not closed");
 	}
 	buf_putc(out, '\0');
 	out->n--;
