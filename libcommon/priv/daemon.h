@@ -38,7 +38,10 @@
  */
 struct conf;
 
-enum { DAEMON_LISTEN_MAX = 64 };
+#define DAEMON_VERSION "0.1"
+#define DAEMON_CONFIG_FILE "/etc/angarium/angarium.conf"
+
+enum { DAEMON_LISTEN_MAX = 64, DAEMON_BOUND_MAX = SERVICE_COUNT + 2 };
 
 struct daemon {
 	enum service self;
@@ -50,6 +53,9 @@ struct daemon {
 	struct sandbox sandbox;
 	bool sandbox_off; /* --no-sandbox, or named in the configuration: user and root are changed all the same */
 	bool probe;
+	bool ready, stopping;
+	unsigned nbound;
+	int bound[DAEMON_BOUND_MAX]; /* for daemon_drop(), which makes them listen */
 	unsigned nlisten;
 	struct {
 		int fd; /* -1: taken */
@@ -58,13 +64,17 @@ struct daemon {
 };
 
 /*
- * Options: -c FILE, -n (check the configuration and exit), -p or --probe, --no-sandbox, -r FD, -V.
- * Closes stray descriptors, sets umask 077 and SCHED_BATCH, ignores SIGPIPE and SIGXFSZ, opens the log; loads the newest
- * configuration generation or publishes the first; looks up ids; makes and enters the run folder.
+ * Options: -c FILE, -n (check the configuration and exit), -p or --probe, --no-sandbox, --sandbox-kill (a call
+ * outside the list ends the process), -r FD (tells readiness as s6 has it), -V.
  *
- * With --probe it does not return: it goes through drop and sandbox of the service, for a parent also of
- * each kind of worker, prints what was refused (probe.h) and exits 0 only if nothing stood open. It touches no
- * socket or file of a service that runs.
+ * Closes stray descriptors, sets umask 077 and SCHED_BATCH, ignores SIGPIPE, SIGXFSZ and, until the loop has it,
+ * SIGHUP; opens the log; looks up ids; makes and enters the run folder; loads the newest configuration
+ * generation or publishes the first. Where the file has become wrong meanwhile, the newest generation serves
+ * on and the log says so: a service that dies while an administrator edits comes back.
+ *
+ * With --probe it does not return: in a scratch folder, for each row of the service (a parent and its kinds of
+ * workers), a child drops, enters and tries what must be refused (probe.h); it exits 0 only if nothing
+ * stood open. It touches no socket or file of a service that runs.
  */
 void daemon_start(struct daemon *d, enum service self, int argc, char *argv[]);
 
@@ -73,12 +83,15 @@ void daemon_start(struct daemon *d, enum service self, int argc, char *argv[]);
  * bind_edge: edge/<self>.<asker>/s, SOCK_SEQPACKET, in a folder that only self and asker may enter; the uid of
  * each peer is still to be checked. bind_ctl: ctl/<self>, SOCK_SEQPACKET, for all users: SO_PEERCRED decides.
  * bind_submit: submit/s, SOCK_STREAM, likewise.
+ *
+ * They listen from daemon_drop() on: what SO_PEERCRED shows to who connects is who called listen(2), and
+ * that has to be the service's user.
  */
 int daemon_bind_edge(struct daemon *d, enum service asker);
 int daemon_bind_ctl(struct daemon *d);
 int daemon_bind_submit(struct daemon *d);
 
-/* A socket from init by its name in LISTEN_FDNAMES, owned by the caller; -1 when there is none (left). */
+/* A socket from init by its name in LISTEN_FDNAMES ("unknown" without), owned by the caller, non-blocking; -1: none (left). */
 int daemon_listen_fd(struct daemon *d, const char *name);
 
 /*
@@ -92,7 +105,7 @@ int daemon_listen_fd(struct daemon *d, const char *name);
  */
 int daemon_open_dir(struct daemon *d, enum sandbox_dir slot);
 
-/* chroot, user, sandbox; says so in the log. Threads are started after this. */
+/* chroot, user, listen, sandbox. Threads are started after this. */
 void daemon_drop(struct daemon *d, enum profile p);
 /* In a forked worker: its own, narrower sandbox. Its log names its own pid from here on. */
 void daemon_worker_enter(struct daemon *d, enum profile p);
@@ -100,9 +113,9 @@ void daemon_worker_enter(struct daemon *d, enum profile p);
 /* uid of a service, for peer_listen(), peer_dial(), brood_new(): arg is the struct daemon. */
 uid_t daemon_uid_of(enum service s, void *arg);
 
-void daemon_ready(struct daemon *d);     /* serves */
+void daemon_ready(struct daemon *d);     /* serves; the first time that is logged */
 void daemon_reloading(struct daemon *d); /* then daemon_ready() again */
-void daemon_stopping(struct daemon *d);  /* ends as told, may take a while */
+void daemon_stopping(struct daemon *d);  /* ends as told, may take a while; logged */
 int daemon_stop(struct daemon *d);       /* the exit status of main */
 
 #endif
