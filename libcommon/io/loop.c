@@ -70,6 +70,14 @@ loop_free(struct loop *l)
 	free(l);
 }
 
+void
+loop_abandon(struct loop *l)
+{
+	for (unsigned i = 0; i < l->nsignals; i++)
+		event_free(l->signals[i].ev);
+	l->nsignals = 0;
+}
+
 /* What is deferred while this runs waits for the next turn, so that a turn always ends. */
 static void
 run_deferred(struct loop *l)

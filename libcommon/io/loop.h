@@ -19,6 +19,12 @@ void loop_run(struct loop *l); /* until loop_stop() */
 void loop_turn(struct loop *l, bool wait); /* one turn, for tests */
 void loop_stop(struct loop *l);
 
+/*
+ * In a forked child that will have a loop of its own: lets go of the parent's signals. Its descriptors must be
+ * closed already, since the kernel's interest list is shared with the parent.
+ */
+void loop_abandon(struct loop *l);
+
 /* Readiness of a descriptor (not owned). Level-triggered; a watch without wishes sleeps. */
 enum { WATCH_READ = 1, WATCH_WRITE = 2 };
 struct watch;

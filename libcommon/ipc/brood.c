@@ -216,6 +216,7 @@ birth(void *arg)
 		signal(SIGCHLD, SIG_DFL);
 		sigprocmask(SIG_SETMASK, &old, NULL);
 		close_others(b, pair[1]);
+		loop_abandon(b->loop);
 		b->ops->worker(w->number, w->class, pair[1], b->arg);
 		_exit(EXIT_SOFTWARE); /* a worker's main does not return */
 	}

@@ -213,7 +213,7 @@ sub write_config
 		id_base => $self->{id_base},
 		hostname => 'mx.test.example', myorigin => 'test.example',
 		run_dir => "$state/run", log_dir => "$state/log",
-		spool_dir => "$state/spool/queue", drop_dir => "$state/spool/drop",
+		spool_dir => "$state/spool/queue", drop_dir => "$state/drop",
 		relay_networks => [ '127.0.0.0/8', '[::1]/128' ],
 		relay_host => "127.0.0.1:$port->{sink}",
 		%{ $self->{config} },
@@ -345,8 +345,7 @@ sub sendmail_env
 {
 	my ($self) = @_;
 
-	return { ANGARIUM_SUBMIT => "$self->{state}/run/submit/s",
-		ANGARIUM_DROP => "$self->{state}/spool/drop" };
+	return { ANGARIUM_ROOT => $self->{state} };
 }
 
 # A sink for this house's relay host: its folder is state/out, see t/tool/smtpsink.c.
