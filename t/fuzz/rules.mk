@@ -9,3 +9,5 @@ FUZZERS += record
 fuzz_record_DEPS := libcommon/spool
 FUZZERS += journal
 fuzz_journal_DEPS := libcommon/spool
+FUZZERS += sendmail
+fuzz_sendmail_DEPS := ctl

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/* A header value as an address list; each address found must stand in an envelope as it is. */
+#include "mail/address_list.h"
+#include "mail/header.h"
+#include "smtp/path.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+demand(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+struct seen {
+	struct slice in;
+	size_t ok;
+};
+
+static bool
+within(struct slice part, struct slice whole)
+{
+	return part.p >= whole.p && part.p + part.n <= whole.p + whole.n;
+}
+
+static void
+check(void *arg, const struct address *a)
+{
+	struct seen *seen = arg;
+	struct path path;
+	struct buf printed = { 0 };
+
+	demand(within(a->text, seen->in));
+	seen->ok += a->ok;
+	if (!a->ok || a->null)
+		return;
+	demand(within(a->raw, seen->in) && a->raw.n > 0);
+	demand(path_address(a->addr, PATH_UTF8 | PATH_UNQUALIFIED, &path) == PATH_OK);
+	demand(slice_eq(path.domain, a->domain) && slice_eq(path.local, a->local));
+	path_print(&printed, &path);
+	demand(slice_eq(slice_buf(&printed), a->addr)); /* the normal form already */
+	buf_fini(&printed);
+}
+
+/* Field by field the section is taken apart without loss. */
+static void
+check_header(struct slice in)
+{
+	struct slice rest = in;
+	struct header_field field;
+	struct header_summary all;
+	struct buf value = { 0 };
+	unsigned fields = 0;
+
+	header_scan(in, 0, &all);
+	while (header_next(&rest, &field)) {
+		demand(field.whole.n > 0 && within(field.name, field.whole) && within(field.value, field.whole));
+		demand(field.whole.p + field.whole.n == rest.p);
+		buf_reset(&value);
+		header_unfold(&value, field.value);
+		demand(value.n == 0 || memchr(value.p, '\n', value.n) == NULL);
+		fields++;
+	}
+	demand(all.fields == fields && all.bytes == in.n - rest.n && all.body <= in.n);
+	buf_fini(&value);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct seen seen = { .in = slice_of(data, size) };
+	struct slice in = seen.in;
+	struct path path;
+
+	demand(address_list_each(in, PATH_UTF8, check, &seen) == seen.ok);
+	seen.ok = 0;
+	demand(address_list_each(in, 0, check, &seen) == seen.ok);
+	path_address(in, PATH_UTF8, &path);
+	path_parse(&in, PATH_FORWARD, PATH_BLANK, &path);
+	check_header(seen.in);
+	return 0;
+}
