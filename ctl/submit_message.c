@@ -349,6 +349,8 @@ submit_message_build(
 	bool sender_ok;
 
 	*out = (struct submit_message){ 0 };
+	if (text.n == 0)
+		text = SLICE_LIT(""); /* never NULL: parts of it are told apart by their place */
 	sender_ok = set_sender(&g);
 	has = look(&g, text, 0);
 	if (rules->extract)

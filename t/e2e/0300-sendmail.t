@@ -261,11 +261,11 @@ sub fake_qmgr
 	socket my $s, AF_UNIX, SOCK_SEQPACKET, PF_UNSPEC or die;
 	bind $s, pack_sockaddr_un('/proc/self/fd/' . fileno($dh) . '/qmgr') or die "bind: $!";
 	listen $s, 5;
-	pipe my $in, my $out;
+	pipe(my $in, my $out);
 	my $pid = fork;
 	if (!$pid) {
 		my ($asked, $packet) = ('');
-		accept my $c, $s;
+		accept(my $c, $s);
 		until ($asked) {
 			defined recv $c, $packet, 65536, 0 and length $packet or last;
 			while (length $packet > 8) {
