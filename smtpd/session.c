@@ -75,6 +75,23 @@ host(const struct session *s)
 	return slice_z(s->conf->hostname);
 }
 
+/* What stands for %s where the caller did not say. */
+static struct slice
+argument_of(const struct session *s, enum reply reply)
+{
+	static char limit[24];
+
+	if (reply == REPLY_TOO_BIG) {
+		snprintf(limit, sizeof limit, "%llu", (unsigned long long)s->conf->message_size_limit);
+		return slice_z(limit);
+	}
+	if (reply == REPLY_SHUTDOWN || reply == REPLY_TIMEOUT || reply == REPLY_TOO_MANY_ERRORS ||
+	    reply == REPLY_TOO_MANY_SESSIONS || reply == REPLY_TOO_MANY_FROM_CLIENT || reply == REPLY_TROUBLE ||
+	    reply == REPLY_NO_SERVICE || reply == REPLY_GREETING || reply == REPLY_HELO_OK)
+		return host(s);
+	return SLICE_NONE;
+}
+
 /* Behind replies that still wait for router this one waits too. */
 static struct buf *
 reply_begin(struct session *s)
@@ -118,6 +135,8 @@ session_reply(struct session *s, enum reply reply, struct slice arg)
 	struct buf *b = reply_begin(s);
 
 	if (arg.p == NULL)
+		arg = argument_of(s, reply);
+	if (arg.p == NULL)
 		buf_slice(b, reply_line(reply));
 	else
 		reply_format(b, reply, arg);
@@ -154,15 +173,6 @@ session_refuse_text(struct session *s, unsigned code, const uint8_t enh[3], stru
 	return STEP_AGAIN;
 }
 
-/* Whether the text of a reply speaks of this host. */
-static bool
-names_host(enum reply reply)
-{
-	return reply == REPLY_SHUTDOWN || reply == REPLY_TIMEOUT || reply == REPLY_TOO_MANY_ERRORS ||
-	    reply == REPLY_TOO_MANY_SESSIONS || reply == REPLY_TOO_MANY_FROM_CLIENT || reply == REPLY_TROUBLE ||
-	    reply == REPLY_NO_SERVICE || reply == REPLY_GREETING;
-}
-
 /* What waits for router is not waited for: the session's last word comes at once. */
 enum step
 session_hang_up(struct session *s, enum reply reply)
@@ -170,7 +180,7 @@ session_hang_up(struct session *s, enum reply reply)
 	if (reply != REPLY_SHUTDOWN)
 		session_tell_reject(s, reply, SLICE_NONE);
 	session_reset(s);
-	session_reply(s, reply, names_host(reply) ? host(s) : SLICE_NONE);
+	session_reply(s, reply, SLICE_NONE);
 	return STEP_CLOSE;
 }
 
@@ -362,17 +372,6 @@ commit(struct session *s)
 	return STEP_WAIT;
 }
 
-static enum step
-limit_reply(struct session *s, enum reply reply)
-{
-	char limit[24];
-
-	if (reply != REPLY_TOO_BIG)
-		return session_refuse(s, reply, SLICE_NONE);
-	snprintf(limit, sizeof limit, "%llu", (unsigned long long)s->conf->message_size_limit);
-	return session_refuse(s, reply, slice_z(limit));
-}
-
 /* The dot came. */
 static enum step
 body_end(struct session *s)
@@ -388,7 +387,7 @@ body_end(struct session *s)
 		return commit(s);
 	session_tell_reject(s, why, SLICE_NONE);
 	session_reset(s);
-	return limit_reply(s, why);
+	return session_refuse(s, why, SLICE_NONE);
 }
 
 /* No room in memory: the client is not read until there is, or until it has waited long enough. */
@@ -614,7 +613,7 @@ letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *
 void
 session_greet(struct session *s)
 {
-	session_reply(s, REPLY_GREETING, host(s));
+	session_reply(s, REPLY_GREETING, SLICE_NONE);
 	set_deadline(s, s->conf->command_timeout_ms);
 }
 

@@ -105,7 +105,8 @@ void session_answered(struct session *s, struct rcpt *r, const struct msg_route 
 unsigned session_offers(const struct session *s);
 
 /*
- * For verbs.c: replies. refuse counts 5xx as errors, hang_up ends the session with this reply.
+ * For verbs.c: replies. arg stands for the text's %s; SLICE_NONE is right too where that is our host name
+ * or the size limit. refuse counts 5xx as errors, hang_up ends the session with this reply.
  */
 enum step session_reply(struct session *s, enum reply reply, struct slice arg);
 enum step session_refuse(struct session *s, enum reply reply, struct slice arg);

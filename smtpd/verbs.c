@@ -6,7 +6,6 @@
 #include "smtp/ext.h"
 #include "smtp/path.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -64,7 +63,7 @@ cmd_helo(struct session *s, const struct command *cmd)
 	if (!greeted(s, cmd))
 		return session_refuse(s, REPLY_BAD_HELO, SLICE_NONE);
 	s->esmtp = false;
-	return session_reply(s, REPLY_HELO_OK, slice_z(s->conf->hostname));
+	return session_reply(s, REPLY_HELO_OK, SLICE_NONE);
 }
 
 static enum step
@@ -135,15 +134,6 @@ keep_address(struct session *s, const struct path *path, bool complete)
 	return arena_slice(&s->tx.arena, slice_buf(&text));
 }
 
-static enum step
-too_big(struct session *s)
-{
-	char limit[24];
-
-	snprintf(limit, sizeof limit, "%llu", (unsigned long long)s->conf->message_size_limit);
-	return session_refuse(s, REPLY_TOO_BIG, slice_z(limit));
-}
-
 static struct slice
 keep(struct session *s, struct slice text)
 {
@@ -194,7 +184,7 @@ cmd_mail(struct session *s, const struct command *cmd)
 		return session_refuse(s, REPLY_UNKNOWN_PARAMETER, SLICE_NONE);
 	}
 	if (params.size_bytes > s->conf->message_size_limit)
-		return too_big(s);
+		return session_refuse(s, REPLY_TOO_BIG, SLICE_NONE);
 	return begin_mail(s, &from, &params);
 }
 
