@@ -11,8 +11,8 @@
  * First every mark is printed, "mark POSITION LINE", and "ready". Then, for each line read from
  * standard input, the next state: "state NUMBER POSITION FLUSHES WRITES KEPT MODE", or "end". A
  * position is a number of log entries; a state's is where the power went. They never fall. States
- * are drawn from SEED, unlike each other, behind the mark "begin" and before the mark "end" where
- * there are such.
+ * are drawn from SEED, unlike each other, behind the last mark "begin" and before the first "end",
+ * where there are such.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +176,7 @@ marks_print(void)
 				printf("mark %zu %.*s\n", i, SLICE_ARG(line));
 			if (slice_is(line, "begin"))
 				first = i;
-			if (slice_is(line, "end"))
+			if (slice_is(line, "end") && last == nentries)
 				last = i;
 		}
 	}

@@ -15,3 +15,7 @@ t/crash/replay_LDLIBS := -lfuse3
 PROGS += t/crash/crashtoy
 t/crash/crashtoy_SRCS := toy.c
 t/crash/crashtoy_DEPS := libcommon/base
+
+PROGS += t/crash/spoolids
+t/crash/spoolids_SRCS := spoolids.c
+t/crash/spoolids_DEPS := libcommon/spool libcommon/base

@@ -7,3 +7,9 @@ crash-block: all
 	@BUILD=$(abspath $(BUILD)) V=$(V) perl t/crash/crash-house.pl --states $(N) --seed $(SEED)
 crash-toy: all
 	@BUILD=$(abspath $(BUILD)) V=$(V) prove t/e2e/0409-crash-harness.t
+
+all: $(B)/bin/nosync.so
+$(B)/bin/nosync.so: t/crash/nosync.c
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS_all) -fPIC -shared -o $@ $<

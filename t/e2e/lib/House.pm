@@ -184,7 +184,7 @@ sub new
 		tools => {}, env => $opt{env} // {},
 	}, $class;
 	remove_tree($state) if -d $state && !$opt{keep};
-	make_path("$state/$_") for '', qw(run log spool drop out);
+	make_path("$state/$_") for '', qw(run log spool out);
 	chmod 0755, $state, map { "$state/$_" } qw(run log spool);
 	$self->write_config;
 	push @alive, $self;

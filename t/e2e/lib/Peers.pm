@@ -56,7 +56,7 @@ sub with_sendmail
 	my ($house, $how, @argv) = @_;
 	my $state = $house->{state};
 	my @places = ('-t', '/run', '-b', "$state/run:/run/angarium", '-t', '/var/spool', '-b',
-		"$state/spool:/var/spool/angarium", '-b', "$house->{bin}/sendmail:/usr/sbin/sendmail");
+		"$state/drop:/var/spool/angarium/drop", '-b', "$house->{bin}/sendmail:/usr/sbin/sendmail");
 
 	return peer({ %$how, enter => \@places }, @argv);
 }
