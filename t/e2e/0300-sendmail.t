@@ -73,6 +73,21 @@ subtest 'nothing listens: the drop folder' => sub {
 	clear();
 };
 
+subtest 'on stable storage before it says so' => sub {
+	my ($strace) = grep { -x } map { "$_/strace" } split /:/, $ENV{PATH};
+	plan skip_all => 'needs strace' unless $strace;
+	my $log = build_dir() . "/t/sendmail.$$/strace";
+	my ($rc) = sendmail("x\n", { by => [ $strace, '-f', '-o', $log ] }, 'alice');
+	my @calls = grep { /openat.*O_EXCL|^\d+ +(?:write|rename|syncfs|exit_group)/ } split /\n/, slurp($log);
+	my $order = join ' ', map { /^\d+ +(\w+)/ } @calls;
+
+	is($rc, 0, 'taken');
+	like($order, qr/\Aopenat (?:write )+renameat2 syncfs exit_group\z/, 'made, written, renamed, synced');
+	like($calls[0], qr{"\.\d+\.\w+"}, 'under a dot name at first');
+	is(scalar(grep { / = -1 / } @calls), 0, 'without an error');
+	clear();
+};
+
 subtest 'calls that are wrong' => sub {
 	for ([ '-Z' ], [], [ '-t' ], [ '-BFOO', 'a' ], [ '-f', 'a@@b', 'c' ], [ '-be' ], [ '-f' ]) {
 		my ($rc, $out, $err) = sendmail('', @$_);
