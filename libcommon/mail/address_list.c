@@ -32,10 +32,10 @@ struct list {
 	/* of the element under way */
 	enum state state;
 	enum mode mode;
-	bool broken;           /* as a whole, whatever the address is */
-	bool any;              /* it has a token */
-	size_t from;           /* where its text begins */
-	size_t raw, raw_end;   /* where its address stands; 0: none yet */
+	bool broken;		  /* as a whole, whatever the address is */
+	bool any;		  /* it has a token */
+	size_t from;		  /* where its text begins */
+	size_t raw, raw_end;	  /* where its address stands; 0: none yet */
 	struct buf local, domain; /* plain, without quotes, comments and blanks */
 
 	struct buf norm;
@@ -156,8 +156,8 @@ read_atom(struct list *l)
 {
 	size_t from = l->at;
 
-	while (l->at < l->in.n && (chars_is(l->in.p[l->at], CHARS_ATEXT) ||
-				      (unsigned char)l->in.p[l->at] >= 0x80))
+	while (l->at < l->in.n &&
+	       (chars_is(l->in.p[l->at], CHARS_ATEXT) || (unsigned char)l->in.p[l->at] >= 0x80))
 		l->at++;
 	take_word(l, slice_of(l->in.p + from, l->at - from), false, from);
 }

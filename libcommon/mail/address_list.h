@@ -11,13 +11,13 @@
  * as well outside of a group. One pass, no recursion.
  */
 struct address {
-	struct slice addr; /* normal form (smtp/path.h), local@domain or local alone; lives for the call */
+	struct slice addr; /* normal form (smtp/path.h): local@domain, or local; for the call */
 	struct slice local, domain; /* its parts; domain empty: unqualified */
-	struct slice raw;  /* where the address itself (no name, comment or brackets) stands in the value:
-			    * "@origin" goes behind it to complete it */
+	struct slice raw;  /* where the address itself stands in the value, without name, comments
+			    * and brackets: "@origin" goes behind it to complete it */
 	struct slice text; /* the whole element, trimmed: for messages */
-	bool ok;           /* false: no address can be made of it; only text is set */
-	bool null;         /* "<>": ok, addr is empty */
+	bool ok;	   /* false: no address can be made of it; only text is set */
+	bool null;	   /* "<>": ok, addr is empty */
 	bool utf8;
 };
 

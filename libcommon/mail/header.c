@@ -27,8 +27,8 @@ without_end(struct slice line)
 }
 
 /*
- * field = 1*%d33-57,%d59-126 *WSP ":" ... (RFC 5322 sections 2.2 and 4.5). Length of the name, and where
- * the value begins; 0: this is no field.
+ * field = 1*%d33-57,%d59-126 *WSP ":" ... (RFC 5322 sections 2.2 and 4.5). Length of the name, and
+ * where the value begins; 0: this is no field.
  */
 static size_t
 name_len(struct slice line, size_t *value)
@@ -66,6 +66,7 @@ static const struct {
 	struct slice name;
 	unsigned bit;
 } names[] = {
+/* clang-format off */
 #define N(text, bit) { { text, sizeof text - 1 }, bit }
 	N("From", HEADER_FROM),
 	N("Sender", HEADER_SENDER),
@@ -87,6 +88,7 @@ static const struct {
 	N("Delivered-To", HEADER_DELIVERED_TO),
 	N("Content-Length", HEADER_CONTENT_LENGTH),
 #undef N
+	/* clang-format on */
 };
 
 unsigned
@@ -126,7 +128,8 @@ header_scan(struct slice message, size_t max_bytes, struct header_summary *out)
 		out->fields++;
 	}
 	out->bytes = out->body = (size_t)(in.p - message.p);
-	out->ended = in.n > 0 && (in.p[0] == '\n' || (in.n > 1 && in.p[0] == '\r' && in.p[1] == '\n'));
+	out->ended =
+	    in.n > 0 && (in.p[0] == '\n' || (in.n > 1 && in.p[0] == '\r' && in.p[1] == '\n'));
 	if (out->ended)
 		out->body += in.p[0] == '\n' ? 1 : 2;
 }

@@ -46,13 +46,13 @@ enum header_has {
 unsigned header_of(struct slice name);
 
 struct header_summary {
-	size_t bytes;    /* of the fields */
-	size_t body;     /* offset of the body: behind the empty line, or at what ended the section */
+	size_t bytes; /* of the fields */
+	size_t body;  /* offset of the body: behind the empty line, or at what ended the fields */
 	unsigned fields; /* how many */
 	unsigned received;
-	unsigned has;    /* bits of enum header_has */
+	unsigned has;		 /* bits of enum header_has */
 	struct slice message_id; /* value of the first, trimmed, as it came in between */
-	bool ended;      /* by an empty line; else by something that is no field, or by the data's end */
+	bool ended; /* by an empty line; else by something that is no field, or by the data's end */
 };
 /* One pass over the section; stops after max_bytes of it (0: no limit), `ended` is then false. */
 void header_scan(struct slice message, size_t max_bytes, struct header_summary *out);

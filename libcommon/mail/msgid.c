@@ -63,5 +63,6 @@ msgid_valid(struct slice value)
 	if (at < 0)
 		return false;
 	right = slice_from(inside, (size_t)at + 1);
-	return is_dot_atom(slice_head(inside, (size_t)at)) && (is_dot_atom(right) || is_literal(right));
+	return is_dot_atom(slice_head(inside, (size_t)at)) &&
+	       (is_dot_atom(right) || is_literal(right));
 }

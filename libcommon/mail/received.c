@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Bytes outside `set` and those in `but` come out as "?"; non-ASCII ones may stay where they can. */
+/* Bytes outside `set` and those in `but` come out as "?"; non-ASCII ones if not eight_bit. */
 static void
 put_clean(struct buf *out, struct slice s, unsigned set, const char *but, bool eight_bit)
 {
@@ -14,8 +14,8 @@ put_clean(struct buf *out, struct slice s, unsigned set, const char *but, bool e
 
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
-		bool ok = chars_is(c, set) ? strchr(but, c) == NULL :
-					     eight_bit && (unsigned char)c >= 0x80;
+		bool ok = chars_is(c, set) ? strchr(but, c) == NULL
+					   : eight_bit && (unsigned char)c >= 0x80;
 
 		to[i] = ok ? c : '?';
 	}

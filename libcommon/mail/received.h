@@ -22,11 +22,11 @@ struct received {
 	struct slice helo;   /* empty: the address literal stands there */
 	const uint8_t *addr; /* 16 bytes; NULL: local, uid counts */
 	uint32_t uid;
-	struct slice host;  /* ours */
-	const char *proto;  /* "ESMTP", "SMTP", "LMTP", "ESMTPS" (RFC 3848); NULL: not said */
-	struct slice id;    /* the queue id's text */
-	struct slice for_;  /* the one recipient; empty: several, or it shall not be told */
-	struct slice date;  /* date_text() */
+	struct slice host; /* ours */
+	const char *proto; /* "ESMTP", "SMTP", "LMTP", "ESMTPS" (RFC 3848); NULL: not said */
+	struct slice id;   /* the queue id's text */
+	struct slice for_; /* the one recipient; empty: several, or it shall not be told */
+	struct slice date; /* date_text() */
 };
 
 void received_print(struct buf *out, const struct received *r);

@@ -13,10 +13,10 @@ enum { BODY_LINE_MAX = 998 }; /* without its CRLF and without the dot that stuff
 
 /* What was seen: of what was decoded, and stored with the message for those who send it on. */
 enum body_seen {
-	BODY_BARE_CR = 1,   /* a CR without LF: such mail is refused */
-	BODY_BARE_LF = 2,   /* a LF without CR: refused too */
-	BODY_NUL = 4,       /* refused */
-	BODY_HAS_DOT = 8,   /* a line of the content begins with a dot: must be stuffed when sent */
+	BODY_BARE_CR = 1, /* a CR without LF: such mail is refused */
+	BODY_BARE_LF = 2, /* a LF without CR: refused too */
+	BODY_NUL = 4,	  /* refused */
+	BODY_HAS_DOT = 8, /* a line of the content begins with a dot: must be stuffed when sent */
 	BODY_LONG_LINE = 16, /* a line beyond BODY_LINE_MAX: must be folded when sent */
 	BODY_EIGHT_BIT = 32,
 	BODY_MALFORMED = BODY_BARE_CR | BODY_BARE_LF | BODY_NUL,
@@ -27,9 +27,9 @@ enum body_seen {
 /* Zeroed is ready for the first byte behind the CRLF of DATA. */
 struct body_decoder {
 	uint64_t bytes; /* of content so far */
-	size_t line;    /* bytes in the line so far */
-	unsigned seen;  /* bits of enum body_seen */
-	uint8_t state;  /* of body.c */
+	size_t line;	/* bytes in the line so far */
+	unsigned seen;	/* bits of enum body_seen */
+	uint8_t state;	/* of body.c */
 	bool done;
 };
 

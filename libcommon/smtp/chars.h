@@ -6,13 +6,13 @@
 
 /* The sets of bytes that the grammars of RFC 5321, 5322 and 3461 are made of. */
 enum chars {
-	CHARS_ATEXT = 0x01,   /* of an atom */
-	CHARS_LETDIG = 0x02,  /* letters and digits */
-	CHARS_LDH = 0x04,     /* and the hyphen */
-	CHARS_QTEXT = 0x08,   /* in a quoted string without a backslash: blank and visible, not " \ */
-	CHARS_DTEXT = 0x10,   /* in an address literal: visible, not [ \ ] */
-	CHARS_XCHAR = 0x20,   /* xtext that stands for itself: visible, not + = */
-	CHARS_VALUE = 0x40,   /* of an ESMTP value: visible, not = */
+	CHARS_ATEXT = 0x01,  /* of an atom */
+	CHARS_LETDIG = 0x02, /* letters and digits */
+	CHARS_LDH = 0x04,    /* and the hyphen */
+	CHARS_QTEXT = 0x08, /* in a quoted string without a backslash: blank and visible, not " \ */
+	CHARS_DTEXT = 0x10, /* in an address literal: visible, not [ \ ] */
+	CHARS_XCHAR = 0x20, /* xtext that stands for itself: visible, not + = */
+	CHARS_VALUE = 0x40, /* of an ESMTP value: visible, not = */
 	CHARS_VISIBLE = 0x80, /* blank and visible: 32 to 126 */
 };
 

@@ -3,8 +3,7 @@
 
 #include "smtp/chars.h"
 
-static const struct slice verbs[VERB_COUNT] = {
-	[VERB_UNKNOWN] = { "?", 1 },
+static const struct slice verbs[VERB_COUNT] = { [VERB_UNKNOWN] = { "?", 1 },
 #define V(name) [VERB_##name] = { #name, sizeof #name - 1 },
 	COMMAND_VERBS(V)
 #undef V

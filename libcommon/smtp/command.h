@@ -44,7 +44,8 @@ enum verb {
 };
 
 enum {
-	COMMAND_LINE_MAX = 2048, /* with CRLF: 512 of RFC 5321 and what SIZE, DSN, AUTH, SMTPUTF8 add */
+	COMMAND_LINE_MAX =
+	    2048, /* with CRLF: 512 of RFC 5321 and what SIZE, DSN, AUTH, SMTPUTF8 add */
 };
 
 struct command {

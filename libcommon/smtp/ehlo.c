@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "smtp/ehlo.h"
 
-/* One line behind the first: keyword and what follows it, parted by a blank (or "=", as AUTH was). */
+/* A line behind the first: keyword and what follows, parted by a blank (or "=", as AUTH was). */
 static void
 take_line(struct slice line, struct ehlo *out)
 {

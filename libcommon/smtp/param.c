@@ -164,7 +164,7 @@ find(struct slice word, unsigned offered, bool of_mail)
 	unsigned p = 0;
 
 	while (p < P_COUNT && !(rules[p].of_mail == of_mail && (rules[p].ext & offered) &&
-				slice_iis(word, rules[p].word)))
+				  slice_iis(word, rules[p].word)))
 		p++;
 	return (enum which)p;
 }
@@ -194,7 +194,8 @@ set_body(struct values *v, struct slice value)
 	if (body < 0)
 		return PARAM_SYNTAX;
 	v->mail.body = (enum param_body)body;
-	return body == PARAM_BODY_BINARY && !(v->offered & EXT_BINARYMIME) ? PARAM_UNKNOWN : PARAM_OK;
+	return body == PARAM_BODY_BINARY && !(v->offered & EXT_BINARYMIME) ? PARAM_UNKNOWN
+									   : PARAM_OK;
 }
 
 static enum param_result

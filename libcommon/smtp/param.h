@@ -11,8 +11,8 @@
  */
 enum param_result {
 	PARAM_OK,
-	PARAM_SYNTAX,    /* 501 5.5.4: no parameter, or a value against its grammar */
-	PARAM_UNKNOWN,   /* 555 5.5.4: none of those that are offered */
+	PARAM_SYNTAX,	 /* 501 5.5.4: no parameter, or a value against its grammar */
+	PARAM_UNKNOWN,	 /* 555 5.5.4: none of those that are offered */
 	PARAM_DUPLICATE, /* 555 5.5.4: said twice, which we do not implement */
 };
 
@@ -41,7 +41,7 @@ struct mail_params {
 };
 
 struct rcpt_params {
-	uint8_t notify;     /* bits of enum param_notify */
+	uint8_t notify;	    /* bits of enum param_notify */
 	struct slice orcpt; /* addr-type ";" xtext; p == NULL: not said */
 };
 

@@ -15,7 +15,7 @@
  *	Quoted-string = DQUOTE *( qtextSMTP / "\" %d32-126 [ / UTF8-non-ascii ] ) DQUOTE
  *	Domain     = sub-domain *("." sub-domain)     sub-domain = Let-dig [Ldh-str] [ / U-label ]
  *
- * Non-ASCII is always read, and refused at the end where it is not wanted: so the answer can be that.
+ * Non-ASCII is always read, and refused at the end where it is not wanted: the answer can say so.
  */
 struct scan {
 	const char *p, *end;
@@ -87,8 +87,8 @@ scan_quoted(struct scan *s)
 static bool
 label_code(uint32_t c)
 {
-	return c > 0xa0 && c != 0x3002 && c != 0xff0e && c != 0xff61 && c != 0x2028 && c != 0x2029 &&
-	       c != 0x3000 && c != 0xfeff && !(c >= 0x2000 && c <= 0x200b);
+	return c > 0xa0 && c != 0x3002 && c != 0xff0e && c != 0xff61 && c != 0x2028 &&
+	       c != 0x2029 && c != 0x3000 && c != 0xfeff && !(c >= 0x2000 && c <= 0x200b);
 }
 
 /* One label. Its limit is 63 octets in ASCII; that of a U-label is counted in characters. */
@@ -205,7 +205,9 @@ path_parse(struct slice *in, enum path_kind kind, unsigned flags, struct path *o
 	if (*s.p == '>') {
 		if (kind != PATH_REVERSE)
 			return PATH_BAD;
-		*out = (struct path){ .address = { s.p, 0 }, .local = { s.p, 0 }, .domain = { s.p, 0 },
+		*out = (struct path){ .address = { s.p, 0 },
+			.local = { s.p, 0 },
+			.domain = { s.p, 0 },
 			.null = true };
 		result = PATH_OK;
 	} else {

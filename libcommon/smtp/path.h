@@ -11,17 +11,17 @@
 enum path_kind { PATH_REVERSE, PATH_FORWARD };
 
 enum path_flag {
-	PATH_UTF8 = 1,        /* non-ASCII characters are allowed (SMTPUTF8) */
-	PATH_BLANK = 2,       /* one blank before the "<": "MAIL FROM: <a@b>" */
+	PATH_UTF8 = 1,	      /* non-ASCII characters are allowed (SMTPUTF8) */
+	PATH_BLANK = 2,	      /* one blank before the "<": "MAIL FROM: <a@b>" */
 	PATH_UNQUALIFIED = 4, /* a local part alone: local submission completes it */
 };
 
 enum path_result {
 	PATH_OK,
-	PATH_BAD,        /* 501 (5.1.7 sender, 5.1.3 recipient): not the grammar */
-	PATH_TOO_LONG,   /* 501: grammatical, beyond the limits below */
-	PATH_NEEDS_UTF8, /* 553 5.6.7: would be right with SMTPUTF8 */
-	PATH_UNKNOWN_LITERAL, /* 553 (5.1.8, 5.1.2): "[tag:...]" with a tag that no RFC has registered */
+	PATH_BAD,	      /* 501 (5.1.7 sender, 5.1.3 recipient): not the grammar */
+	PATH_TOO_LONG,	      /* 501: grammatical, beyond the limits below */
+	PATH_NEEDS_UTF8,      /* 553 5.6.7: would be right with SMTPUTF8 */
+	PATH_UNKNOWN_LITERAL, /* 553 (5.1.8, 5.1.2): "[tag:...]", a tag that is not registered */
 };
 
 enum {
@@ -33,11 +33,11 @@ enum {
 
 /* The slices point into what was parsed. */
 struct path {
-	struct slice address; /* local@domain as it was sent, source route dropped; empty: null path */
+	struct slice address; /* local@domain as it was sent, without its route; empty: null */
 	struct slice local;   /* as it was sent, with its quotes where it has some */
-	struct slice domain;  /* as it was sent, a literal with its brackets; empty: Postmaster, null */
+	struct slice domain;  /* as it was sent, literals with brackets; empty: Postmaster, null */
 	bool null;
-	bool quoted;  /* local is a quoted string: address may differ from what path_print() gives */
+	bool quoted;  /* local is a quoted string: path_print() may give another address */
 	bool literal; /* domain is an address literal */
 	bool utf8;    /* there are non-ASCII characters */
 };
@@ -48,9 +48,10 @@ struct path {
  * "<>" only in a reverse-path; "<Postmaster>" only in a forward-path; source routes are read and
  * dropped (RFC 5321 section 3.6.1).
  */
-enum path_result path_parse(struct slice *in, enum path_kind kind, unsigned flags, struct path *out);
+enum path_result path_parse(
+    struct slice *in, enum path_kind kind, unsigned flags, struct path *out);
 
-/* The same for an address without brackets, which must be all of the slice. Flags: UTF8, UNQUALIFIED. */
+/* The same for all of a slice, an address without brackets. Flags: UTF8, UNQUALIFIED. */
 enum path_result path_address(struct slice addr, unsigned flags, struct path *out);
 bool path_address_valid(struct slice addr, unsigned flags);
 
@@ -72,12 +73,13 @@ bool path_is_postmaster(const struct path *path);
 
 /*
  * The normal form, without brackets: quotes and backslashes only where they are needed. Equal
- * mailboxes print alike but for the case of letters. Never longer than path->address. Null: nothing.
+ * mailboxes print alike but for the case of letters. Never longer than path->address; a null path
+ * prints nothing.
  */
 void path_print(struct buf *out, const struct path *path);
-/* The local part without any quoting: for table lookups and file names that are checked by others. */
+/* The local part without any quoting: for table lookups. */
 void path_print_local_plain(struct buf *out, const struct path *path);
-/* Appends `local`, plain text, quoted if it must be. False: has bytes that no local part may have. */
+/* Appends `local`, plain text, quoted if need be. False: it has bytes that none may have. */
 bool path_print_quoted(struct buf *out, struct slice local);
 
 #endif

@@ -124,8 +124,9 @@ reply_feed(struct reply_parser *p, struct slice in, size_t *used, struct reply_i
 	}
 	if (step == REPLY_DONE) {
 		p->done = true;
-		*out = (struct reply_in){ .code = p->code, .text = slice_buf(&p->text),
-			.lines = p->lines };
+		*out = (struct reply_in){
+			.code = p->code, .text = slice_buf(&p->text), .lines = p->lines
+		};
 		memcpy(out->enh, p->enh, 3);
 	}
 	return step;

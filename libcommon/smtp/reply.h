@@ -11,8 +11,8 @@
 enum { REPLY_LINES_MAX = 64, REPLY_BYTES_MAX = 64 * 1024 };
 
 struct reply_in {
-	uint16_t code;     /* 200 to 599 */
-	uint8_t enh[3];    /* of the first line that has one; {0,0,0}: none */
+	uint16_t code;	   /* 200 to 599 */
+	uint8_t enh[3];	   /* of the first line that has one; {0,0,0}: none */
 	struct slice text; /* lines parted by "\n", codes taken off, control bytes shown as "?" */
 	unsigned lines;
 };

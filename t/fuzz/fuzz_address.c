@@ -57,7 +57,8 @@ check_header(struct slice in)
 
 	header_scan(in, 0, &all);
 	while (header_next(&rest, &field)) {
-		demand(field.whole.n > 0 && within(field.name, field.whole) && within(field.value, field.whole));
+		demand(field.whole.n > 0 && within(field.name, field.whole) &&
+		       within(field.value, field.whole));
 		demand(field.whole.p + field.whole.n == rest.p);
 		buf_reset(&value);
 		header_unfold(&value, field.value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A command line through verb, path and parameters; what was understood is printed and read again. */
+/* A command line through verb, path and parameters; what was taken is printed and read again. */
 #include "smtp/command.h"
 #include "smtp/param.h"
 #include "smtp/path.h"
@@ -29,7 +29,8 @@ check_path(const struct path *path)
 	path_print(&once, path);
 	demand(once.n <= path->address.n);
 	if (!path->null) {
-		demand(path_address(slice_buf(&once), PATH_UTF8 | PATH_UNQUALIFIED, &again) == PATH_OK);
+		demand(path_address(slice_buf(&once), PATH_UTF8 | PATH_UNQUALIFIED, &again) ==
+		       PATH_OK);
 		demand(slice_eq(again.domain, path->domain) && again.utf8 == path->utf8);
 		demand(path_is_postmaster(&again) == path_is_postmaster(path));
 		path_print(&twice, &again);
@@ -52,7 +53,8 @@ check_mail(struct slice arg, unsigned offered, unsigned flags)
 	if (param_parse_mail(arg, offered, &params) != PARAM_OK)
 		return;
 	demand(params.envid.p == NULL || param_envid_valid(params.envid));
-	demand(params.auth.p == NULL || slice_is(params.auth, "<>") || xtext_valid(params.auth, true));
+	demand(
+	    params.auth.p == NULL || slice_is(params.auth, "<>") || xtext_valid(params.auth, true));
 	demand((offered & EXT_SMTPUTF8) || !params.smtputf8);
 	/* Nothing is right for fewer extensions that is wrong for all. */
 	demand(param_parse_mail(arg, ~0U, &params) == PARAM_OK);
@@ -101,7 +103,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	path_helo_valid(line);
 	if (!command_parse(line, &cmd))
 		return 0;
-	demand(command_parse(slice_z(command_verb_word(cmd.verb)), &again) && again.verb == cmd.verb);
+	demand(
+	    command_parse(slice_z(command_verb_word(cmd.verb)), &again) && again.verb == cmd.verb);
 	for (unsigned flags = 0; flags < 8; flags++) {
 		check_mail(cmd.arg, flags & 1 ? ~0U : EXT_SIZE | EXT_8BITMIME | EXT_DSN, flags);
 		check_rcpt(cmd.arg, flags & 1 ? ~0U : EXT_DSN, flags);

@@ -86,7 +86,8 @@ check_reply(struct slice in, size_t cut)
 	/* Beyond the limits, the whole may be refused before its parts are. */
 	demand(whole == parts || in.n > REPLY_BYTES_MAX);
 	if (whole == REPLY_DONE && parts == REPLY_DONE) {
-		demand(used == first + more && one.code == two.code && slice_eq(one.text, two.text));
+		demand(
+		    used == first + more && one.code == two.code && slice_eq(one.text, two.text));
 		demand(one.lines == two.lines && memcmp(one.enh, two.enh, 3) == 0);
 		ehlo_parse(&one, &ehlo);
 	}

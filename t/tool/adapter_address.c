@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Between a corpus of addresses and our parser: a line a case on standard input, with the escapes
- * \t \n \r \\, and a line an answer: may this stand in RCPT TO:<>? valid, utf8 (with SMTPUTF8 only) or
- * invalid.
+ * \t \n \r \\, and a line an answer: may this stand in RCPT TO:<>? valid, utf8 (with SMTPUTF8 only)
+ * or invalid.
  */
 #include "smtp/path.h"
 

@@ -16,8 +16,8 @@ note(void *arg, const struct address *a)
 		buf_putc(out, '!');
 	buf_slice(out, !a->ok ? a->text : a->null ? SLICE_LIT("<>") : a->addr);
 	ck_assert(a->ok || a->addr.n == 0);
-	ck_assert(!a->ok || a->null || a->domain.n == 0 ||
-		  a->addr.n == a->local.n + 1 + a->domain.n);
+	ck_assert(
+	    !a->ok || a->null || a->domain.n == 0 || a->addr.n == a->local.n + 1 + a->domain.n);
 }
 
 static const struct {

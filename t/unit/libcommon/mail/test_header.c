@@ -21,10 +21,11 @@ static const struct {
 	{ " folded: x\r\n\r\n", 0, 0, 0, 0, 0, false, "" },
 	{ ": x\r\n\r\n", 0, 0, 0, 0, 0, false, "" },
 	{ "S\xc3\xa9: x\r\n\r\n", 0, 0, 0, 0, 0, false, "" },
-	{ "Message-Id:\r\n <a@b>\r\nMESSAGE-ID: <c@d>\r\n\r\n", 2, 0, HEADER_MESSAGE_ID, 40, 42, true,
-		"<a@b>" },
+	{ "Message-Id:\r\n <a@b>\r\nMESSAGE-ID: <c@d>\r\n\r\n", 2, 0, HEADER_MESSAGE_ID, 40, 42,
+	    true, "<a@b>" },
 	{ "message-id: <a@b> \r\nX:\r\n\r\n", 2, 0, HEADER_MESSAGE_ID, 24, 26, true, "<a@b>" },
-	{ "X: a\r\n \r\n\r\nbody", 1, 0, 0, 9, 11, true, "" }, /* a line of blanks goes on with the field */
+	{ "X: a\r\n \r\n\r\nbody", 1, 0, 0, 9, 11, true,
+	    "" }, /* a line of blanks goes on with the field */
 	{ "X: a\r\n\r", 1, 0, 0, 6, 6, false, "" },
 };
 
@@ -62,7 +63,8 @@ START_TEST(fields_are_walked)
 	struct header_field f;
 
 	ck_assert(header_next(&in, &f));
-	ck_assert(slice_is(f.name, "A") && slice_is(f.value, " 1") && slice_is(f.whole, "A: 1\r\n"));
+	ck_assert(
+	    slice_is(f.name, "A") && slice_is(f.value, " 1") && slice_is(f.whole, "A: 1\r\n"));
 	ck_assert(header_next(&in, &f));
 	ck_assert(slice_is(f.name, "B") && slice_is(f.value, "2\r\n\t3\r\n 4"));
 	ck_assert(header_next(&in, &f));

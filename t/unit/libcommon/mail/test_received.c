@@ -12,9 +12,13 @@ static const uint8_t v6[16] = { 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 
 
 START_TEST(fields_are_built)
 {
-	struct received r = { .helo = SLICE_LIT("client.example"), .addr = v4,
-		.host = SLICE_LIT("mx.example"), .proto = "ESMTP", .id = SLICE_LIT("0123456789BCD"),
-		.for_ = SLICE_LIT("a@b.example"), .date = SLICE_LIT(DATE) };
+	struct received r = { .helo = SLICE_LIT("client.example"),
+		.addr = v4,
+		.host = SLICE_LIT("mx.example"),
+		.proto = "ESMTP",
+		.id = SLICE_LIT("0123456789BCD"),
+		.for_ = SLICE_LIT("a@b.example"),
+		.date = SLICE_LIT(DATE) };
 	struct buf out = { 0 };
 
 	received_print(&out, &r);
@@ -22,17 +26,21 @@ START_TEST(fields_are_built)
 					    "\tby mx.example with ESMTP id 0123456789BCD\r\n"
 					    "\tfor <a@b.example>; " DATE "\r\n"));
 	buf_reset(&out);
-	r = (struct received){ .addr = v6, .host = SLICE_LIT("mx.example"), .id = SLICE_LIT("X"),
+	r = (struct received){ .addr = v6,
+		.host = SLICE_LIT("mx.example"),
+		.id = SLICE_LIT("X"),
 		.date = SLICE_LIT(DATE) };
 	received_print(&out, &r);
-	ck_assert(slice_is(slice_buf(&out), "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
-					    "\tby mx.example id X; " DATE "\r\n"));
+	ck_assert(
+	    slice_is(slice_buf(&out), "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
+				      "\tby mx.example id X; " DATE "\r\n"));
 	buf_reset(&out);
 	r.addr = NULL;
 	r.uid = 1000;
 	received_print(&out, &r);
-	ck_assert(slice_is(slice_buf(&out), "Received: by mx.example (Angarium, from userid 1000)\r\n"
-					    "\tid X; " DATE "\r\n"));
+	ck_assert(
+	    slice_is(slice_buf(&out), "Received: by mx.example (Angarium, from userid 1000)\r\n"
+				      "\tid X; " DATE "\r\n"));
 	buf_fini(&out);
 }
 END_TEST
@@ -42,8 +50,12 @@ START_TEST(nothing_breaks_out)
 {
 	struct buf out = { 0 };
 	char helo[256], rcpt[256];
-	struct received r = { .helo = slice_of(helo, 256), .addr = v4, .host = SLICE_LIT("h"),
-		.id = SLICE_LIT("X"), .for_ = slice_of(rcpt, 256), .date = SLICE_LIT(DATE) };
+	struct received r = { .helo = slice_of(helo, 256),
+		.addr = v4,
+		.host = SLICE_LIT("h"),
+		.id = SLICE_LIT("X"),
+		.for_ = slice_of(rcpt, 256),
+		.date = SLICE_LIT(DATE) };
 	struct header_summary seen;
 	unsigned angles = 0;
 
@@ -84,10 +96,22 @@ static const struct {
 	const char *in;
 	bool ok;
 } ids[] = {
-	{ "<a@b>", true }, { "<a.b@[1.2.3.4]>", true }, { "a@b", false }, { "<a>", false },
-	{ "<a@b", false }, { "<@b>", false }, { "<a@>", false }, { "<a..b@c>", false },
-	{ "<a@b.>", false }, { "<a@b@c>", false }, { "<a b@c>", false }, { "<a@[b]]>", false },
-	{ "<a@b> ", false }, { "", false }, { "<>", false }, { "<a@[b>", false },
+	{ "<a@b>", true },
+	{ "<a.b@[1.2.3.4]>", true },
+	{ "a@b", false },
+	{ "<a>", false },
+	{ "<a@b", false },
+	{ "<@b>", false },
+	{ "<a@>", false },
+	{ "<a..b@c>", false },
+	{ "<a@b.>", false },
+	{ "<a@b@c>", false },
+	{ "<a b@c>", false },
+	{ "<a@[b]]>", false },
+	{ "<a@b> ", false },
+	{ "", false },
+	{ "<>", false },
+	{ "<a@[b>", false },
 };
 
 START_TEST(message_ids_are_checked)

@@ -4,8 +4,8 @@
 #include "t/unit/check_main.h"
 
 /*
- * The reference: a byte at a time over the whole stream, in the words of RFC 5321. Returns where the
- * data ended (behind the last LF), or 0; content and what was seen go out.
+ * The reference: a byte at a time over the whole stream, in the words of RFC 5321. Returns where
+ * the data ended (behind the last LF), or 0; content and what was seen go out.
  */
 static size_t
 plain_decode(struct slice in, struct buf *out, unsigned *seen)
@@ -93,10 +93,12 @@ compare(struct slice in, size_t cut)
 	held = !done && want.n == got.n + 1 && want.p[want.n - 1] == '\r';
 	if (has_bare_cr(slice_buf(&want)))
 		seen |= BODY_BARE_CR;
-	if (done != (end != 0) || used != (done ? end : in.n) || d.seen != seen || d.bytes != got.n ||
+	if (done != (end != 0) || used != (done ? end : in.n) || d.seen != seen ||
+	    d.bytes != got.n ||
 	    !slice_eq(slice_head(slice_buf(&want), want.n - held), slice_buf(&got)) ||
 	    (done && body_look(slice_buf(&got)) != seen))
-		ck_abort_msg("\"%.*s\" cut at %zu: seen %x, not %x", SLICE_ARG(in), cut, d.seen, seen);
+		ck_abort_msg(
+		    "\"%.*s\" cut at %zu: seen %x, not %x", SLICE_ARG(in), cut, d.seen, seen);
 }
 
 /* All 21,845 strings up to seven bytes over CR, LF, dot, x, with every cut. */
@@ -226,7 +228,8 @@ START_TEST(content_is_encoded_at_every_split)
 		body_encode(&e, slice_head(in, cut), &out);
 		body_encode(&e, slice_from(in, cut), &out);
 		body_encode_end(&e, &out);
-		ck_assert_msg(slice_is(slice_buf(&out), encoded[_i].wire), "%s", encoded[_i].content);
+		ck_assert_msg(
+		    slice_is(slice_buf(&out), encoded[_i].wire), "%s", encoded[_i].content);
 		buf_fini(&out);
 	}
 }
@@ -305,7 +308,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, longer_streams_agree_with_the_reference);
 	tcase_add_loop_test(tc, streams_are_decoded, 0, sizeof streams / sizeof *streams);
 	tcase_add_test(tc, nul_and_long_lines_are_seen);
-	tcase_add_loop_test(tc, content_is_encoded_at_every_split, 0, sizeof encoded / sizeof *encoded);
+	tcase_add_loop_test(
+	    tc, content_is_encoded_at_every_split, 0, sizeof encoded / sizeof *encoded);
 	tcase_add_test(tc, whatever_goes_in_comes_out_clean);
 	tcase_add_loop_test(tc, long_lines_are_folded_between_characters, 0, 32);
 }

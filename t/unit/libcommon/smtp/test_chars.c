@@ -8,7 +8,8 @@ static bool
 is_atext(int c)
 {
 	return c != 0 && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				"!#$%&'*+-/=?^_`{|}~", c) != NULL;
+				"!#$%&'*+-/=?^_`{|}~",
+			     c) != NULL;
 }
 
 static bool
@@ -25,13 +26,18 @@ START_TEST(sets_are_those_of_the_rfcs)
 		ck_assert_msg(chars_is(b, CHARS_ATEXT) == is_atext(c), "atext %d", c);
 		ck_assert_msg(chars_is(b, CHARS_LETDIG) == is_let_dig(c), "let-dig %d", c);
 		ck_assert_msg(chars_is(b, CHARS_LDH) == (is_let_dig(c) || c == '-'), "ldh %d", c);
-		ck_assert_msg(chars_is(b, CHARS_QTEXT) == (c == 32 || c == 33 || (c >= 35 && c <= 91) ||
-							       (c >= 93 && c <= 126)), "qtext %d", c);
-		ck_assert_msg(chars_is(b, CHARS_DTEXT) == ((c >= 33 && c <= 90) || (c >= 94 && c <= 126)),
+		ck_assert_msg(
+		    chars_is(b, CHARS_QTEXT) ==
+			(c == 32 || c == 33 || (c >= 35 && c <= 91) || (c >= 93 && c <= 126)),
+		    "qtext %d", c);
+		ck_assert_msg(
+		    chars_is(b, CHARS_DTEXT) == ((c >= 33 && c <= 90) || (c >= 94 && c <= 126)),
 		    "dtext %d", c);
-		ck_assert_msg(chars_is(b, CHARS_XCHAR) == (c >= 33 && c <= 126 && c != '+' && c != '='),
+		ck_assert_msg(
+		    chars_is(b, CHARS_XCHAR) == (c >= 33 && c <= 126 && c != '+' && c != '='),
 		    "xchar %d", c);
-		ck_assert_msg(chars_is(b, CHARS_VALUE) == ((c >= 33 && c <= 60) || (c >= 62 && c <= 126)),
+		ck_assert_msg(
+		    chars_is(b, CHARS_VALUE) == ((c >= 33 && c <= 60) || (c >= 62 && c <= 126)),
 		    "esmtp-value %d", c);
 		ck_assert_msg(chars_is(b, CHARS_VISIBLE) == (c >= 32 && c <= 126), "visible %d", c);
 	}
@@ -48,13 +54,13 @@ static const struct {
 	{ "\xe2\x82\xac", 3, 0x20ac },
 	{ "\xf0\x9f\x98\x86", 4, 0x1f606 },
 	{ "\xf4\x8f\xbf\xbf", 4, 0x10ffff },
-	{ "\xf4\x90\x80\x80", 0, 0 },     /* beyond Unicode */
-	{ "\xc0\xaf", 0, 0 },             /* longer than needed */
+	{ "\xf4\x90\x80\x80", 0, 0 }, /* beyond Unicode */
+	{ "\xc0\xaf", 0, 0 },	      /* longer than needed */
 	{ "\xe0\x80\xaf", 0, 0 },
 	{ "\xf0\x80\x80\xaf", 0, 0 },
-	{ "\xed\xa0\x80", 0, 0 },         /* a surrogate */
+	{ "\xed\xa0\x80", 0, 0 }, /* a surrogate */
 	{ "\x80", 0, 0 },
-	{ "\xe2\x82", 0, 0 },             /* cut */
+	{ "\xe2\x82", 0, 0 }, /* cut */
 	{ "\xe2\x28\xa1", 0, 0 },
 	{ "\xff", 0, 0 },
 };

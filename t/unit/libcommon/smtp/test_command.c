@@ -73,15 +73,24 @@ static const struct {
 	const char *in;
 	bool ok;
 } strings[] = {
-	{ "Hello", true }, { "\"Hello\\\" Wo\\\\rld\"", true }, { "\"a b\"", true }, { "", false },
-	{ "\"\"", false }, { "a b", false }, { "\"a", false }, { "\"a\\\"", false }, { "\"a\"b", false },
-	{ "\"", false }, { "a\"b\"", false }, { "\"a\tb\"", false },
+	{ "Hello", true },
+	{ "\"Hello\\\" Wo\\\\rld\"", true },
+	{ "\"a b\"", true },
+	{ "", false },
+	{ "\"\"", false },
+	{ "a b", false },
+	{ "\"a", false },
+	{ "\"a\\\"", false },
+	{ "\"a\"b", false },
+	{ "\"", false },
+	{ "a\"b\"", false },
+	{ "\"a\tb\"", false },
 };
 
 START_TEST(strings_are_atoms_or_quoted)
 {
-	ck_assert_msg(command_string_valid(slice_z(strings[_i].in)) == strings[_i].ok, "%s",
-	    strings[_i].in);
+	ck_assert_msg(
+	    command_string_valid(slice_z(strings[_i].in)) == strings[_i].ok, "%s", strings[_i].in);
 }
 END_TEST
 

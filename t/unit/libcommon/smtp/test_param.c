@@ -74,7 +74,8 @@ START_TEST(mail_parameters)
 {
 	struct mail_params got;
 
-	ck_assert_msg(param_parse_mail(slice_z(mails[_i].in), mails[_i].offered, &got) == mails[_i].result,
+	ck_assert_msg(
+	    param_parse_mail(slice_z(mails[_i].in), mails[_i].offered, &got) == mails[_i].result,
 	    "%s", mails[_i].in);
 }
 END_TEST
@@ -84,7 +85,8 @@ START_TEST(mail_values)
 	struct mail_params got;
 
 	ck_assert_int_eq(param_parse_mail(SLICE_LIT(" SIZE=42 BODY=8bitmime RET=full ENVID=x+20y "
-						    "AUTH=a@b SMTPUTF8 REQUIRETLS"), ALL, &got),
+						    "AUTH=a@b SMTPUTF8 REQUIRETLS"),
+			     ALL, &got),
 	    PARAM_OK);
 	ck_assert_uint_eq(got.size_bytes, 42);
 	ck_assert_int_eq(got.body, PARAM_BODY_8BIT);
@@ -93,13 +95,15 @@ START_TEST(mail_values)
 	ck_assert(slice_is(got.auth, "a@b"));
 	ck_assert(got.smtputf8 && got.requiretls);
 
-	ck_assert_int_eq(param_parse_mail(SLICE_LIT(" SIZE=99999999999999999999"), ALL, &got), PARAM_OK);
+	ck_assert_int_eq(
+	    param_parse_mail(SLICE_LIT(" SIZE=99999999999999999999"), ALL, &got), PARAM_OK);
 	ck_assert_uint_eq(got.size_bytes, UINT64_MAX);
 	ck_assert_int_eq(got.body, PARAM_BODY_7BIT);
 	ck_assert_int_eq(got.ret, PARAM_RET_NONE);
 	ck_assert(got.envid.p == NULL && got.auth.p == NULL && !got.smtputf8 && !got.requiretls);
 
-	ck_assert_int_eq(param_parse_mail(SLICE_LIT(" BODY=BINARYMIME RET=HDRS"), ALL, &got), PARAM_OK);
+	ck_assert_int_eq(
+	    param_parse_mail(SLICE_LIT(" BODY=BINARYMIME RET=HDRS"), ALL, &got), PARAM_OK);
 	ck_assert_int_eq(got.body, PARAM_BODY_BINARY);
 	ck_assert_int_eq(got.ret, PARAM_RET_HDRS);
 }
@@ -115,7 +119,8 @@ static const struct {
 	{ "", 0, PARAM_OK, 0, NULL },
 	{ " NOTIFY=NEVER", ALL, PARAM_OK, PARAM_NOTIFY_NEVER, NULL },
 	{ " NOTIFY=success,Delay", ALL, PARAM_OK, PARAM_NOTIFY_SUCCESS | PARAM_NOTIFY_DELAY, NULL },
-	{ " NOTIFY=FAILURE ORCPT=rfc822;a+2Bb@c", ALL, PARAM_OK, PARAM_NOTIFY_FAILURE, "rfc822;a+2Bb@c" },
+	{ " NOTIFY=FAILURE ORCPT=rfc822;a+2Bb@c", ALL, PARAM_OK, PARAM_NOTIFY_FAILURE,
+	    "rfc822;a+2Bb@c" },
 	{ " ORCPT=utf-8;\xc3\xa9@c", ALL, PARAM_OK, 0, "utf-8;\xc3\xa9@c" },
 	{ " ORCPT=utf-8;\xc3\xa9@c", ASCII, PARAM_SYNTAX, 0, NULL },
 	{ " ORCPT=utf-8;\\x{E9}@c", ASCII, PARAM_OK, 0, "utf-8;\\x{E9}@c" },
@@ -140,7 +145,8 @@ START_TEST(rcpt_parameters)
 {
 	struct rcpt_params got;
 
-	ck_assert_msg(param_parse_rcpt(slice_z(rcpts[_i].in), rcpts[_i].offered, &got) == rcpts[_i].result,
+	ck_assert_msg(
+	    param_parse_rcpt(slice_z(rcpts[_i].in), rcpts[_i].offered, &got) == rcpts[_i].result,
 	    "%s", rcpts[_i].in);
 	if (rcpts[_i].result != PARAM_OK)
 		return;

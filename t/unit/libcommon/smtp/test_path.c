@@ -7,7 +7,8 @@
 
 #define L63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghikl"
 #define L64 L63 "m"
-#define KANJI7 "\xe9\x83\xb5\xe4\xbb\xb6\xe9\x83\xb5\xe4\xbb\xb6\xe9\x83\xb5\xe4\xbb\xb6\xe9\x83\xb5"
+#define KANJI7 \
+	"\xe9\x83\xb5\xe4\xbb\xb6\xe9\x83\xb5\xe4\xbb\xb6\xe9\x83\xb5\xe4\xbb\xb6\xe9\x83\xb5"
 
 enum { REV = PATH_REVERSE, FWD = PATH_FORWARD };
 
@@ -22,28 +23,22 @@ static const struct {
 	{ "<a@b.example> SIZE=1", REV, 0, PATH_OK, "a", "b.example", " SIZE=1" },
 	{ "<>", REV, 0, PATH_OK, "", "", "" },
 	{ "<> BODY=7BIT", REV, 0, PATH_OK, "", "", " BODY=7BIT" },
-	{ "<>", FWD, 0, PATH_BAD, 0, 0, 0 },
-	{ "<>>>>>", REV, 0, PATH_OK, "", "", ">>>>" },
+	{ "<>", FWD, 0, PATH_BAD, 0, 0, 0 }, { "<>>>>>", REV, 0, PATH_OK, "", "", ">>>>" },
 	{ "<@a,@b:user@d>", REV, 0, PATH_OK, "user", "d", "" },
 	{ "<@hosta.int,@jkl.org:userc@d.bar.org>", FWD, 0, PATH_OK, "userc", "d.bar.org", "" },
 	{ "<@a,@b user@d>", REV, 0, PATH_BAD, 0, 0, 0 },
-	{ "<@a,b:user@d>", REV, 0, PATH_BAD, 0, 0, 0 },
-	{ "<@a:>", REV, 0, PATH_BAD, 0, 0, 0 },
+	{ "<@a,b:user@d>", REV, 0, PATH_BAD, 0, 0, 0 }, { "<@a:>", REV, 0, PATH_BAD, 0, 0, 0 },
 	{ "<@:a@b>", REV, 0, PATH_BAD, 0, 0, 0 },
 	{ "<Postmaster>", FWD, 0, PATH_OK, "Postmaster", "", "" },
 	{ "<\"PostMaster\">", FWD, 0, PATH_OK, "\"PostMaster\"", "", "" },
-	{ "<postmaster>", REV, 0, PATH_BAD, 0, 0, 0 },
-	{ "<root>", FWD, 0, PATH_BAD, 0, 0, 0 },
+	{ "<postmaster>", REV, 0, PATH_BAD, 0, 0, 0 }, { "<root>", FWD, 0, PATH_BAD, 0, 0, 0 },
 	{ "<root>", FWD, PATH_UNQUALIFIED, PATH_OK, "root", "", "" },
 	{ "<root>", REV, PATH_UNQUALIFIED, PATH_OK, "root", "", "" },
 	{ " <a@b>", REV, 0, PATH_BAD, 0, 0, 0 },
 	{ " <a@b>", REV, PATH_BLANK, PATH_OK, "a", "b", "" },
-	{ "  <a@b>", REV, PATH_BLANK, PATH_BAD, 0, 0, 0 },
-	{ "a@b", FWD, 0, PATH_BAD, 0, 0, 0 },
-	{ "<a@b", FWD, 0, PATH_BAD, 0, 0, 0 },
-	{ "<a@b\n>", FWD, 0, PATH_BAD, 0, 0, 0 },
-	{ "<a b@c>", FWD, 0, PATH_BAD, 0, 0, 0 },
-	{ "<", FWD, 0, PATH_BAD, 0, 0, 0 },
+	{ "  <a@b>", REV, PATH_BLANK, PATH_BAD, 0, 0, 0 }, { "a@b", FWD, 0, PATH_BAD, 0, 0, 0 },
+	{ "<a@b", FWD, 0, PATH_BAD, 0, 0, 0 }, { "<a@b\n>", FWD, 0, PATH_BAD, 0, 0, 0 },
+	{ "<a b@c>", FWD, 0, PATH_BAD, 0, 0, 0 }, { "<", FWD, 0, PATH_BAD, 0, 0, 0 },
 	{ "", FWD, 0, PATH_BAD, 0, 0, 0 },
 	{ "<a@[1.2.3.4]>", FWD, 0, PATH_OK, "a", "[1.2.3.4]", "" },
 	{ "<user@[IPv6:::1]>", FWD, 0, PATH_OK, "user", "[IPv6:::1]", "" },
@@ -55,26 +50,27 @@ static const struct {
 	{ "<\"a b\"@c>", FWD, 0, PATH_OK, "\"a b\"", "c", "" },
 	{ "<\"a>b\"@c>", FWD, 0, PATH_OK, "\"a>b\"", "c", "" },
 	{ "<\"a\\\"b\"@c>", FWD, 0, PATH_OK, "\"a\\\"b\"", "c", "" },
-	{ "<\"a\\\"@c>", FWD, 0, PATH_BAD, 0, 0, 0 },
-	{ "<\"a\"b@c>", FWD, 0, PATH_BAD, 0, 0, 0 },
+	{ "<\"a\\\"@c>", FWD, 0, PATH_BAD, 0, 0, 0 }, { "<\"a\"b@c>", FWD, 0, PATH_BAD, 0, 0, 0 },
 	{ "<" L64 "@b>", FWD, 0, PATH_OK, L64, "b", "" },
 	{ "<x" L64 "@b>", FWD, 0, PATH_TOO_LONG, 0, 0, 0 },
 	{ "<a@" L63 ".b>", FWD, 0, PATH_OK, "a", L63 ".b", "" },
 	{ "<a@" L64 ".b>", FWD, 0, PATH_TOO_LONG, 0, 0, 0 },
 	{ "<a@" L63 "." L63 "." L63 "." L63 ">", FWD, 0, PATH_TOO_LONG, 0, 0, 0 }, /* 257 */
-	{ "<abcdefghijklmnopqr@" L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyzabcdefghijklmno>", FWD, 0,
-		PATH_OK, "abcdefghijklmnopqr",
-		L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyzabcdefghijklmno", "" }, /* 252 */
+	{ "<abcdefghijklmnopqr@" L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyzabcdefghijklmno>",
+	    FWD, 0, PATH_OK, "abcdefghijklmnopqr",
+	    L63 "." L63 "." L63 ".abcdefghijklmnopqrstuvwxyzabcdefghijklmno", "" }, /* 252 */
 	{ "<\xc3\xa9@b>", FWD, 0, PATH_NEEDS_UTF8, 0, 0, 0 },
 	{ "<\xc3\xa9@b>", FWD, PATH_UTF8, PATH_OK, "\xc3\xa9", "b", "" },
 	{ "<a@\xc3\xa9.b>", FWD, PATH_UTF8, PATH_OK, "a", "\xc3\xa9.b", "" },
 	{ "<a@" KANJI7 KANJI7 KANJI7 KANJI7 ".b>", FWD, PATH_UTF8, PATH_OK, "a",
-		KANJI7 KANJI7 KANJI7 KANJI7 ".b", "" }, /* 84 bytes, 28 characters */
+	    KANJI7 KANJI7 KANJI7 KANJI7 ".b", "" }, /* 84 bytes, 28 characters */
 	{ "<\"\xc3\xa9 x\"@b>", FWD, PATH_UTF8, PATH_OK, "\"\xc3\xa9 x\"", "b", "" },
-	{ "<\xe9@b>", FWD, PATH_UTF8, PATH_BAD, 0, 0, 0 },               /* Latin-1 */
-	{ "<a@b\xe3\x80\x82" "c>", FWD, PATH_UTF8, PATH_BAD, 0, 0, 0 }, /* an ideographic full stop */
-	{ "<a@\xc2\x85>", FWD, PATH_UTF8, PATH_BAD, 0, 0, 0 },           /* a control character */
-	{ "<@\xc3\xa9:a@b>", FWD, 0, PATH_OK, "a", "b", "" },            /* dropped with its route */
+	{ "<\xe9@b>", FWD, PATH_UTF8, PATH_BAD, 0, 0, 0 }, /* Latin-1 */
+	{ "<a@b\xe3\x80\x82"
+	  "c>",
+	    FWD, PATH_UTF8, PATH_BAD, 0, 0, 0 },	       /* an ideographic full stop */
+	{ "<a@\xc2\x85>", FWD, PATH_UTF8, PATH_BAD, 0, 0, 0 }, /* a control character */
+	{ "<@\xc3\xa9:a@b>", FWD, 0, PATH_OK, "a", "b", "" },  /* dropped with its route */
 };
 
 START_TEST(path_is_parsed_or_refused)
@@ -83,7 +79,8 @@ START_TEST(path_is_parsed_or_refused)
 	enum path_kind kind = (enum path_kind)paths[_i].kind;
 	struct path got;
 
-	ck_assert_msg(path_parse(&in, kind, paths[_i].flags, &got) == paths[_i].result, "%s", paths[_i].in);
+	ck_assert_msg(
+	    path_parse(&in, kind, paths[_i].flags, &got) == paths[_i].result, "%s", paths[_i].in);
 	if (paths[_i].result != PATH_OK) {
 		ck_assert(in.p == whole.p && in.n == whole.n);
 		return;
@@ -156,7 +153,8 @@ START_TEST(equal_mailboxes_print_alike)
 	path_print(&out, &path);
 	ck_assert_msg(slice_is(slice_buf(&out), prints[_i].printed), "%s", prints[_i].in);
 	ck_assert(out.n <= path.address.n);
-	ck_assert_int_eq(path_address(slice_buf(&out), PATH_UTF8 | PATH_UNQUALIFIED, &again), PATH_OK);
+	ck_assert_int_eq(
+	    path_address(slice_buf(&out), PATH_UTF8 | PATH_UNQUALIFIED, &again), PATH_OK);
 	path_print(&twice, &again);
 	ck_assert(slice_eq(slice_buf(&out), slice_buf(&twice)));
 	path_print_local_plain(&plain, &path);
@@ -187,7 +185,8 @@ START_TEST(what_no_local_part_may_hold_is_not_printed)
 
 	ck_assert(!path_print_quoted(&out, SLICE_LIT("a\nb")));
 	ck_assert(!path_print_quoted(&out, SLICE_LIT("a\0b")));
-	ck_assert(!path_print_quoted(&out, SLICE_LIT("a\xff" "b")));
+	ck_assert(!path_print_quoted(&out, SLICE_LIT("a\xff"
+						     "b")));
 	ck_assert_uint_eq(out.n, 0);
 	buf_fini(&out);
 }
@@ -200,7 +199,8 @@ static const struct {
 	{ "::", "00000000000000000000000000000000" },
 	{ "::1", "00000000000000000000000000000001" },
 	{ "1::", "00010000000000000000000000000000" },
-	{ "2001:DB8::a:b", "20010db8000000000000000000" "0a000b" },
+	{ "2001:DB8::a:b", "20010db8000000000000000000"
+			   "0a000b" },
 	{ "1:2:3:4:5:6:7:8", "00010002000300040005000600070008" },
 	{ "1:2:3:4:5:6:1.2.3.4", "00010002000300040005000601020304" },
 	{ "1:2:3::4:5:6", "00010002000300000000000400050006" },
@@ -248,7 +248,8 @@ END_TEST
 
 START_TEST(ip4_literals)
 {
-	static const uint8_t want[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 255 };
+	static const uint8_t want[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2,
+		255 };
 	uint8_t addr[16];
 
 	ck_assert(path_literal_addr(SLICE_LIT("[192.0.2.255]"), addr));

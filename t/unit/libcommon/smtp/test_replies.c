@@ -53,7 +53,8 @@ START_TEST(foreign_texts_keep_to_lines)
 	char big[2000];
 
 	reply_put_text(&out, 550, enh, SLICE_LIT("No.\r\nReally\nno\x7f"));
-	ck_assert(slice_is(slice_buf(&out), "550-5.7.1 No.\r\n550-5.7.1 Really\r\n550 5.7.1 no?\r\n"));
+	ck_assert(
+	    slice_is(slice_buf(&out), "550-5.7.1 No.\r\n550-5.7.1 Really\r\n550 5.7.1 no?\r\n"));
 	buf_reset(&out);
 	reply_put_text(&out, 450, none, SLICE_LIT("x"));
 	reply_put_text(&out, 250, none, SLICE_NONE);

@@ -15,7 +15,8 @@ static const struct {
 	{ "250\r\n", REPLY_DONE, 250, 1, { 0, 0, 0 }, "", "" },
 	{ "250 \r\n", REPLY_DONE, 250, 1, { 0, 0, 0 }, "", "" },
 	{ "250-a\r\n250-b\r\n250 c\r\n", REPLY_DONE, 250, 3, { 0, 0, 0 }, "a\nb\nc", "" },
-	{ "550-5.1.1 no\r\n550 5.1.1 such user\r\n", REPLY_DONE, 550, 2, { 5, 1, 1 }, "no\nsuch user", "" },
+	{ "550-5.1.1 no\r\n550 5.1.1 such user\r\n", REPLY_DONE, 550, 2, { 5, 1, 1 },
+	    "no\nsuch user", "" },
 	{ "550-no\r\n550 5.1.1 user\r\n", REPLY_DONE, 550, 2, { 5, 1, 1 }, "no\nuser", "" },
 	{ "250 ok\n", REPLY_DONE, 250, 1, { 0, 0, 0 }, "ok", "" },
 	{ "250-a\n250\n", REPLY_DONE, 250, 2, { 0, 0, 0 }, "a\n", "" },
@@ -130,14 +131,17 @@ START_TEST(ehlo_tells_what_a_server_can)
 	struct reply_in reply;
 	struct ehlo got;
 
-	hear(&p, "250-mx.example at your service\r\n250-pipelining\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"
-		 "250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n"
-		 "250-AUTH PLAIN LOGIN\r\n250-AUTH=PLAIN\r\n250-XFOO bar\r\n250 XANGARIUM origin=a.example\r\n",
+	hear(&p,
+	    "250-mx.example at your service\r\n250-pipelining\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"
+	    "250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n"
+	    "250-AUTH PLAIN LOGIN\r\n250-AUTH=PLAIN\r\n250-XFOO bar\r\n250 XANGARIUM "
+	    "origin=a.example\r\n",
 	    &reply);
 	ehlo_parse(&reply, &got);
 	ck_assert(slice_is(got.domain, "mx.example"));
-	ck_assert_uint_eq(got.ext, EXT_PIPELINING | EXT_SIZE | EXT_8BITMIME | EXT_DSN | EXT_ENHANCED |
-				       EXT_SMTPUTF8 | EXT_CHUNKING | EXT_STARTTLS | EXT_AUTH | EXT_XANGARIUM);
+	ck_assert_uint_eq(got.ext, EXT_PIPELINING | EXT_SIZE | EXT_8BITMIME | EXT_DSN |
+				       EXT_ENHANCED | EXT_SMTPUTF8 | EXT_CHUNKING | EXT_STARTTLS |
+				       EXT_AUTH | EXT_XANGARIUM);
 	ck_assert_uint_eq(got.size_bytes, 1000);
 	ck_assert(slice_is(got.auth, "PLAIN LOGIN"));
 	ck_assert(slice_is(got.origin, "a.example"));
@@ -168,8 +172,8 @@ END_TEST
 static void
 cases(TCase *tc)
 {
-	tcase_add_loop_test(tc, replies_are_read_whole_and_at_every_split, 0,
-	    sizeof replies / sizeof *replies);
+	tcase_add_loop_test(
+	    tc, replies_are_read_whole_and_at_every_split, 0, sizeof replies / sizeof *replies);
 	tcase_add_test(tc, one_after_the_other);
 	tcase_add_test(tc, lines_and_bytes_are_bounded);
 	tcase_add_test(tc, ehlo_tells_what_a_server_can);
