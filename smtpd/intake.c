@@ -46,6 +46,7 @@ letter_new(struct intake *in)
 	/* The frame is left as it is: the writer makes it whole. */
 	memset(l, 0, offsetof(struct letter, frame));
 	l->room = 0;
+	l->segment = 0;
 	l->content = content;
 	l->envelope = envelope;
 	l->intake = in;

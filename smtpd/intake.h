@@ -40,7 +40,8 @@ struct letter {
 	struct slice from, to, msgid;
 	/* The writer's: */
 	struct record_frame frame;
-	uint64_t room; /* bytes of the record, at most */
+	uint64_t room;    /* bytes of the record, at most */
+	uint32_t segment; /* whose lease gave the id */
 };
 
 /* Embedded in who may have to wait for room. */

@@ -21,6 +21,9 @@ enum {
 	ROOM_KEEP_MS = 1000,
 };
 
+/* From here on a segment is left even for the spare one of rule 8: what waits then still finds room. */
+#define SEGMENT_LEAVE_BYTES (SEGMENT_MAX_BYTES / 2)
+
 struct commit_token {
 	uint64_t durable; /* of the segment, by a sync that returned 0 */
 };
@@ -63,6 +66,7 @@ struct writer {
 	void *arg;
 	struct lease leases[LEASES_MAX]; /* [0] is written to */
 	unsigned nleases, asked;
+	bool leaving; /* ids come from leases[1]; [0] is given up when its last letter is written */
 	bool up;
 	struct seal *seals;
 	struct letter *waiting, **waiting_end;
@@ -173,6 +177,7 @@ give_up_lease(struct writer *w)
 	*end = s;
 	w->nleases--;
 	memmove(w->leases, w->leases + 1, w->nleases * sizeof *w->leases);
+	w->leaving = false;
 	w->free_at_ms = 0;
 	send_seal(w, s);
 	ask_for_leases(w);
@@ -309,10 +314,29 @@ writer_room(struct writer *w, uint64_t bytes, uint64_t floor_bytes)
 	return WRITER_ROOM;
 }
 
+/*
+ * Where the next letter goes. Its id names the lease, so it must be written into that segment and no
+ * other: letters are in the order of their leases, and a segment is left between two of them. Past the
+ * soft mark that is when a third lease has come.
+ */
+static struct lease *
+next_lease(struct writer *w)
+{
+	const struct lease *l = &w->leases[0];
+
+	if (w->nleases == 0)
+		return NULL;
+	if ((w->nleases >= 3 && l->end >= l->soft_bytes) || (w->nleases >= 2 && l->end >= SEGMENT_LEAVE_BYTES))
+		w->leaving = true;
+	return &w->leases[w->leaving];
+}
+
 uint64_t
 writer_next_id(struct writer *w, uint64_t wall_ms)
 {
-	return w->nleases == 0 ? 0 : id_next(&w->leases[0].ids, wall_ms);
+	struct lease *l = next_lease(w);
+
+	return l == NULL ? 0 : id_next(&l->ids, wall_ms);
 }
 
 /*
@@ -359,15 +383,30 @@ waiting_take(struct writer *w)
 	return l;
 }
 
-/* True: leases[0] may take so many bytes more. Past the soft mark the next segment is begun, if one is there. */
 static bool
-have_segment(struct writer *w, uint64_t bytes)
+fits(const struct writer *w, const struct letter *l, uint64_t bytes)
 {
-	if (w->nleases >= 3 && w->leases[0].end >= w->leases[0].soft_bytes)
-		give_up_lease(w);
-	while (w->nleases > 1 && bytes > SEGMENT_MAX_BYTES - w->leases[0].end)
-		give_up_lease(w);
-	return w->nleases > 0 && bytes <= SEGMENT_MAX_BYTES - w->leases[0].end;
+	return w->nleases > 0 && l->segment == w->leases[0].segment &&
+	    bytes + l->room <= SEGMENT_MAX_BYTES - w->leases[0].end;
+}
+
+/* Letters whose segment was given up under them, or has no room left, are refused. */
+static bool
+have_segment(struct writer *w)
+{
+	struct letter *l;
+	bool full;
+
+	while (w->waiting != NULL) {
+		if (w->leaving && w->waiting->segment == w->leases[1].segment)
+			give_up_lease(w);
+		if (fits(w, w->waiting, 0))
+			return true;
+		l = waiting_take(w);
+		full = w->nleases > 0 && l->segment == w->leases[0].segment;
+		answer(w, l, full ? LETTER_NO_SPACE : LETTER_TROUBLE, NULL);
+	}
+	return false;
 }
 
 /* What has come since the last batch began is the next one; at once when none is under way. */
@@ -378,14 +417,12 @@ writer_turn(struct writer *w)
 	struct letter **end = &b->letters;
 	uint64_t bytes = 0;
 
-	while (!b->under_way && w->waiting != NULL && !have_segment(w, w->waiting->room))
-		answer(w, waiting_take(w), w->nleases == 0 ? LETTER_TROUBLE : LETTER_NO_SPACE, NULL);
-	if (b->under_way || w->waiting == NULL)
+	if (b->under_way || !have_segment(w))
 		return;
 	b->n = 0;
 	b->letters = NULL;
-	while (w->waiting != NULL && b->n < BATCH_RECORDS && (b->n == 0 || bytes + w->waiting->room <= BATCH_BYTES) &&
-	    bytes + w->waiting->room <= SEGMENT_MAX_BYTES - w->leases[0].end) {
+	while (w->waiting != NULL && b->n < BATCH_RECORDS && fits(w, w->waiting, bytes) &&
+	    (b->n == 0 || bytes + w->waiting->room <= BATCH_BYTES)) {
 		struct letter *l = waiting_take(w);
 
 		bytes += l->room;
@@ -507,8 +544,11 @@ batch_done(struct job *j)
 void
 writer_submit(struct writer *w, struct letter *l)
 {
+	const struct lease *lease = next_lease(w);
+
 	assert(l->id != 0 && l->nrcpt > 0 && l->head_bytes <= l->content.n);
 	l->room = room_of(l);
+	l->segment = lease == NULL ? 0 : lease->segment;
 	l->next = NULL;
 	*w->waiting_end = l;
 	w->waiting_end = &l->next;

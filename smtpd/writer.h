@@ -60,7 +60,10 @@ enum writer_room { WRITER_ROOM, WRITER_NO_LEASE, WRITER_NO_SPACE };
  */
 enum writer_room writer_room(struct writer *w, uint64_t bytes, uint64_t floor_bytes);
 
-/* The next queue id, 0 when there is no lease to take it from. */
+/*
+ * The next queue id, 0 when there is no lease to take it from. It names the segment, so the letter is to be
+ * submitted in the same breath.
+ */
 uint64_t writer_next_id(struct writer *w, uint64_t wall_ms);
 
 /*
