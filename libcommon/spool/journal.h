@@ -23,7 +23,10 @@
  *    rules: records of earlier files with that sequence or a later one are void;
  *  - all of a file is synced before the FILE_START of the next is written, so a gap between two
  *    files is damage and never a crash;
- *  - records that belong together are one record, so recovery needs no transactions.
+ *  - what belongs together is one record, so recovery needs no transactions. The one exception: where
+ *    the entries of a MESSAGE or EXPANDED would make it too long (JOURNAL_RCPTS_MAX), it holds the
+ *    first of them and MORE records follow at once, until its nrcpt are there. It takes effect with
+ *    the last; where they do not follow at once, it is void.
  *
  * Payloads are rows of fields in the order below. Fields are only appended; one that is missing at the
  * end reads as zero, what is more than known is skipped. Types: u8 u16 u32 u64 little-endian; text u32
@@ -98,8 +101,8 @@
 	F(u32, flags, "enum journal_message_flag")                             \
 	F(u8, priority, "two's complement")                                    \
 	F(u64, origin, "a notice: the message it speaks of")                   \
-	F(u8, notice, "a notice: enum spool_notice; these recipients of the")  \
-	F(text, settled, "  origin are settled by this: u32 each")             \
+	F(u8, notice, "a notice: its enum spool_notice")                       \
+	F(text, settled, "a notice: recipients of the origin it settles, u32 each") \
 	F(u32, nrcpt, "entries in rcpts")                                      \
 	F(text, rcpts, "of the envelope, in its order")
 #define JOURNAL_MESSAGE(F)                                                     \
@@ -178,6 +181,10 @@
 	F(u64, id, "compaction: the copy is")                                  \
 	F(u32, segment, "")                                                    \
 	F(u64, offset, "")
+#define JOURNAL_MORE(F)                                                        \
+	F(u64, id, "of the MESSAGE or EXPANDED before")                        \
+	F(u32, first, "entries of it so far")                                  \
+	F(text, rcpts, "more of them")
 #define JOURNAL_TOTALS(F)                                                      \
 	F(u64, accepted, "the ledger as of this record")                       \
 	F(u64, notices, "")                                                    \
@@ -222,6 +229,7 @@
 	K(NOTICE, notice, 30, 1)                     \
 	K(SETTLED, settled, 31, 1)                   \
 	K(MOVED, moved, 32, 1)                       \
+	K(MORE, more, 33, 1)                         \
 	K(TOTALS, totals, 40, 1)                     \
 	K(DAMAGED, damaged, 41, 1)
 
@@ -235,6 +243,7 @@ enum {
 	JOURNAL_FILE_BYTES = 16 << 20,
 	JOURNAL_HEADER = 24,
 	JOURNAL_REC_MAX = 8 << 20, /* header, payload and padding */
+	JOURNAL_RCPTS_MAX = 4 << 20, /* bytes of entries in one record; the rest goes into MORE */
 	JOURNAL_CRITICAL = 0x8000,
 };
 #define JOURNAL_ALL UINT32_MAX

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Each of 50000 may be expanded, but nobody expands all of them to as many again. */
+enum { TALLY_RCPT_MAX = 64 * RECORD_RCPT_MAX };
+
 static int
 odd(struct tally *t, uint64_t id, const char *what)
 {
@@ -96,23 +99,23 @@ filed_to(struct tally *t, uint32_t number, uint64_t offset)
 		s->durable = offset;
 }
 
+/* Adds entries until m has `want` recipients. False: malformed, or more than that. */
 static bool
-rcpts_add(struct tally_message *m, struct slice rcpts, uint32_t n)
+entries_add(struct tally_message *m, struct slice rcpts, uint32_t want)
 {
 	struct journal_rcpt entry;
-	uint32_t at = m->nrcpt;
-
 	/* Six bytes an entry at least: no memory for a count that the bytes do not bear out. */
-	if (n > rcpts.n / 6 || n > RECORD_RCPT_MAX || m->nrcpt + n > 64 * RECORD_RCPT_MAX)
+	size_t most = rcpts.n / 6;
+	int got = 0;
+
+	if (want < m->nrcpt || want > TALLY_RCPT_MAX)
 		return false;
-	m->rcpt = xrealloc(m->rcpt, (m->nrcpt + (size_t)n + 1) * sizeof *m->rcpt);
-	for (uint32_t i = 0; i < n; i++) {
-		if (journal_rcpt_next(&rcpts, &entry) != 1)
-			return false;
-		m->rcpt[at + i] = (struct tally_rcpt){ entry.state, entry.owed };
-	}
-	m->nrcpt += n;
-	return rcpts.n == 0;
+	if (most > want - m->nrcpt)
+		most = want - m->nrcpt;
+	m->rcpt = xrealloc(m->rcpt, (m->nrcpt + most + 1) * sizeof *m->rcpt);
+	while (m->nrcpt < want && (got = journal_rcpt_next(&rcpts, &entry)) == 1)
+		m->rcpt[m->nrcpt++] = (struct tally_rcpt){ entry.state, entry.owed };
+	return got >= 0 && rcpts.n == 0;
 }
 
 static void
@@ -123,36 +126,121 @@ settle(struct tally_message *m, uint8_t notice, struct slice rcpts)
 			m->rcpt[le_u32(rcpts.p + i)].owed &= (uint8_t)~notice;
 }
 
-static int
-on_filed(struct tally *t, uint64_t id, uint32_t segment, uint64_t offset, uint64_t total,
-    struct slice rcpts, uint32_t nrcpt)
+/* The message in m is whole: it supersedes what stood before. */
+static void
+message_set(struct tally *t, const struct tally_message *m)
 {
-	struct tally_message *m;
+	struct tally_message *slot;
 
-	if (id == 0)
-		return odd(t, 0, "a message without an id");
 	if (t->nmessages * 2 >= t->nslots)
 		grow(t);
-	m = slot_of(t->slots, t->nslots, id);
-	if (m->id == 0)
+	slot = slot_of(t->slots, t->nslots, m->id);
+	if (slot->id == 0)
 		t->nmessages++;
-	free(m->rcpt); /* MESSAGE supersedes what stood before */
-	*m = (struct tally_message){ .id = id, .segment = segment, .offset = offset, .total = total };
-	return rcpts_add(m, rcpts, nrcpt) ? 0 : odd(t, id, "recipients that do not fit their count");
+	free(slot->rcpt);
+	*slot = *m;
+}
+
+/* The new recipients in p->m are whole: they follow those of the message. */
+static int
+expansion_set(struct tally *t, const struct tally_part *p)
+{
+	struct tally_message *m = tally_message(t, p->m.id);
+	int error = 0;
+
+	if (m == NULL) {
+		; /* a later MESSAGE says it all */
+	} else if (p->rcpt >= m->nrcpt || p->m.nrcpt > TALLY_RCPT_MAX - m->nrcpt) {
+		error = odd(t, p->m.id, "an expansion that does not fit its message");
+	} else {
+		m->rcpt[p->rcpt] = (struct tally_rcpt){ SPOOL_EXPANDED, p->owed };
+		m->rcpt = xrealloc(m->rcpt, (m->nrcpt + (size_t)p->m.nrcpt + 1) * sizeof *m->rcpt);
+		if (p->m.nrcpt > 0)
+			memcpy(m->rcpt + m->nrcpt, p->m.rcpt, p->m.nrcpt * sizeof *m->rcpt);
+		m->nrcpt += p->m.nrcpt;
+	}
+	free(p->m.rcpt);
+	return error;
+}
+
+static void
+part_drop(struct tally *t)
+{
+	free(t->part.m.rcpt);
+	t->part = (struct tally_part){ .expanded = false };
+}
+
+/* Takes entries for t->part; when it has all it wants, it takes effect. */
+static int
+part_feed(struct tally *t, struct slice rcpts)
+{
+	struct tally_part p = t->part;
+	int error = 0;
+
+	if (!entries_add(&t->part.m, rcpts, p.want)) {
+		part_drop(t);
+		return odd(t, p.m.id, "recipients that do not fit their count");
+	}
+	p = t->part;
+	if (p.m.nrcpt < p.want)
+		return 0;
+	t->part = (struct tally_part){ .expanded = false };
+	if (p.expanded)
+		error = expansion_set(t, &p);
+	else
+		message_set(t, &p.m);
+	return error;
+}
+
+static int
+on_message(struct tally *t, const struct tally_message *m, struct slice rcpts, uint32_t nrcpt)
+{
+	if (m->id == 0)
+		return odd(t, 0, "a message without an id");
+	t->part = (struct tally_part){ .m = *m, .want = nrcpt };
+	return part_feed(t, rcpts);
+}
+
+static int
+on_filed(struct tally *t, const struct journal_filed *f)
+{
+	int error;
+
+	filed_to(t, f->segment, f->offset + f->total);
+	settle(tally_message(t, f->origin), f->notice, f->settled);
+	error = on_message(t,
+	    &(struct tally_message){
+		.id = f->id, .segment = f->segment, .offset = f->offset, .total = f->total },
+	    f->rcpts, f->nrcpt);
+	if (error == 0 && t->part.m.id != 0) {
+		part_drop(t);
+		error = odd(t, f->id, "recipients that do not fit their count");
+	}
+	return error;
 }
 
 static int
 on_expanded(struct tally *t, const struct journal_expanded *e)
 {
-	struct tally_message *m = tally_message(t, e->id);
+	const struct tally_message *m = tally_message(t, e->id);
 
-	if (m == NULL)
-		return 0; /* a later MESSAGE says it all */
-	if (e->rcpt >= m->nrcpt || e->first != m->nrcpt)
+	if (m != NULL && e->first != m->nrcpt)
 		return odd(t, e->id, "an expansion that does not follow on");
-	m->rcpt[e->rcpt] = (struct tally_rcpt){ SPOOL_EXPANDED, e->owed };
-	return rcpts_add(m, e->rcpts, e->nrcpt) ? 0 :
-						   odd(t, e->id, "recipients that do not fit their count");
+	t->part = (struct tally_part){ .m = { .id = e->id }, .want = e->nrcpt, .expanded = true,
+		.rcpt = e->rcpt, .owed = e->owed };
+	return part_feed(t, e->rcpts);
+}
+
+static int
+on_more(struct tally *t, const struct journal_more *v)
+{
+	if (t->part.m.id == 0)
+		return 0; /* of a record that is no longer read */
+	if (v->id != t->part.m.id || v->first != t->part.m.nrcpt) {
+		part_drop(t);
+		return odd(t, v->id, "more recipients that do not follow on");
+	}
+	return part_feed(t, v->rcpts);
 }
 
 /* One recipient, or all that are open, to a new state. */
@@ -217,6 +305,8 @@ int
 tally_apply(struct tally *t, const struct journal_rec *r)
 {
 	t->records++;
+	if (t->part.m.id != 0 && r->kind != JOURNAL_KIND_MORE)
+		part_drop(t); /* cut short by a crash: void */
 	switch (r->kind) {
 	case JOURNAL_KIND_LEASE:
 		segment_get(t, r->lease.segment)->seed = r->lease.seed;
@@ -233,14 +323,17 @@ tally_apply(struct tally *t, const struct journal_rec *r)
 		segment_get(t, r->segment_freed.segment)->freed = true;
 		return 0;
 	case JOURNAL_KIND_FILED:
-		filed_to(t, r->filed.segment, r->filed.offset + r->filed.total);
-		settle(tally_message(t, r->filed.origin), r->filed.notice, r->filed.settled);
-		return on_filed(t, r->filed.id, r->filed.segment, r->filed.offset, r->filed.total,
-		    r->filed.rcpts, r->filed.nrcpt);
+		return on_filed(t, &r->filed);
 	case JOURNAL_KIND_MESSAGE:
 		/* The snapshot of its segment says how far that is filed. */
-		return on_filed(t, r->message.id, r->message.segment, r->message.offset,
-		    r->message.total, r->message.rcpts, r->message.nrcpt);
+		return on_message(t,
+		    &(struct tally_message){ .id = r->message.id,
+			.segment = r->message.segment,
+			.offset = r->message.offset,
+			.total = r->message.total },
+		    r->message.rcpts, r->message.nrcpt);
+	case JOURNAL_KIND_MORE:
+		return on_more(t, &r->more);
 	case JOURNAL_KIND_EXPANDED:
 		return on_expanded(t, &r->expanded);
 	case JOURNAL_KIND_STARTED:
@@ -302,6 +395,7 @@ tally_fini(struct tally *t)
 {
 	for (size_t i = 0; i < t->nslots; i++)
 		free(t->slots[i].rcpt);
+	free(t->part.m.rcpt);
 	free(t->slots);
 	free(t->segments);
 	*t = (struct tally){ 0 };

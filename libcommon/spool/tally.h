@@ -29,11 +29,21 @@ struct tally_segment {
 	uint64_t sealed; /* JOURNAL_NONE: not */
 };
 
+/* A MESSAGE or EXPANDED that waits for its MORE. */
+struct tally_part {
+	struct tally_message m; /* EXPANDED: the new recipients only; id 0: nothing waits */
+	uint32_t want;          /* entries */
+	bool expanded;
+	uint32_t rcpt;          /* EXPANDED: the one that is */
+	uint8_t owed;
+};
+
 struct tally {
 	struct tally_message *slots;
 	size_t nslots, nmessages;
 	struct tally_segment *segments; /* ascending */
 	size_t nsegments;
+	struct tally_part part;
 	uint64_t records;
 	const char *odd; /* the last record that made no sense, as text; NULL: all did */
 	uint64_t odd_id;

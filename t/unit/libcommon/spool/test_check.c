@@ -233,12 +233,55 @@ START_TEST(a_snapshot_supersedes)
 	ck_assert_str_eq(findings, "");
 	ck_assert_uint_eq(report.done, 1);
 	ck_assert_uint_eq(report.live, 0);
-	m.nrcpt = 2; /* more than there are entries */
+	m.nrcpt = 0; /* fewer than there are entries */
 	journal_put_message(&journal, &m);
 	result(1, 0, 99, 0);
+	result(1, 1, SPOOL_RESULT_DELIVERED, 0);
 	check();
-	ck_assert_uint_eq(report.errors, 2);
+	ck_assert_uint_eq(report.errors, 3);
 	buf_fini(&rcpts);
+}
+END_TEST
+
+/* Too many entries for one record: they follow in MORE, and count when all are there. */
+START_TEST(more_of_a_message)
+{
+	struct journal_message m = { .id = 1, .segment = 1, .offset = SEGMENT_HEADER, .nrcpt = 5 };
+	struct journal_expanded ex = { .id = 1, .rcpt = 4, .first = 5, .nrcpt = 2 };
+	struct journal_rcpt entry = { .queue = 1, .state = SPOOL_QUEUED };
+	struct buf two = { 0 }, one = { 0 };
+
+	journal_rcpt_put(&one, &entry);
+	journal_rcpt_put(&two, &entry);
+	journal_rcpt_put(&two, &entry);
+	m.rcpts = ex.rcpts = slice_buf(&two);
+	add("\r\nhello\r\n");
+	file_it(1);
+	journal_put_message(&journal, &m);
+	journal_put_more(&journal, &(struct journal_more){ 1, 2, slice_buf(&two) });
+	check();
+	ck_assert_uint_eq(report.open_rcpts, 2); /* what FILED said: MESSAGE is not whole */
+	journal_put_more(&journal, &(struct journal_more){ 1, 4, slice_buf(&one) });
+	check();
+	ck_assert_uint_eq(report.open_rcpts, 5);
+	ex.rcpts = slice_buf(&one);
+	journal_put_expanded(&journal, &ex);
+	journal_put_clock(&journal, &(struct journal_clock){ 1, 1 }); /* cut short: void */
+	journal_put_more(&journal, &(struct journal_more){ 1, 1, slice_buf(&one) });
+	check();
+	ck_assert_uint_eq(report.open_rcpts, 5);
+	journal_put_expanded(&journal, &ex);
+	journal_put_more(&journal, &(struct journal_more){ 1, 1, slice_buf(&one) });
+	check();
+	ck_assert_uint_eq(report.open_rcpts, 4 + 2);
+	ck_assert_str_eq(findings, "");
+	journal_put_message(&journal, &m);
+	journal_put_more(&journal, &(struct journal_more){ 1, 3, slice_buf(&one) }); /* not on */
+	check();
+	ck_assert_uint_eq(report.errors, 1);
+	ck_assert_uint_eq(report.open_rcpts, 4 + 2);
+	buf_fini(&one);
+	buf_fini(&two);
 }
 END_TEST
 
@@ -403,6 +446,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, counts);
 	tcase_add_test(tc, every_way_to_an_end);
 	tcase_add_test(tc, a_snapshot_supersedes);
+	tcase_add_test(tc, more_of_a_message);
 	tcase_add_test(tc, damage_in_a_body_is_found);
 	tcase_add_test(tc, a_torn_tail_is_a_note);
 	tcase_add_test(tc, rule_8_nothing_past_a_seal_counts);

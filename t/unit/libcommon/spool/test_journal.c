@@ -150,7 +150,7 @@ static const struct {
 	{ 11, "queue_freed" }, { 12, "suspend" }, { 13, "resume" }, { 20, "filed" },
 	{ 21, "message" }, { 22, "expanded" }, { 23, "started" }, { 24, "result" },
 	{ 25, "routed" }, { 26, "due" }, { 27, "hold" }, { 28, "release" }, { 29, "operator" },
-	{ 30, "notice" }, { 31, "settled" }, { 32, "moved" }, { 40, "totals" }, { 41, "damaged" } };
+	{ 30, "notice" }, { 31, "settled" }, { 32, "moved" }, { 33, "more" }, { 40, "totals" }, { 41, "damaged" } };
 
 START_TEST(kind_numbers_stay)
 {
