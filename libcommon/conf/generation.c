@@ -99,8 +99,9 @@ put_origin(struct buf *text, const char *file)
 	absolute(file, &path);
 	if (memchr(path.p, '\n', path.n) == NULL)
 		o.file = slice_buf(&path);
-	if (uname(&node) == 0 && value_is_name(slice_z(node.nodename)))
-		o.node = slice_z(node.nodename);
+	o.node = uname(&node) == 0 ? slice_z(node.nodename) : SLICE_NONE;
+	if (!value_is_name(o.node))
+		o.node = SLICE_LIT("localhost");
 	left = read_file("/etc/mailname", &mailname, 4096) == 0 ? slice_buf(&mailname) : SLICE_NONE;
 	if (slice_next(&left, '\n', &line) && value_is_name(slice_trim(line)))
 		o.mailname = slice_trim(line);

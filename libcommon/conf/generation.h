@@ -36,7 +36,10 @@ int conf_publish(int run_dirfd, const char *file, struct buf *err, uint32_t *num
 /* The newest generation, opened for reading, or -ENOENT when there is none. */
 int conf_newest(int run_dirfd, uint32_t *number);
 
-/* Reads an open generation from its start. No other system call than pread: fit for a sandbox. */
+/*
+ * Reads an open generation from its start, wherever its offset stands. Fit for a sandbox: besides
+ * memory it calls pread64(2), and, from inside libconfuse's scanner, ioctl(-1, TCGETS), which fails.
+ */
 int conf_load(int fd, uint32_t number, struct conf **out, struct buf *err);
 
 /* conf_newest(), then conf_load(). */

@@ -373,7 +373,7 @@ name_ourselves(struct conf *c, struct arena *a, struct origin o)
 {
 	struct utsname node;
 
-	if (o.node.p == NULL && uname(&node) == 0)
+	if (c->hostname == NULL && o.node.p == NULL && uname(&node) == 0)
 		o.node = slice_z(node.nodename);
 	if (c->hostname == NULL)
 		c->hostname = value_is_name(o.node) ? arena_z(a, o.node) : "localhost";
