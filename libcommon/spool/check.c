@@ -163,7 +163,8 @@ journal_check(struct checker *c)
 	free(numbers);
 	c->report->journals = (uint32_t)count;
 	memcpy(r.spool_id, c->identity.id, SPOOL_ID);
-	/* A running qmgr may take an old file away while it is read: then once more from the front. */
+	/* A running qmgr may take an old file away while it is read: then once more from the front.
+	 */
 	for (int tries = 0; tries < 3; tries++) {
 		tally_fini(&c->tally);
 		c->report->journal_records = 0;
@@ -179,8 +180,9 @@ journal_check(struct checker *c)
 	spool_journal_name(r.at, name);
 	finding(c, SPOOL_ERROR,
 	    &(struct spool_finding){ .file = error == -ENODATA ? SPOOL_STATE : name,
-		.what = error == -ENODATA ? "no journal file begins with a FILE_START that verifies" :
-		    r.why != NULL ? r.why : "cannot be read" });
+		.what = error == -ENODATA ? "no journal file begins with a FILE_START that verifies"
+			: r.why != NULL	  ? r.why
+					  : "cannot be read" });
 	return 0;
 }
 
@@ -191,13 +193,15 @@ record_check(struct checker *c, const char *file, const struct tally_segment *kn
     const struct scan_item *item)
 {
 	struct tally_message *m = tally_message(&c->tally, item->record.id);
-	struct spool_finding f = { .file = file, .offset = item->offset, .length = item->length,
-		.id = item->record.id };
+	struct spool_finding f = {
+		.file = file, .offset = item->offset, .length = item->length, .id = item->record.id
+	};
 	uint32_t nrcpt;
 
 	c->report->records++;
 	c->report->bytes += item->length;
-	if (envelope_check(item->record.envelope, &nrcpt, &f.what) != 0 || nrcpt != item->record.nrcpt) {
+	if (envelope_check(item->record.envelope, &nrcpt, &f.what) != 0 ||
+	    nrcpt != item->record.nrcpt) {
 		if (f.what == NULL)
 			f.what = "header and envelope differ in the number of recipients";
 		finding(c, SPOOL_ERROR, &f);
@@ -292,8 +296,7 @@ segment_check(struct checker *c, uint32_t number)
 		    &(struct spool_finding){ .file = name, .what = "is not in the journal" });
 	if (known != NULL && known->freed)
 		finding(c, SPOOL_NOTE,
-		    &(struct spool_finding){
-			.file = name, .what = "all done; not removed yet" });
+		    &(struct spool_finding){ .file = name, .what = "all done; not removed yet" });
 	records_check(c, name, fd, &seg, size);
 	close(fd);
 }
@@ -320,7 +323,7 @@ still_missing(struct tally *second, const struct tally_message *m)
 	const struct tally_message *now = tally_message(second, m->id);
 
 	return now != NULL && tally_live(now) && now->segment == m->segment &&
-	    now->offset == m->offset;
+	       now->offset == m->offset;
 }
 
 static void

@@ -102,8 +102,8 @@ add_edit(struct content *c, struct slice s)
 {
 	uint32_t flags = record_flags_of(s, SLICE_NONE);
 
-	c->flags |= flags & (RECORD_HAS_DOT | RECORD_LONG_LINE | RECORD_EIGHT_BIT |
-	    RECORD_EIGHT_BIT_HEAD);
+	c->flags |=
+	    flags & (RECORD_HAS_DOT | RECORD_LONG_LINE | RECORD_EIGHT_BIT | RECORD_EIGHT_BIT_HEAD);
 	add(c, s);
 }
 
@@ -142,7 +142,8 @@ head_apply(struct content *c, struct slice head, const struct edit *e, size_t co
 			add(c, field);
 		}
 	}
-	/* What is left can only be inserts at the end; a field that is not there cannot be changed. */
+	/* What is left can only be inserts at the end; a field that is not there cannot be changed.
+	 */
 	for (; count > 0; e++, count--) {
 		if (e[0].n != n || e[0].op != EDIT_INSERT)
 			return -EBADMSG;

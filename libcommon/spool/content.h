@@ -8,9 +8,9 @@
 #include <sys/uio.h>
 
 /*
- * What goes on the wire: the header section with the envelope's edits applied, then the body. Nothing
- * is copied: the pieces point into the record's bytes. Dots are not doubled; `flags` says whether
- * that is needed.
+ * What goes on the wire: the header section with the envelope's edits applied, then the body.
+ * Nothing is copied: the pieces point into the record's bytes. Dots are not doubled; `flags` says
+ * whether that is needed.
  *
  * The body begins with the empty line that ended the header. Where it does not (the message went
  * on with a line that is no header field, or has no body), an empty line is put between.
@@ -18,10 +18,10 @@
 struct content {
 	struct iovec *iov; /* in the arena */
 	size_t niov;
-	size_t nhead;      /* the first of them: header section and empty line; the body is the rest */
-	uint64_t bytes;    /* of all */
+	size_t nhead;	/* the first of them: header section and empty line; the body is the rest */
+	uint64_t bytes; /* of all */
 	uint64_t head_bytes; /* of the first nhead, where the body stands apart (sendfile) */
-	uint32_t flags;    /* the record's enum record_flag, with what the edits add */
+	uint32_t flags;	     /* the record's enum record_flag, with what the edits add */
 };
 
 /*
@@ -31,8 +31,8 @@ struct content {
 int content_make(struct content *c, struct slice head, struct slice body, uint32_t flags,
     struct slice fields, struct arena *a);
 /*
- * For bodies that are sent by sendfile: no body in iov (bytes == head_bytes). body_first: the first
- * two bytes of the body, or as many as it has.
+ * For bodies that are sent by sendfile: no body in iov (bytes == head_bytes). body_first: the
+ * first two bytes of the body, or as many as it has.
  */
 int content_make_head(struct content *c, struct slice head, struct slice body_first, uint32_t flags,
     struct slice fields, struct arena *a);
@@ -43,7 +43,8 @@ int content_make_head(struct content *c, struct slice head, struct slice body_fi
  */
 bool content_field_next(struct slice *head, struct slice *field);
 
-/* Whether these bytes may stand in an edit: whole CRLF lines, none empty, no bare CR, LF, no NUL. */
+/* Whether these bytes may stand in an edit: whole CRLF lines, none empty, no bare CR, LF, no NUL.
+ */
 bool content_edit_ok(struct slice bytes);
 
 #endif

@@ -7,8 +7,20 @@
 #include <assert.h>
 #include <errno.h>
 
-enum type { TYPE_none, TYPE_text, TYPE_flag, TYPE_u8, TYPE_i8, TYPE_u32, TYPE_u64, TYPE_addr,
-	TYPE_pair_row, TYPE_edit_row, TYPE_u32_row, TYPE_route };
+enum type {
+	TYPE_none,
+	TYPE_text,
+	TYPE_flag,
+	TYPE_u8,
+	TYPE_i8,
+	TYPE_u32,
+	TYPE_u64,
+	TYPE_addr,
+	TYPE_pair_row,
+	TYPE_edit_row,
+	TYPE_u32_row,
+	TYPE_route
+};
 
 enum { FIELD_HEADER = 6, FIRST_RCPT_FIELD = 64, NUMBERS = 128, ADDR = 18, ROUTE_MIN = 24 };
 
@@ -24,7 +36,7 @@ static const struct field {
 #undef F
 #define F(NAME, name, number, type, critical, what) \
 	[number] = { #name, TYPE_##type, critical, offsetof(struct envelope_rcpt, name) },
-	ENVELOPE_RCPT_FIELDS(F)
+	    ENVELOPE_RCPT_FIELDS(F)
 #undef F
 };
 
@@ -186,10 +198,10 @@ u8_in_range(uint16_t number, uint8_t v)
 		return v >= 1 && v <= 4;
 	case ENVELOPE_NOTICE_KIND:
 		return v == SPOOL_NOTICE_FAILED || v == SPOOL_NOTICE_DELAYED ||
-		    v == SPOOL_NOTICE_DELIVERED;
+		       v == SPOOL_NOTICE_DELIVERED;
 	case ENVELOPE_NOTIFY: /* RFC 3461: NEVER stands alone */
 		return v == NOTIFY_NEVER ||
-		    (v != 0 && (v & ~(NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY)) == 0);
+		       (v != 0 && (v & ~(NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY)) == 0);
 	}
 	return true;
 }
@@ -279,9 +291,9 @@ store(void *to, const struct raw *f)
 
 /* What came of looking at the next field of a message or of a recipient. */
 struct walk {
-	char *into;     /* struct envelope or struct envelope_rcpt */
+	char *into; /* struct envelope or struct envelope_rcpt */
 	uint64_t has;
-	uint16_t low;   /* lowest and highest number that may stand here; from 128 on any may */
+	uint16_t low; /* lowest and highest number that may stand here; from 128 on any may */
 	uint16_t high;
 	const char *why;
 	uint16_t unknown;
@@ -376,7 +388,8 @@ envelope_rcpt_next(struct envelope_iter *it, struct envelope_rcpt *out)
 		if (open && f.number == ENVELOPE_RECIPIENT)
 			break;
 		if (!open && f.number != ENVELOPE_RECIPIENT)
-			return iter_fail(it, -EBADMSG, "a recipient does not begin with its address", 0);
+			return iter_fail(
+			    it, -EBADMSG, "a recipient does not begin with its address", 0);
 		error = take(&w, &f);
 		if (error != 0)
 			return iter_fail(it, error, w.why, w.unknown);
@@ -400,7 +413,8 @@ envelope_edit_next(struct slice *rest, struct envelope_edit *out)
 }
 
 bool
-envelope_pair_next(struct slice *rest, enum envelope_field field, struct slice *key, struct slice *value)
+envelope_pair_next(
+    struct slice *rest, enum envelope_field field, struct slice *key, struct slice *value)
 {
 	struct raw f;
 

@@ -12,54 +12,55 @@
  *	u32 length
  *	length bytes
  *
- * First those of the message, then per recipient a RECIPIENT field and what belongs to it. A field
- * stands once unless its type says *row*. A reader skips numbers it does not know unless they are
- * critical. Numbers are never reused; 1-63 belong to the message, 64-127 to a recipient.
+ * First those of the message, then per recipient a RECIPIENT field and what belongs to it. A
+ * field stands once unless its type says *row*. A reader skips numbers it does not know unless
+ * they are critical. Numbers are never reused; 1-63 belong to the message, 64-127 to a recipient.
  *
- * Types: text bytes as they are; flag no bytes, true when there; u8 u32 u64 little-endian; i8 two's
- * complement; addr 16 bytes (IPv4 as ::ffff:a.b.c.d) and a u16 port; pair_row u16 length of key, key,
- * value; edit_row u8 operation, u32 ordinal, bytes; u32_row any count of u32 in one field; route u64
- * generation, 16 bytes seal, bytes.
+ * Types: text bytes as they are; flag no bytes, true when there; u8 u32 u64 little-endian; i8
+ * two's complement; addr 16 bytes (IPv4 as ::ffff:a.b.c.d) and a u16 port; pair_row u16 length of
+ * key, key, value; edit_row u8 operation, u32 ordinal, bytes; u32_row any count of u32 in one
+ * field; route u64 generation, 16 bytes seal, bytes.
  */
-#define ENVELOPE_MESSAGE_FIELDS(F)                                                                 \
-	/* NAME, name, number, type, critical, what */                                             \
-	F(SENDER, sender, 1, text, 1, "reverse path without brackets, empty: null sender")         \
-	F(RET, ret, 2, u8, 0, "DSN RET: 1 FULL, 2 HDRS")                                           \
-	F(ENVID, envid, 3, text, 0, "DSN ENVID, xtext as received")                                \
-	F(BODY, body, 4, u8, 0, "BODY: 1 7BIT, 2 8BITMIME, 3 BINARYMIME")                          \
-	F(SMTPUTF8, smtputf8, 5, flag, 0, "SMTPUTF8 was asked for")                                \
-	F(REQUIRETLS, requiretls, 6, flag, 1, "REQUIRETLS was asked for")                          \
-	F(PRIORITY, priority, 7, i8, 0, "MT-PRIORITY -9..9")                                       \
-	F(HOLD_UNTIL, hold_until_ms, 8, u64, 1, "not before this wall time, ms")                   \
-	F(DELIVER_BY, deliver_by_ms, 9, u64, 0, "DELIVERBY: wall time, ms")                        \
-	F(DELIVER_MODE, deliver_mode, 10, u8, 0, "DELIVERBY: 1 notify, 2 return; +4 trace")        \
-	F(LOGIN, login, 11, text, 0, "authenticated as")                                           \
-	F(CLIENT, client, 12, addr, 0, "the client's address and port")                            \
-	F(CLIENT_NAME, client_name, 13, text, 0, "its verified name")                              \
-	F(CLIENT_RDNS, client_rdns, 14, text, 0, "its reverse name, not verified")                 \
-	F(HELO, helo, 15, text, 0, "what it said in EHLO or HELO")                                 \
-	F(PROTOCOL, protocol, 16, text, 0, "with which protocol: SMTP, ESMTPS, ...")               \
-	F(LISTENER, listener, 17, text, 0, "name of the listener it came by")                      \
-	F(TENANT, tenant, 18, text, 0, "whose mail it is")                                         \
-	F(CLASS, class, 19, u8, 0, "enum origin_class as claimed; the lease decides")              \
-	F(CONTEXT, context, 20, pair_row, 0, "key and value, for filters and rules")               \
-	F(EDIT, edit, 21, edit_row, 1, "header edit; Received is the first insert")                \
-	F(NOTICE_OF, notice_of, 22, u64, 1, "a notice: id of the message it speaks of")            \
-	F(NOTICE_KIND, notice_kind, 23, u8, 1, "a notice: enum spool_notice")                      \
-	F(NOTICE_RCPTS, notice_rcpts, 24, u32_row, 1, "a notice: recipient numbers")               \
-	F(TLS, tls, 25, text, 0, "protocol and cipher the client used")                            \
-	F(UID, uid, 26, u32, 0, "local submission: who")                                           \
-	F(SESSION, session, 27, u64, 0, "session id, for the log")                                 \
-	F(AUTH, auth, 28, text, 0, "AUTH= of MAIL, xtext as received")                             \
-	F(HOLD, hold, 29, text, 1, "to be held from the first: the reason")                        \
+#define ENVELOPE_MESSAGE_FIELDS(F)                                                          \
+	/* NAME, name, number, type, critical, what */                                      \
+	F(SENDER, sender, 1, text, 1, "reverse path without brackets, empty: null sender")  \
+	F(RET, ret, 2, u8, 0, "DSN RET: 1 FULL, 2 HDRS")                                    \
+	F(ENVID, envid, 3, text, 0, "DSN ENVID, xtext as received")                         \
+	F(BODY, body, 4, u8, 0, "BODY: 1 7BIT, 2 8BITMIME, 3 BINARYMIME")                   \
+	F(SMTPUTF8, smtputf8, 5, flag, 0, "SMTPUTF8 was asked for")                         \
+	F(REQUIRETLS, requiretls, 6, flag, 1, "REQUIRETLS was asked for")                   \
+	F(PRIORITY, priority, 7, i8, 0, "MT-PRIORITY -9..9")                                \
+	F(HOLD_UNTIL, hold_until_ms, 8, u64, 1, "not before this wall time, ms")            \
+	F(DELIVER_BY, deliver_by_ms, 9, u64, 0, "DELIVERBY: wall time, ms")                 \
+	F(DELIVER_MODE, deliver_mode, 10, u8, 0, "DELIVERBY: 1 notify, 2 return; +4 trace") \
+	F(LOGIN, login, 11, text, 0, "authenticated as")                                    \
+	F(CLIENT, client, 12, addr, 0, "the client's address and port")                     \
+	F(CLIENT_NAME, client_name, 13, text, 0, "its verified name")                       \
+	F(CLIENT_RDNS, client_rdns, 14, text, 0, "its reverse name, not verified")          \
+	F(HELO, helo, 15, text, 0, "what it said in EHLO or HELO")                          \
+	F(PROTOCOL, protocol, 16, text, 0, "with which protocol: SMTP, ESMTPS, ...")        \
+	F(LISTENER, listener, 17, text, 0, "name of the listener it came by")               \
+	F(TENANT, tenant, 18, text, 0, "whose mail it is")                                  \
+	F(CLASS, class, 19, u8, 0, "enum origin_class as claimed; the lease decides")       \
+	F(CONTEXT, context, 20, pair_row, 0, "key and value, for filters and rules")        \
+	F(EDIT, edit, 21, edit_row, 1, "header edit; Received is the first insert")         \
+	F(NOTICE_OF, notice_of, 22, u64, 1, "a notice: id of the message it speaks of")     \
+	F(NOTICE_KIND, notice_kind, 23, u8, 1, "a notice: enum spool_notice")               \
+	F(NOTICE_RCPTS, notice_rcpts, 24, u32_row, 1, "a notice: recipient numbers")        \
+	F(TLS, tls, 25, text, 0, "protocol and cipher the client used")                     \
+	F(UID, uid, 26, u32, 0, "local submission: who")                                    \
+	F(SESSION, session, 27, u64, 0, "session id, for the log")                          \
+	F(AUTH, auth, 28, text, 0, "AUTH= of MAIL, xtext as received")                      \
+	F(HOLD, hold, 29, text, 1, "to be held from the first: the reason")                 \
 	F(GENERATION, generation, 30, u64, 0, "configuration generation of the session")
 
-#define ENVELOPE_RCPT_FIELDS(F)                                                                    \
-	F(RECIPIENT, recipient, 64, text, 1, "forward path without brackets; opens a recipient")   \
-	F(NOTIFY, notify, 65, u8, 0, "DSN NOTIFY: 1 NEVER, 2 SUCCESS, 4 FAILURE, 8 DELAY; 0 unset") \
-	F(ORCPT, orcpt, 66, text, 0, "DSN ORCPT, type;xtext as received")                          \
-	F(ORIGINAL, original, 67, text, 0, "the address as the client gave it, if another")        \
-	F(ROUTE, route, 68, route, 0, "what router answered at RCPT")                              \
+#define ENVELOPE_RCPT_FIELDS(F)                                                                  \
+	F(RECIPIENT, recipient, 64, text, 1, "forward path without brackets; opens a recipient") \
+	F(NOTIFY, notify, 65, u8, 0,                                                             \
+	    "DSN NOTIFY: 1 NEVER, 2 SUCCESS, 4 FAILURE, 8 DELAY; 0 unset")                       \
+	F(ORCPT, orcpt, 66, text, 0, "DSN ORCPT, type;xtext as received")                        \
+	F(ORIGINAL, original, 67, text, 0, "the address as the client gave it, if another")      \
+	F(ROUTE, route, 68, route, 0, "what router answered at RCPT")                            \
 	F(RCPT_CONTEXT, rcpt_context, 69, pair_row, 0, "key and value")
 
 enum envelope_field {
@@ -86,8 +87,8 @@ struct envelope_route {
 };
 
 /*
- * Edits work on ordinals of the header section as received, counted from 1. Inserts before the same
- * n stand in the order of the envelope; n = count + 1 is the end. Of several replace and
+ * Edits work on ordinals of the header section as received, counted from 1. Inserts before the
+ * same n stand in the order of the envelope; n = count + 1 is the end. Of several replace and
  * delete for one n the last counts. Bytes are whole lines with CRLF.
  */
 enum envelope_op { EDIT_INSERT = 1, EDIT_REPLACE = 2, EDIT_DELETE = 3 };
@@ -112,11 +113,11 @@ struct envelope {
 #define ENVELOPE_C_route struct envelope_route
 #define F(NAME, name, number, type, critical, what) ENVELOPE_C_##type name;
 	ENVELOPE_MESSAGE_FIELDS(F)
-	uint64_t has;         /* bit n: field n stands there */
-	struct slice fields;  /* all of the message's, for the iterators of rows */
-	struct slice rcpts;   /* the rest: the recipients */
-	const char *why;      /* on error: constant text */
-	uint16_t unknown;     /* on error: number of the unknown critical field, or 0 */
+	uint64_t has;	     /* bit n: field n stands there */
+	struct slice fields; /* all of the message's, for the iterators of rows */
+	struct slice rcpts;  /* the rest: the recipients */
+	const char *why;     /* on error: constant text */
+	uint16_t unknown;    /* on error: number of the unknown critical field, or 0 */
 };
 
 struct envelope_rcpt {
@@ -133,8 +134,9 @@ envelope_has(const struct envelope *e, enum envelope_field f)
 }
 
 /*
- * Writing: first SENDER and the other fields of the message, then RECIPIENT and what belongs to it,
- * and so on. The type must be the table's (asserted). Text of a length above RECORD_ENV_MAX is a bug.
+ * Writing: first SENDER and the other fields of the message, then RECIPIENT and what belongs to
+ * it, and so on. The type must be the table's (asserted). Text of a length above RECORD_ENV_MAX
+ * is a bug.
  */
 void envelope_put_text(struct buf *b, enum envelope_field f, struct slice text);
 void envelope_put_flag(struct buf *b, enum envelope_field f);
@@ -148,8 +150,8 @@ void envelope_put_u32s(struct buf *b, enum envelope_field f, const uint32_t *v, 
 void envelope_put_route(struct buf *b, const struct envelope_route *r);
 
 /*
- * Reading. envelope_message: 0; -EBADMSG: malformed or without SENDER; -ENOTSUP: an unknown critical
- * field (out->unknown). It reads up to the first recipient only.
+ * Reading. envelope_message: 0; -EBADMSG: malformed or without SENDER; -ENOTSUP: an unknown
+ * critical field (out->unknown). It reads up to the first recipient only.
  */
 int envelope_message(struct slice env, struct envelope *out);
 
@@ -169,8 +171,8 @@ int envelope_rcpt_next(struct envelope_iter *it, struct envelope_rcpt *out);
  * envelope_message() or envelope_rcpt_next() said so.
  */
 bool envelope_edit_next(struct slice *rest, struct envelope_edit *out);
-bool envelope_pair_next(struct slice *rest, enum envelope_field f, struct slice *key,
-    struct slice *value);
+bool envelope_pair_next(
+    struct slice *rest, enum envelope_field f, struct slice *key, struct slice *value);
 uint32_t envelope_u32(struct slice row, size_t i); /* i < row.n / 4, asserted */
 
 /* Everything, recipients included: 0 and *nrcpt, or an error with *why. */
@@ -178,7 +180,8 @@ int envelope_check(struct slice env, uint32_t *nrcpt, const char **why);
 
 /* For people: "sender", "recipient" ...; NULL for a number without a field. */
 const char *envelope_field_name(uint16_t number);
-/* Calls once per field in order, known or not, with bytes as they are: for `spool show` and tests. */
+/* Calls once per field in order, known or not, with bytes as they are: for `spool show` and tests.
+ */
 typedef void envelope_field_fn(void *ctx, uint16_t number, const char *name, struct slice bytes);
 int envelope_each(struct slice env, envelope_field_fn *fn, void *ctx);
 

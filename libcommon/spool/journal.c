@@ -20,8 +20,8 @@ const char *
 journal_kind_word(uint16_t kind)
 {
 	switch ((enum journal_kind)kind) {
-#define K(NAME, name, number, critical)  \
-	case JOURNAL_KIND_##NAME:        \
+#define K(NAME, name, number, critical) \
+	case JOURNAL_KIND_##NAME:       \
 		return #name;
 		JOURNAL_KINDS(K)
 #undef K
@@ -44,11 +44,11 @@ put_u8(struct buf *b, uint8_t v)
 	b->n++;
 }
 
-#define PUT_NUMBER(bits)                                    \
+#define PUT_NUMBER(bits)                                         \
 	static void put_u##bits(struct buf *b, uint##bits##_t v) \
-	{                                                   \
-		le_put_u##bits(buf_room(b, bits / 8), v);   \
-		b->n += bits / 8;                           \
+	{                                                        \
+		le_put_u##bits(buf_room(b, bits / 8), v);        \
+		b->n += bits / 8;                                \
 	}
 PUT_NUMBER(16)
 PUT_NUMBER(32)
@@ -95,14 +95,13 @@ rec_end(struct buf *b, size_t at)
 }
 
 #define F(type, name, what) put_##type(b, r->name);
-#define K(NAME, name, number, critical)                                  \
+#define K(NAME, name, number, critical)                                          \
 	size_t journal_put_##name(struct buf *b, const struct journal_##name *r) \
-	{                                                                \
-		size_t at = rec_begin(b, number, critical);              \
-                                                                         \
-		JOURNAL_##NAME(F)                                        \
-		rec_end(b, at);                                          \
-		return at;                                               \
+	{                                                                        \
+		size_t at = rec_begin(b, number, critical);                      \
+                                                                                 \
+		JOURNAL_##NAME(F) rec_end(b, at);                                \
+		return at;                                                       \
 	}
 JOURNAL_KINDS(K)
 #undef K
@@ -159,12 +158,12 @@ get_u8(struct reader *r, uint8_t *out)
 	*out = p != NULL ? (uint8_t)*p : 0;
 }
 
-#define GET_NUMBER(bits)                                            \
+#define GET_NUMBER(bits)                                               \
 	static void get_u##bits(struct reader *r, uint##bits##_t *out) \
-	{                                                           \
-		const char *p = get(r, bits / 8);                   \
-                                                                    \
-		*out = p != NULL ? le_u##bits(p) : 0;               \
+	{                                                              \
+		const char *p = get(r, bits / 8);                      \
+                                                                       \
+		*out = p != NULL ? le_u##bits(p) : 0;                  \
 	}
 GET_NUMBER(16)
 GET_NUMBER(32)
@@ -204,12 +203,11 @@ payload_parse(uint16_t kind, struct slice payload, struct journal_rec *out)
 	out->kind = (enum journal_kind)kind;
 	switch (out->kind) {
 #define F(type, field, what) get_##type(&r, &to->field);
-#define K(NAME, name, number, critical)                \
-	case JOURNAL_KIND_##NAME: {                    \
+#define K(NAME, name, number, critical)                 \
+	case JOURNAL_KIND_##NAME: {                     \
 		struct journal_##name *to = &out->name; \
-                                                       \
-		JOURNAL_##NAME(F)                      \
-		break;                                 \
+                                                        \
+		JOURNAL_##NAME(F) break;                \
 	}
 		JOURNAL_KINDS(K)
 #undef K
@@ -219,7 +217,8 @@ payload_parse(uint16_t kind, struct slice payload, struct journal_rec *out)
 }
 
 enum journal_status
-journal_next(struct slice *rest, uint64_t seed, uint64_t seq, struct journal_rec *out, const char **why)
+journal_next(
+    struct slice *rest, uint64_t seed, uint64_t seq, struct journal_rec *out, const char **why)
 {
 	const char *p = rest->p;
 	uint16_t kind;
@@ -366,11 +365,11 @@ journal_rcpt_next(struct slice *rest, struct journal_rcpt *out)
 
 /* For people */
 
-#define EACH_NUMBER(bits)                                                               \
-	static void each_u##bits(journal_field_fn *fn, void *ctx, const char *name,     \
-	    uint##bits##_t v)                                                           \
-	{                                                                               \
-		fn(ctx, name, "u" #bits, v, SLICE_NONE);                                \
+#define EACH_NUMBER(bits)                                                        \
+	static void each_u##bits(                                                \
+	    journal_field_fn *fn, void *ctx, const char *name, uint##bits##_t v) \
+	{                                                                        \
+		fn(ctx, name, "u" #bits, v, SLICE_NONE);                         \
 	}
 EACH_NUMBER(8)
 EACH_NUMBER(16)
@@ -395,12 +394,11 @@ journal_each(const struct journal_rec *r, journal_field_fn *fn, void *ctx)
 {
 	switch (r->kind) {
 #define F(type, field, what) each_##type(fn, ctx, #field, from->field);
-#define K(NAME, name, number, critical)                     \
-	case JOURNAL_KIND_##NAME: {                         \
+#define K(NAME, name, number, critical)                       \
+	case JOURNAL_KIND_##NAME: {                           \
 		const struct journal_##name *from = &r->name; \
-                                                            \
-		JOURNAL_##NAME(F)                           \
-		break;                                      \
+                                                              \
+		JOURNAL_##NAME(F) break;                      \
 	}
 		JOURNAL_KINDS(K)
 #undef K

@@ -187,8 +187,8 @@ cursor_next(struct cursor *c, uint64_t seed, uint64_t seq, struct journal_rec *r
 }
 
 /*
- * Past a damaged place: the next one where a later record verifies, if there is one. The sequence is
- * looked at first: bytes that are none would have a hash of megabytes taken at each step.
+ * Past a damaged place: the next one where a later record verifies, if there is one. The sequence
+ * is looked at first: bytes that are none would have a hash of megabytes taken at each step.
  */
 static int
 cursor_resync(struct cursor *c, const struct journal_scan *s, uint64_t seed, bool *found,
@@ -300,7 +300,8 @@ journal_file_scan(int fd, struct journal_scan *s)
 }
 
 int
-journal_file_start(int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t file, struct journal_rec *out)
+journal_file_start(
+    int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t file, struct journal_rec *out)
 {
 	struct journal_scan s = { .file = file };
 	struct buf bytes = { 0 };
@@ -442,15 +443,18 @@ static int
 file_replay(int dirfd, struct journal_replay *r, const struct file *f)
 {
 	struct passing p = { r, f->number };
-	struct journal_scan s = { .file = f->number, .before_seq = f->before_seq, .each = pass_each,
-		.gap = r->gap != NULL && f->before_seq != 0 ? pass_gap : NULL, .ctx = &p };
+	struct journal_scan s = { .file = f->number,
+		.before_seq = f->before_seq,
+		.each = pass_each,
+		.gap = r->gap != NULL && f->before_seq != 0 ? pass_gap : NULL,
+		.ctx = &p };
 	int fd, error = 0;
 
 	r->at = f->number;
 	r->why = "records before this file are missing";
 	if (r->next_seq != 0 && r->next_seq != f->first_seq)
-		error = r->gap == NULL ? -EBADMSG :
-					 r->gap(r->ctx, f->number, r->next_seq, f->first_seq);
+		error = r->gap == NULL ? -EBADMSG
+				       : r->gap(r->ctx, f->number, r->next_seq, f->first_seq);
 	if (error != 0)
 		return error;
 	memcpy(s.spool_id, r->spool_id, SPOOL_ID);

@@ -44,8 +44,8 @@ lease_make(int dirfd, const struct segment *s, struct lease *out)
 
 	spool_segment_name(s->number, name);
 	out->reader = -1;
-	out->writer =
-	    openat(dirfd, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	out->writer = openat(
+	    dirfd, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (out->writer < 0)
 		return -errno;
 	error = file_fill(out->writer, s);
@@ -68,6 +68,7 @@ lease_writer_gone(int reader)
 {
 	if (fcntl(reader, F_SETLEASE, F_RDLCK) != 0)
 		return errno == EAGAIN ? 0 : -errno;
-	/* It was only a question: a lease that stays would send a signal when someone opens the file. */
+	/* It was only a question: a lease that stays would send a signal when someone opens the
+	 * file. */
 	return fcntl(reader, F_SETLEASE, F_UNLCK) != 0 ? -errno : 1;
 }

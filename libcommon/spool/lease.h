@@ -12,16 +12,16 @@ struct lease {
 
 /*
  * Makes the file of segment s->number below the spool folder: O_EXCL, header written, blocks
- * reserved (where the file system can), file and folder synced. It blocks on the disk: call it from
- * a thread. 0 or -errno; on error no file is left. The writer's error state has been asked for by no
- * one but this function, before any record: do not sync that descriptor afterwards.
+ * reserved (where the file system can), file and folder synced. It blocks on the disk: call it
+ * from a thread. 0 or -errno; on error no file is left. The writer's error state has been asked
+ * for by no one but this function, before any record: do not sync that descriptor afterwards.
  */
 int lease_make(int spool_dirfd, const struct segment *s, struct lease *out);
 
 /*
- * Whether nobody can write to the file any more, by asking the kernel for a read lease and giving it
- * back at once. reader: an O_RDONLY description of one's own file. 1 gone, 0 a writer lives (this
- * process included, while it holds lease.writer), -errno.
+ * Whether nobody can write to the file any more, by asking the kernel for a read lease and giving
+ * it back at once. reader: an O_RDONLY description of one's own file. 1 gone, 0 a writer lives
+ * (this process included, while it holds lease.writer), -errno.
  */
 int lease_writer_gone(int reader);
 

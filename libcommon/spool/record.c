@@ -38,7 +38,7 @@ static uint64_t
 total_of(uint64_t env, uint64_t head, uint64_t body)
 {
 	return (RECORD_HEADER + env + head + body + RECORD_END + SPOOL_ALIGN - 1) &
-	    ~(uint64_t)(SPOOL_ALIGN - 1);
+	       ~(uint64_t)(SPOOL_ALIGN - 1);
 }
 
 static int
@@ -48,7 +48,8 @@ parts_check(const struct record_parts *p)
 	    p->body.n > RECORD_MAX_BYTES ||
 	    total_of(p->envelope.n, p->head.n, p->body.n) > RECORD_MAX_BYTES)
 		return -EMSGSIZE;
-	if (p->id == 0 || p->nrcpt == 0 || p->nrcpt > RECORD_RCPT_MAX || (p->flags & ~RECORD_FLAGS_KNOWN) != 0)
+	if (p->id == 0 || p->nrcpt == 0 || p->nrcpt > RECORD_RCPT_MAX ||
+	    (p->flags & ~RECORD_FLAGS_KNOWN) != 0)
 		return -EINVAL;
 	if (p->head.n > 0 && (p->head.n < 2 || memcmp(p->head.p + p->head.n - 2, "\r\n", 2) != 0))
 		return -EINVAL;
@@ -56,7 +57,8 @@ parts_check(const struct record_parts *p)
 }
 
 static void
-header_make(char h[static RECORD_HEADER], const struct record_parts *p, uint64_t front, uint64_t body)
+header_make(
+    char h[static RECORD_HEADER], const struct record_parts *p, uint64_t front, uint64_t body)
 {
 	memset(h, 0, RECORD_HEADER);
 	memcpy(h, magic, sizeof magic);
@@ -102,7 +104,7 @@ record_frame_build(struct record_frame *f, const struct record_parts *p, uint64_
 	f->seed = seed;
 	f->total = le_u64(f->header + AT_TOTAL);
 	f->tail_len = (uint32_t)(f->total -
-	    (RECORD_HEADER + (uint64_t)p->envelope.n + p->head.n + p->body.n));
+				 (RECORD_HEADER + (uint64_t)p->envelope.n + p->head.n + p->body.n));
 	memset(f->tail, 0, sizeof f->tail);
 	memcpy(f->tail, end_mark, sizeof end_mark);
 	return 0;
@@ -230,7 +232,8 @@ header_parse(const char *p, uint32_t segment, uint64_t offset, uint64_t seed, st
 }
 
 enum record_status
-record_parse(struct slice bytes, uint32_t segment, uint64_t offset, uint64_t seed, struct record *out)
+record_parse(
+    struct slice bytes, uint32_t segment, uint64_t offset, uint64_t seed, struct record *out)
 {
 	enum record_status status;
 
@@ -264,8 +267,8 @@ record_body_verify(const struct record *r, struct slice whole, uint64_t seed)
 		return false;
 	end = whole.p + r->body_at + r->body_len;
 	return XXH3_64bits_withSeed(whole.p + r->body_at, r->body_len, seed) == r->body_hash &&
-	    memcmp(end, end_mark, sizeof end_mark) == 0 &&
-	    all_zero(end + RECORD_END, r->total - r->body_at - r->body_len - RECORD_END);
+	       memcmp(end, end_mark, sizeof end_mark) == 0 &&
+	       all_zero(end + RECORD_END, r->total - r->body_at - r->body_len - RECORD_END);
 }
 
 struct record_verifier {
@@ -316,14 +319,14 @@ record_verifier_feed(struct record_verifier *v, const void *bytes, size_t n)
 	v->body_left -= body;
 	for (size_t i = body; i < n && v->ok; i++, v->tail_at++)
 		v->ok = v->tail_at < v->tail_len &&
-		    p[i] == (v->tail_at < RECORD_END ? end_mark[v->tail_at] : 0);
+			p[i] == (v->tail_at < RECORD_END ? end_mark[v->tail_at] : 0);
 }
 
 bool
 record_verifier_end(struct record_verifier *v)
 {
 	return v->ok && v->body_left == 0 && v->tail_at == v->tail_len &&
-	    XXH3_64bits_digest(v->state) == v->hash;
+	       XXH3_64bits_digest(v->state) == v->hash;
 }
 
 uint64_t

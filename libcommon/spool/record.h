@@ -12,18 +12,18 @@
  *
  *	header        128 bytes
  *	envelope      env_len     fields (envelope.h)
- *	header section head_len   the message's header as received: whole lines, CRLF, without the
- *	                          empty line behind it
- *	body          body_len    from that empty line on (or the first line that is no header field),
- *	                          CRLF, dots not doubled
+ *	header        head_len    the message's header as received: whole lines, CRLF, without the
+ *	  section                 empty line behind it
+ *	body          body_len    from that empty line on (or the first line that is no header
+ *	                          field), CRLF, dots not doubled
  *	end mark      8 bytes
  *	zeros         to the next multiple of 64
  *
  * Three hashes, XXH3-64 seeded with the segment's seed: `front` over envelope and header section,
- * `body` over the body, and `check` over the header, which holds the other two, its own place in the
- * file (segment and offset) and the id. Without the seed no body can contain what passes for a
- * record, and a true record copied to another place does not pass either. Header, envelope and header
- * section (the *front*) can be verified without the body.
+ * `body` over the body, and `check` over the header, which holds the other two, its own place in
+ * the file (segment and offset) and the id. Without the seed no body can contain what passes for
+ * a record, and a true record copied to another place does not pass either. Header, envelope and
+ * header section (the *front*) can be verified without the body.
  */
 enum {
 	RECORD_HEADER = 128,
@@ -37,14 +37,14 @@ enum {
 
 /* Bits 16 and above are critical: a reader that does not know one refuses the record. */
 enum record_flag {
-	RECORD_HAS_DOT = 1 << 0,    /* a line of header section or body begins with a dot */
-	RECORD_LONG_LINE = 1 << 1,  /* a line has more than 998 bytes before its CRLF */
-	RECORD_EIGHT_BIT = 1 << 2,  /* a byte above 127 in header section or body */
-	RECORD_NUL = 1 << 3,        /* a NUL byte */
-	RECORD_BARE = 1 << 4,       /* a CR or LF that is not part of a CRLF (BDAT only) */
-	RECORD_NO_END = 1 << 5,     /* the last line has no CRLF (BDAT only) */
+	RECORD_HAS_DOT = 1 << 0,	/* a line of header section or body begins with a dot */
+	RECORD_LONG_LINE = 1 << 1,	/* a line has more than 998 bytes before its CRLF */
+	RECORD_EIGHT_BIT = 1 << 2,	/* a byte above 127 in header section or body */
+	RECORD_NUL = 1 << 3,		/* a NUL byte */
+	RECORD_BARE = 1 << 4,		/* a CR or LF that is not part of a CRLF (BDAT only) */
+	RECORD_NO_END = 1 << 5,		/* the last line has no CRLF (BDAT only) */
 	RECORD_EIGHT_BIT_HEAD = 1 << 6, /* the byte above 127 stands in the header section */
-	RECORD_LARGE = 1 << 16,     /* the body stands in large/; reserved, refused by version 1 */
+	RECORD_LARGE = 1 << 16, /* the body stands in large/; reserved, refused by version 1 */
 };
 #define RECORD_FLAGS_KNOWN 0x7f
 
@@ -58,18 +58,19 @@ struct record_parts {
 };
 
 /*
- * One writer batches many records and learns the offset of each only when its batch is written. So a
- * record is built in two steps: building hashes the content with the seed of the lease then held,
- * record_seal() binds it to its place and is cheap (one hash of 120 bytes), and needs no more than
- * the header. When the lease changed in between, the seed did too: build again (record_frame_build)
- * or record_reseed() first; a record sealed with another seed than it was built with never verifies.
+ * One writer batches many records and learns the offset of each only when its batch is written.
+ * So a record is built in two steps: building hashes the content with the seed of the lease then
+ * held, record_seal() binds it to its place and is cheap (one hash of 120 bytes), and needs no
+ * more than the header. When the lease changed in between, the seed did too: build again
+ * (record_frame_build) or record_reseed() first; a record sealed with another seed than it was
+ * built with never verifies.
  *
- * The frame is for writers that keep envelope and content in buffers of their own: header and tail
- * are made here, record_frame_iov() gives the five pieces for writev.
+ * The frame is for writers that keep envelope and content in buffers of their own: header and
+ * tail are made here, record_frame_iov() gives the five pieces for writev.
  */
 struct record_frame {
 	uint64_t total; /* bytes of the whole record, a multiple of 64 */
-	uint64_t seed;  /* built with */
+	uint64_t seed;	/* built with */
 	char header[RECORD_HEADER];
 	char tail[RECORD_END + SPOOL_ALIGN]; /* end mark and zeros */
 	uint32_t tail_len;
@@ -78,19 +79,21 @@ struct record_frame {
 enum { RECORD_IOV = 5 };
 
 /*
- * 0; -EMSGSIZE: a part is above its limit; -EINVAL: no id, no recipient or too many, unknown flags, or
- * a header section that does not end in CRLF.
+ * 0; -EMSGSIZE: a part is above its limit; -EINVAL: no id, no recipient or too many, unknown
+ * flags, or a header section that does not end in CRLF.
  */
 int record_frame_build(struct record_frame *f, const struct record_parts *p, uint64_t seed);
 /* Pieces live as long as *f and what *p borrows. Empty ones are there too (iov_len 0). */
-void record_frame_iov(struct record_frame *f, const struct record_parts *p,
-    struct iovec iov[static RECORD_IOV]);
+void record_frame_iov(
+    struct record_frame *f, const struct record_parts *p, struct iovec iov[static RECORD_IOV]);
 /* The same into one buffer, appended: one whole record. Errors as above, *b unchanged. */
 int record_build(struct buf *b, const struct record_parts *p, uint64_t seed);
-/* Hashes a whole unsealed or sealed record (n bytes at rec) anew for another seed. Seal it after. */
+/* Hashes a whole unsealed or sealed record (n bytes at rec) anew for another seed. Seal it after.
+ */
 void record_reseed(char *rec, uint64_t n, uint64_t seed);
 /* Last step: writes segment, offset and check into the header. May be repeated. */
-void record_seal(char header[static RECORD_HEADER], uint32_t segment, uint64_t offset, uint64_t seed);
+void record_seal(
+    char header[static RECORD_HEADER], uint32_t segment, uint64_t offset, uint64_t seed);
 
 /* The flags of this content, by looking at every byte; a writer that sees the bytes pass anyway
  * sets them itself. */
@@ -105,10 +108,11 @@ struct record {
 	uint64_t id, arrival_ms, offset;
 	uint64_t body_hash;
 	struct slice envelope, head;
-	struct slice body; /* only when the bytes given reach that far; else p == NULL. Not verified. */
-	uint64_t body_at;  /* first byte of the body, from the record's first byte */
-	uint64_t need;     /* RECORD_SHORT: bytes from the record's first byte that are needed */
-	const char *why;   /* RECORD_BAD: constant text */
+	struct slice
+	    body; /* only when the bytes given reach that far; else p == NULL. Not verified. */
+	uint64_t body_at; /* first byte of the body, from the record's first byte */
+	uint64_t need;	  /* RECORD_SHORT: bytes from the record's first byte that are needed */
+	const char *why;  /* RECORD_BAD: constant text */
 };
 
 enum record_status {
@@ -122,8 +126,8 @@ enum record_status {
  * `offset` of `segment`. Lengths are checked against their limits before anything is believed.
  * On RECORD_SHORT with need > 128 the header has been verified and its fields are in *out.
  */
-enum record_status record_parse(struct slice bytes, uint32_t segment, uint64_t offset, uint64_t seed,
-    struct record *out);
+enum record_status record_parse(
+    struct slice bytes, uint32_t segment, uint64_t offset, uint64_t seed, struct record *out);
 
 /* Verifies body, end mark and zeros of a whole record in memory: whole.n >= r->total. */
 bool record_body_verify(const struct record *r, struct slice whole, uint64_t seed);

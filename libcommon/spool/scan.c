@@ -205,7 +205,8 @@ scan_segment(int fd, struct segment *out, const char **why)
 	return segment_decode(slice_of(header, (size_t)got), out, why);
 }
 
-/* Bytes of the file from `at` on, at least `need` of them: 0, -EBADMSG where it is shorter, -errno. */
+/* Bytes of the file from `at` on, at least `need` of them: 0, -EBADMSG where it is shorter, -errno.
+ */
 static int
 bytes_get(int fd, uint64_t at, uint64_t need, struct buf *bytes)
 {

@@ -10,17 +10,17 @@
  *
  * Two offsets bound it. Below `durable` (the highest offset the writer rang, or its seal) every
  * record is there: what does not verify is damage, is reported, and the walk goes on at the next
- * multiple of 64 where a record verifies. From there to `limit` (the size of a dead writer's file)
- * whole records are taken, body verified too, and the walk ends at the first that is not: that is
- * what a crash leaves, not damage. For a live writer both are the same.
+ * multiple of 64 where a record verifies. From there to `limit` (the size of a dead writer's
+ * file) whole records are taken, body verified too, and the walk ends at the first that is not:
+ * that is what a crash leaves, not damage. For a live writer both are the same.
  */
 struct scan {
 	int fd;
 	uint32_t segment;
 	uint64_t seed;
-	uint64_t at;      /* the next record */
-	uint64_t durable; /* may be raised between calls */
-	uint64_t limit;   /* may be raised between calls; never below durable */
+	uint64_t at;	    /* the next record */
+	uint64_t durable;   /* may be raised between calls */
+	uint64_t limit;	    /* may be raised between calls; never below durable */
 	bool verify_bodies; /* below durable as well */
 	/* its own: */
 	struct buf window;
@@ -33,7 +33,8 @@ enum scan_got {
 	SCAN_DAMAGE, /* item->offset, length, why; below durable */
 	SCAN_TAIL,   /* item->offset, length, why: nothing whole from here to limit */
 	SCAN_END,    /* at == limit */
-	SCAN_ERROR,  /* item->error, a negative errno of pread; `at` is unchanged: may be tried again */
+	SCAN_ERROR, /* item->error, a negative errno of pread; `at` is unchanged: may be tried again
+		     */
 };
 
 struct scan_item {
@@ -56,7 +57,7 @@ int scan_segment(int fd, struct segment *out, const char **why);
  * Reads one record at a known place. With `whole` its body is read and verified too, else the
  * front only. 0, -errno of pread, or -EBADMSG with *why. *bytes owns what *out points into.
  */
-int scan_record(int fd, uint32_t segment, uint64_t offset, uint64_t seed, bool whole, struct buf *bytes,
-    struct record *out, const char **why);
+int scan_record(int fd, uint32_t segment, uint64_t offset, uint64_t seed, bool whole,
+    struct buf *bytes, struct record *out, const char **why);
 
 #endif

@@ -38,7 +38,7 @@ spool_segment_number(const char *name, uint32_t *number)
 	struct slice s = slice_z(name);
 
 	return s.n == 14 && slice_is(slice_from(s, 10), ".seg") &&
-	    ten_digits(slice_head(s, 10), number);
+	       ten_digits(slice_head(s, 10), number);
 }
 
 bool
@@ -47,7 +47,7 @@ spool_journal_number(const char *name, uint32_t *number)
 	struct slice s = slice_z(name);
 
 	return s.n == 18 && slice_is(slice_head(s, 8), "journal.") &&
-	    ten_digits(slice_from(s, 8), number);
+	       ten_digits(slice_from(s, 8), number);
 }
 
 const char *
@@ -97,7 +97,7 @@ bool
 spool_is_open(uint8_t state, uint8_t owed)
 {
 	return state == SPOOL_QUEUED || state == SPOOL_STARTED ||
-	    ((state == SPOOL_BOUNCED || state == SPOOL_EXPIRED) && (owed & SPOOL_NOTICE_FAILED));
+	       ((state == SPOOL_BOUNCED || state == SPOOL_EXPIRED) && (owed & SPOOL_NOTICE_FAILED));
 }
 
 /* state/spool: "angarium spool <version>\nid <32 hex digits>\n" */
@@ -200,7 +200,8 @@ identity_make(int dirfd, struct spool_identity *out)
 	for (size_t i = 0; i < SPOOL_ID; i++)
 		n += snprintf(text + n, sizeof text - (size_t)n, "%02x", out->id[i]);
 	text[n++] = '\n';
-	/* Under its own name only when whole: a cut before the rename leaves no spool, so no loss. */
+	/* Under its own name only when whole: a cut before the rename leaves no spool, so no loss.
+	 */
 	error = write_synced(dirfd, SPOOL_IDENTITY ".new", slice_of(text, (size_t)n));
 	if (error == 0 && renameat(dirfd, SPOOL_IDENTITY ".new", dirfd, SPOOL_IDENTITY) != 0)
 		error = -errno;
@@ -210,7 +211,8 @@ identity_make(int dirfd, struct spool_identity *out)
 int
 spool_make(int dirfd, struct spool_identity *out)
 {
-	static const char *const folders[] = { SPOOL_DATA, SPOOL_STATE, SPOOL_LARGE, SPOOL_DAMAGED };
+	static const char *const folders[] = { SPOOL_DATA, SPOOL_STATE, SPOOL_LARGE,
+		SPOOL_DAMAGED };
 	int error;
 
 	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)

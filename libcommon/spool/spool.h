@@ -16,40 +16,41 @@
  *	damaged/                copies of what failed its checksum, with a note why
  *
  * A message is where the two tables below say it is, whatever a socket said, and one step, one
- * durable write, lies between two neighbours. Every step may be cut before or after, never within.
+ * durable write, lies between two neighbours. Every step may be cut before or after, never
+ * within.
  *
- * Message                 how it shows on disk                          next step
- * -------                 --------------------                          ---------
- * absent                  -                                             record written
- * written, not durable    record past the last synced offset            fdatasync of the segment
- *                         (may be torn or gone after a power cut;
- *                         no 250 has been said)
- * durable, not filed      whole record at or past the segment's filed   FILED
- *                         offset in the journal (250 may be said; qmgr
- *                         finds it by its doorbell or by itself)
- * open                    FILED or MESSAGE; a recipient below is open   the recipients' steps
- * held                    open, and HOLD later than any RELEASE         RELEASE; expiry; OPERATOR
- * moved                   open, and MOVED: the copy is the record now   the recipients' steps
- * done                    no recipient open, no notice owed             SEGMENT_FREED, when all
- *                                                                       records of the segment are
- * damaged                 DAMAGED covers it; a copy stands in damaged/  SEGMENT_FREED
- * freed                   SEGMENT_FREED, then the file is unlinked      absent
+ * Message              how it shows on disk                         next step
+ * -------              --------------------                         ---------
+ * absent               -                                            record written
+ * written, not         record past the last synced offset (may be   fdatasync of the segment
+ *   durable            torn or gone after a power cut; no 250 has
+ *                      been said)
+ * durable, not filed   whole record at or past the segment's filed  FILED
+ *                      offset (250 may be said; qmgr finds it by
+ *                      its doorbell or by itself)
+ * open                 FILED or MESSAGE; a recipient below is open  the recipients' steps
+ * held                 open, and HOLD later than any RELEASE        RELEASE, expiry, OPERATOR
+ * moved                open, and MOVED: the copy is the record now  the recipients' steps
+ * done                 no recipient open, no notice owed            SEGMENT_FREED, with the
+ *                                                                   last of its segment
+ * damaged              DAMAGED covers it; damaged/ has a copy       SEGMENT_FREED
+ * freed                SEGMENT_FREED, then the file is unlinked     absent
  *
- * Recipient               from                    by the journal record
- * ---------               ----                    ---------------------
- * queued (a timer or an   absent                  FILED (from the envelope), EXPANDED (a new one)
- *   owner holds it)       started                 RESULT deferred, RESULT interrupted
- * started                 queued                  STARTED (not waited for)
- * delivered               started                 RESULT delivered
- * bounced, notice owed    started, queued         RESULT failed, OPERATOR fail; owed has FAILED
- * bounced                 started, queued         the same with nothing owed (null sender, NEVER)
- *                         bounced, notice owed    FILED of the notice, SETTLED
- * expired, notice owed    queued                  RESULT expired, owed has FAILED
- * expired                 queued                  RESULT expired with nothing owed
- *                         expired, notice owed    FILED of the notice, SETTLED
- * expanded                started, queued         EXPANDED (its followers are in the same record)
- * dropped                 started, queued         RESULT dropped, OPERATOR delete (by a named rule)
- * damaged                 started, queued         RESULT damaged (its body failed its checksum)
+ * Recipient              from                   by the journal record
+ * ---------              ----                   ---------------------
+ * queued (a timer or     absent                 FILED (of the envelope), EXPANDED (a new one)
+ *   an owner holds it)   started                RESULT deferred, RESULT interrupted
+ * started                queued                 STARTED (not waited for)
+ * delivered              started                RESULT delivered
+ * bounced, notice owed   started, queued        RESULT failed, OPERATOR fail; owed has FAILED
+ * bounced                started, queued        the same, nothing owed (null sender, NEVER)
+ *                        bounced, notice owed   FILED of the notice, SETTLED
+ * expired, notice owed   queued                 RESULT expired, owed has FAILED
+ * expired                queued                 RESULT expired with nothing owed
+ *                        expired, notice owed   FILED of the notice, SETTLED
+ * expanded               started, queued        EXPANDED (its followers in the same record)
+ * dropped                started, queued        RESULT dropped, OPERATOR delete (named rule)
+ * damaged                started, queued        RESULT damaged (its body failed its checksum)
  *
  * A recipient is open (counts as queued in the ledger) while it is queued, started, or has a
  * failure notice owed. A delivered one with a success notice owed, or a queued one with a delay
@@ -58,15 +59,15 @@
  * Order: result durable -> notice durable -> settled durable -> space freed.
  *
  * Versions: a reader reads every version up to its own and refuses later ones by name. Unknown
- * envelope fields and journal records are skipped unless their critical bit is set; fields of journal
- * records are only appended, and one that is missing is zero or empty; unknown critical flags of a
- * segment or a record refuse it. A writer writes the version its lease names: the one in
- * state/spool, which only `angctl spool upgrade` raises.
+ * envelope fields and journal records are skipped unless their critical bit is set; fields of
+ * journal records are only appended, and one that is missing is zero or empty; unknown critical
+ * flags of a segment or a record refuse it. A writer writes the version its lease names: the one
+ * in state/spool, which only `angctl spool upgrade` raises.
  */
 
 enum {
 	SPOOL_VERSION = 1,
-	SPOOL_ID = 16,    /* bytes of the random spool id */
+	SPOOL_ID = 16,	  /* bytes of the random spool id */
 	SPOOL_ALIGN = 64, /* records begin at multiples of this */
 };
 
@@ -80,7 +81,8 @@ enum {
 /* Names of files within the spool folder; enough for "state/journal.4294967295". */
 enum { SPOOL_NAME = 32 };
 void spool_segment_name(uint32_t number, char out[static SPOOL_NAME]); /* "data/0000000001.seg" */
-void spool_journal_name(uint32_t number, char out[static SPOOL_NAME]); /* "state/journal.0000000001" */
+void spool_journal_name(
+    uint32_t number, char out[static SPOOL_NAME]); /* "state/journal.0000000001" */
 /* The last component back into a number; false: not such a name. */
 bool spool_segment_number(const char *name, uint32_t *number);
 bool spool_journal_number(const char *name, uint32_t *number);
@@ -109,7 +111,8 @@ enum spool_result {
 	SPOOL_RESULT_DAMAGED = 8,
 };
 
-/* Notices, as bits of `owed` and as the kind that a notice's envelope names. Numbers are on disk. */
+/* Notices, as bits of `owed` and as the kind that a notice's envelope names. Numbers are on disk.
+ */
 enum spool_notice {
 	SPOOL_NOTICE_FAILED = 1,
 	SPOOL_NOTICE_DELAYED = 2,
@@ -132,11 +135,11 @@ struct spool_identity {
 /*
  * dirfd: the spool folder. Each returns 0 or -errno.
  *
- * spool_make: makes what is missing of the folders and state/spool (with a new random id), all of it
- * synced; what is there stays. spool_identity_read: -ENOENT where there is no spool, -EBADMSG where
- * the file is not one, -ENOTSUP where the version is later than ours.
- * spool_lock: opens state/lock and takes it for as long as the descriptor returned lives. With
- * `wait` it waits for another holder, else -EWOULDBLOCK.
+ * spool_make: makes what is missing of the folders and state/spool (with a new random id), all of
+ * it synced; what is there stays. spool_identity_read: -ENOENT where there is no spool, -EBADMSG
+ * where the file is not one, -ENOTSUP where the version is later than ours. spool_lock: opens
+ * state/lock and takes it for as long as the descriptor returned lives. With `wait` it waits for
+ * another holder, else -EWOULDBLOCK.
  */
 int spool_make(int dirfd, struct spool_identity *out);
 int spool_identity_read(int dirfd, struct spool_identity *out);

@@ -47,7 +47,8 @@ grow(struct tally *t)
 struct tally_message *
 tally_message(struct tally *t, uint64_t id)
 {
-	struct tally_message *m = t->nslots == 0 || id == 0 ? NULL : slot_of(t->slots, t->nslots, id);
+	struct tally_message *m =
+	    t->nslots == 0 || id == 0 ? NULL : slot_of(t->slots, t->nslots, id);
 
 	return m != NULL && m->id == id ? m : NULL;
 }
@@ -226,8 +227,11 @@ on_expanded(struct tally *t, const struct journal_expanded *e)
 
 	if (m != NULL && e->first != m->nrcpt)
 		return odd(t, e->id, "an expansion that does not follow on");
-	t->part = (struct tally_part){ .m = { .id = e->id }, .want = e->nrcpt, .expanded = true,
-		.rcpt = e->rcpt, .owed = e->owed };
+	t->part = (struct tally_part){ .m = { .id = e->id },
+		.want = e->nrcpt,
+		.expanded = true,
+		.rcpt = e->rcpt,
+		.owed = e->owed };
 	return part_feed(t, e->rcpts);
 }
 
@@ -339,8 +343,8 @@ tally_apply(struct tally *t, const struct journal_rec *r)
 	case JOURNAL_KIND_STARTED:
 		return on_state(t, r->started.id, r->started.rcpt, SPOOL_STARTED, 0);
 	case JOURNAL_KIND_RESULT:
-		return on_state(t, r->result.id, r->result.rcpt, spool_state_after(r->result.result),
-		    r->result.owed);
+		return on_state(t, r->result.id, r->result.rcpt,
+		    spool_state_after(r->result.result), r->result.owed);
 	case JOURNAL_KIND_OPERATOR:
 		return on_state(t, r->operator.id, r->operator.rcpt,
 		    spool_state_after(r->operator.result), r->operator.owed);

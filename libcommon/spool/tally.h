@@ -13,10 +13,10 @@ struct tally_rcpt {
 };
 
 struct tally_message {
-	uint64_t id;       /* 0: the slot is free */
+	uint64_t id; /* 0: the slot is free */
 	uint64_t offset, total;
 	uint32_t segment, nrcpt;
-	bool seen;         /* its record has been found: the caller's mark */
+	bool seen; /* its record has been found: the caller's mark */
 	struct tally_rcpt *rcpt;
 };
 
@@ -32,9 +32,9 @@ struct tally_segment {
 /* A MESSAGE or EXPANDED that waits for its MORE. */
 struct tally_part {
 	struct tally_message m; /* EXPANDED: the new recipients only; id 0: nothing waits */
-	uint32_t want;          /* entries */
+	uint32_t want;		/* entries */
 	bool expanded;
-	uint32_t rcpt;          /* EXPANDED: the one that is */
+	uint32_t rcpt; /* EXPANDED: the one that is */
 	uint8_t owed;
 };
 

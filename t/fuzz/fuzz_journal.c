@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The journal as recovery meets it: the bytes as they are, or (first byte odd) with the checks and
- * sequence numbers made right along the row of records, so that payloads are reached.
+ * The journal as recovery meets it: the bytes as they are, or (first byte odd) with the checks
+ * and sequence numbers made right along the row of records, so that payloads are reached.
  */
 #include "spool/journal.h"
 #include "spool/tally.h"
@@ -69,7 +69,8 @@ use(struct slice rest)
 	const char *why;
 	uint64_t seq = 1, sum = 0;
 
-	while ((got = journal_next(&rest, SEED, seq, &r, &why)) == JOURNAL_OK || got == JOURNAL_SKIP) {
+	while (
+	    (got = journal_next(&rest, SEED, seq, &r, &why)) == JOURNAL_OK || got == JOURNAL_SKIP) {
 		assert(r.seq == seq);
 		seq++;
 		if (got == JOURNAL_SKIP)

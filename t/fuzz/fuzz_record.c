@@ -89,8 +89,12 @@ use_record(struct slice bytes)
 		return;
 	sum(r.body);
 	if (record_body_verify(&r, bytes, SEED)) {
-		struct record_parts p = { .envelope = r.envelope, .head = r.head, .body = r.body,
-			.flags = r.flags & RECORD_FLAGS_KNOWN, .nrcpt = r.nrcpt, .id = r.id,
+		struct record_parts p = { .envelope = r.envelope,
+			.head = r.head,
+			.body = r.body,
+			.flags = r.flags & RECORD_FLAGS_KNOWN,
+			.nrcpt = r.nrcpt,
+			.id = r.id,
 			.arrival_ms = r.arrival_ms };
 		struct buf again = { 0 };
 
@@ -139,7 +143,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		use_record(slice_of(copy, n));
 		break;
 	case 2:
-		use_envelope(slice_of(copy, n), SLICE_LIT("A: 1\r\nB: 2\r\n 3\r\n"), SLICE_LIT("\r\n"));
+		use_envelope(
+		    slice_of(copy, n), SLICE_LIT("A: 1\r\nB: 2\r\n 3\r\n"), SLICE_LIT("\r\n"));
 		break;
 	}
 	free(copy);

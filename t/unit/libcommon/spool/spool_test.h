@@ -2,7 +2,8 @@
 #ifndef SPOOL_TEST_H
 #define SPOOL_TEST_H
 
-/* What the tests of the spool share: a repeatable source of bytes, a spool folder, a small record. */
+/* What the tests of the spool share: a repeatable source of bytes, a spool folder, a small record.
+ */
 #include "spool/envelope.h"
 #include "spool/lease.h"
 #include "spool/record.h"
@@ -86,8 +87,13 @@ static const uint64_t TEST_SEED = 0x1122334455667788U;
 static inline struct segment
 test_segment(uint32_t number)
 {
-	struct segment s = { .number = number, .version = SPOOL_VERSION, .class = 1,
-		.instance = 7, .floor_ms = 1000, .seed = TEST_SEED + number, .made_ms = 5 };
+	struct segment s = { .number = number,
+		.version = SPOOL_VERSION,
+		.class = 1,
+		.instance = 7,
+		.floor_ms = 1000,
+		.seed = TEST_SEED + number,
+		.made_ms = 5 };
 
 	memcpy(s.spool_id, "0123456789abcdef", SPOOL_ID);
 	return s;
@@ -111,8 +117,11 @@ test_record(struct buf *b, const struct segment *seg, uint64_t offset, uint64_t 
     struct slice body)
 {
 	struct buf env = { 0 };
-	struct record_parts p = { .head = SLICE_LIT("Subject: x\r\n"), .body = body, .id = id,
-		.arrival_ms = 99, .nrcpt = nrcpt };
+	struct record_parts p = { .head = SLICE_LIT("Subject: x\r\n"),
+		.body = body,
+		.id = id,
+		.arrival_ms = 99,
+		.nrcpt = nrcpt };
 	size_t at = b->n;
 
 	test_envelope(&env, "a@example.org", nrcpt);

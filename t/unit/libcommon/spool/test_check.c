@@ -85,8 +85,11 @@ add(const char *body)
 static void
 file_it(unsigned i)
 {
-	struct journal_filed f = { .id = i, .segment = seg.number, .offset = at[i - 1],
-		.total = at[i] - at[i - 1], .nrcpt = 2 };
+	struct journal_filed f = { .id = i,
+		.segment = seg.number,
+		.offset = at[i - 1],
+		.total = at[i] - at[i - 1],
+		.nrcpt = 2 };
 	struct buf rcpts = { 0 };
 
 	for (int k = 0; k < 2; k++)
@@ -99,8 +102,9 @@ file_it(unsigned i)
 static void
 result(unsigned id, uint32_t rcpt, uint8_t what, uint8_t owed)
 {
-	journal_put_result(&journal,
-	    &(struct journal_result){ .id = id, .rcpt = rcpt, .attempt = 1, .result = what, .owed = owed });
+	journal_put_result(
+	    &journal, &(struct journal_result){
+			  .id = id, .rcpt = rcpt, .attempt = 1, .result = what, .owed = owed });
 }
 
 static void
@@ -181,8 +185,11 @@ END_TEST
 
 START_TEST(every_way_to_an_end)
 {
-	struct journal_filed notice = { .id = 900, .segment = 1, .origin = 3,
-		.notice = SPOOL_NOTICE_FAILED, .settled = SLICE_LIT("\1\0\0\0") };
+	struct journal_filed notice = { .id = 900,
+		.segment = 1,
+		.origin = 3,
+		.notice = SPOOL_NOTICE_FAILED,
+		.settled = SLICE_LIT("\1\0\0\0") };
 	struct journal_expanded ex = { .id = 4, .rcpt = 1, .first = 2, .nrcpt = 1 };
 	struct journal_rcpt entry = { .queue = 1, .address = SLICE_LIT("new@example.org") };
 	struct buf rcpts = { 0 };
@@ -191,12 +198,14 @@ START_TEST(every_way_to_an_end)
 		add("\r\nhello\r\n");
 	for (unsigned i = 1; i <= 5; i++)
 		file_it(i);
-	journal_put_operator(&journal, &(struct journal_operator){
-		.id = 1, .rcpt = JOURNAL_ALL, .result = SPOOL_RESULT_DROPPED });
+	journal_put_operator(
+	    &journal, &(struct journal_operator){
+			  .id = 1, .rcpt = JOURNAL_ALL, .result = SPOOL_RESULT_DROPPED });
 	result(2, 0, SPOOL_RESULT_EXPIRED, SPOOL_NOTICE_FAILED);
 	result(2, 1, SPOOL_RESULT_DAMAGED, 0);
-	journal_put_settled(&journal, &(struct journal_settled){
-		.id = 2, .notice = SPOOL_NOTICE_FAILED, .rcpts = SLICE_LIT("\0\0\0\0") });
+	journal_put_settled(
+	    &journal, &(struct journal_settled){
+			  .id = 2, .notice = SPOOL_NOTICE_FAILED, .rcpts = SLICE_LIT("\0\0\0\0") });
 	result(3, 0, SPOOL_RESULT_DROPPED, 0);
 	result(3, 1, SPOOL_RESULT_FAILED, SPOOL_NOTICE_FAILED);
 	journal_put_filed(&journal, &notice); /* settles it in the same record */

@@ -35,8 +35,9 @@ static const struct {
 	/* The last word on a field counts; inserts stand before it in any case. */
 	{ HEAD, "\r\n", { { EDIT_REPLACE, 1, "A: x\r\n" }, { EDIT_DELETE, 1, "" } },
 	    "B: 2\r\n folded\r\nC: 3\r\n\r\n" },
-	{ HEAD, "\r\n", { { EDIT_DELETE, 1, "" }, { EDIT_INSERT, 1, "R: 0\r\n" },
-	    { EDIT_REPLACE, 1, "A: y\r\n" } },
+	{ HEAD, "\r\n",
+	    { { EDIT_DELETE, 1, "" }, { EDIT_INSERT, 1, "R: 0\r\n" },
+		{ EDIT_REPLACE, 1, "A: y\r\n" } },
 	    "R: 0\r\nA: y\r\nB: 2\r\n folded\r\nC: 3\r\n\r\n" },
 	{ HEAD, "\r\n", { { EDIT_DELETE, 4, "" } }, NULL },
 	{ HEAD, "\r\n", { { EDIT_REPLACE, 9, "" } }, NULL },
@@ -76,7 +77,8 @@ START_TEST(rule_5_edits_apply)
 {
 	char *head = test_copy(rows[_i].head, strlen(rows[_i].head));
 	char *body = test_copy(rows[_i].body, strlen(rows[_i].body));
-	struct slice h = slice_of(head, strlen(rows[_i].head)), b = slice_of(body, strlen(rows[_i].body));
+	struct slice h = slice_of(head, strlen(rows[_i].head)),
+		     b = slice_of(body, strlen(rows[_i].body));
 	struct buf fields = { 0 }, wire = { 0 };
 	struct arena arena = { 0 };
 	struct content c;
@@ -111,24 +113,27 @@ START_TEST(edits_agree_with_a_model)
 	enum { MAX = 8 };
 
 	for (int round = 0; round < 3000; round++) {
-		uint32_t nfields = (uint32_t)(test_random() % MAX), nedits = (uint32_t)(test_random() % 10);
+		uint32_t nfields = (uint32_t)(test_random() % MAX),
+			 nedits = (uint32_t)(test_random() % 10);
 		struct buf head = { 0 }, before[MAX + 1] = { 0 }, own[MAX] = { 0 }, env = { 0 };
 		struct buf expect = { 0 }, wire = { 0 };
 		struct arena arena = { 0 };
 		struct content c;
 
 		for (uint32_t i = 0; i < nfields; i++) {
-			buf_printf(&own[i], "F%u: x\r\n%s", i, test_random() % 3 ? "" : "\tmore\r\n");
+			buf_printf(
+			    &own[i], "F%u: x\r\n%s", i, test_random() % 3 ? "" : "\tmore\r\n");
 			buf_slice(&head, slice_buf(&own[i]));
 		}
 		for (uint32_t i = 0; i < nedits; i++) {
 			uint32_t n = (uint32_t)(test_random() % (nfields + 1)) + 1;
-			enum envelope_op op = n > nfields ? EDIT_INSERT :
-							    (enum envelope_op)(test_random() % 3 + 1);
+			enum envelope_op op =
+			    n > nfields ? EDIT_INSERT : (enum envelope_op)(test_random() % 3 + 1);
 			char text[32];
 
 			snprintf(text, sizeof text, "E%u: y\r\n", (unsigned)i);
-			envelope_put_edit(&env, op, n, op == EDIT_DELETE ? SLICE_NONE : slice_z(text));
+			envelope_put_edit(
+			    &env, op, n, op == EDIT_DELETE ? SLICE_NONE : slice_z(text));
 			if (op != EDIT_INSERT)
 				own[n - 1].n = 0;
 			if (op != EDIT_DELETE)
@@ -141,7 +146,8 @@ START_TEST(edits_agree_with_a_model)
 		}
 		buf_puts(&expect, "\r\nbody\r\n");
 		ck_assert_int_eq(content_make(&c, slice_buf(&head), SLICE_LIT("\r\nbody\r\n"), 0,
-				     slice_buf(&env), &arena), 0);
+				     slice_buf(&env), &arena),
+		    0);
 		join(&wire, &c);
 		ck_assert_msg(slice_eq(slice_buf(&wire), slice_buf(&expect)), "round %d", round);
 		ck_assert_uint_le(c.niov, 2 * nedits + 3);
@@ -189,7 +195,8 @@ START_TEST(edits_add_to_the_flags)
 
 		envelope_put_edit(&env, EDIT_INSERT, 1, slice_z(adds[i].bytes));
 		ck_assert_int_eq(content_make(&c, SLICE_LIT(HEAD), SLICE_LIT("\r\n"), RECORD_NUL,
-				     slice_buf(&env), &arena), 0);
+				     slice_buf(&env), &arena),
+		    0);
 		ck_assert_uint_eq(c.flags, adds[i].flags | RECORD_NUL);
 		buf_fini(&env);
 		arena_fini(&arena);
@@ -200,8 +207,8 @@ END_TEST
 START_TEST(fields_are_counted_by_their_lines)
 {
 	struct slice head = SLICE_LIT(" odd\r\nA: 1\r\n\t2\r\n 3\r\nnot a field\r\nB:\r\n"), field;
-	static const char *const fields[] = { " odd\r\n", "A: 1\r\n\t2\r\n 3\r\n", "not a field\r\n",
-		"B:\r\n" };
+	static const char *const fields[] = { " odd\r\n", "A: 1\r\n\t2\r\n 3\r\n",
+		"not a field\r\n", "B:\r\n" };
 
 	for (size_t i = 0; i < COUNT(fields); i++) {
 		ck_assert(content_field_next(&head, &field));

@@ -16,7 +16,8 @@ put_all(struct buf *b, struct slice text, uint64_t n)
 #define PUT_u32(F) envelope_put_u32(b, F, (uint32_t)n)
 #define PUT_u64(F) envelope_put_u64(b, F, n)
 #define PUT_addr(F) envelope_put_addr(b, F, &addr)
-#define PUT_pair_row(F) envelope_put_pair(b, F, text, text), envelope_put_pair(b, F, text, SLICE_NONE)
+#define PUT_pair_row(F) \
+	envelope_put_pair(b, F, text, text), envelope_put_pair(b, F, text, SLICE_NONE)
 #define PUT_edit_row(F) \
 	envelope_put_edit(b, EDIT_INSERT, 1, text), envelope_put_edit(b, EDIT_DELETE, 7, SLICE_NONE)
 #define PUT_u32_row(F) envelope_put_u32s(b, F, row, COUNT(row))
@@ -45,9 +46,9 @@ check_all(struct slice env, struct slice text, uint64_t n)
 #define IS_pair_row(v) ck_assert_uint_eq(v, 2)
 #define IS_edit_row(v) ck_assert_uint_eq(v, 2)
 #define IS_u32_row(v) ck_assert((v).n == 12 && envelope_u32(v, 2) == (uint32_t)n)
-#define IS_route(v) \
+#define IS_route(v)                                                   \
 	ck_assert((v).generation == n && slice_eq((v).bytes, text) && \
-	    memcmp((v).seal, "0123456789abcde", 16) == 0)
+		  memcmp((v).seal, "0123456789abcde", 16) == 0)
 #define F(NAME, name, number, type, critical, what) \
 	IS_##type(e.name);                          \
 	ck_assert(envelope_has(&e, number));
@@ -85,15 +86,42 @@ static const struct {
 	uint16_t number;
 	const char *name;
 } numbers[] = {
-	{ 1, "sender" }, { 2, "ret" }, { 3, "envid" }, { 4, "body" }, { 5, "smtputf8" },
-	{ 6, "requiretls" }, { 7, "priority" }, { 8, "hold_until_ms" }, { 9, "deliver_by_ms" },
-	{ 10, "deliver_mode" }, { 11, "login" }, { 12, "client" }, { 13, "client_name" },
-	{ 14, "client_rdns" }, { 15, "helo" }, { 16, "protocol" }, { 17, "listener" },
-	{ 18, "tenant" }, { 19, "class" }, { 20, "context" }, { 21, "edit" }, { 22, "notice_of" },
-	{ 23, "notice_kind" }, { 24, "notice_rcpts" }, { 25, "tls" }, { 26, "uid" },
-	{ 27, "session" }, { 28, "auth" }, { 29, "hold" }, { 30, "generation" },
-	{ 64, "recipient" }, { 65, "notify" }, { 66, "orcpt" }, { 67, "original" },
-	{ 68, "route" }, { 69, "rcpt_context" },
+	{ 1, "sender" },
+	{ 2, "ret" },
+	{ 3, "envid" },
+	{ 4, "body" },
+	{ 5, "smtputf8" },
+	{ 6, "requiretls" },
+	{ 7, "priority" },
+	{ 8, "hold_until_ms" },
+	{ 9, "deliver_by_ms" },
+	{ 10, "deliver_mode" },
+	{ 11, "login" },
+	{ 12, "client" },
+	{ 13, "client_name" },
+	{ 14, "client_rdns" },
+	{ 15, "helo" },
+	{ 16, "protocol" },
+	{ 17, "listener" },
+	{ 18, "tenant" },
+	{ 19, "class" },
+	{ 20, "context" },
+	{ 21, "edit" },
+	{ 22, "notice_of" },
+	{ 23, "notice_kind" },
+	{ 24, "notice_rcpts" },
+	{ 25, "tls" },
+	{ 26, "uid" },
+	{ 27, "session" },
+	{ 28, "auth" },
+	{ 29, "hold" },
+	{ 30, "generation" },
+	{ 64, "recipient" },
+	{ 65, "notify" },
+	{ 66, "orcpt" },
+	{ 67, "original" },
+	{ 68, "route" },
+	{ 69, "rcpt_context" },
 };
 
 START_TEST(rule_5_numbers_stay)
@@ -130,7 +158,8 @@ START_TEST(rows_in_order)
 	rest = e.fields;
 	ck_assert(envelope_edit_next(&rest, &edit) && edit.op == EDIT_INSERT && edit.n == 1);
 	ck_assert(slice_is(edit.bytes, "Received: x\r\n"));
-	ck_assert(envelope_edit_next(&rest, &edit) && edit.op == EDIT_DELETE && edit.n == 4000000000);
+	ck_assert(
+	    envelope_edit_next(&rest, &edit) && edit.op == EDIT_DELETE && edit.n == 4000000000);
 	ck_assert(!envelope_edit_next(&rest, &edit));
 	buf_fini(&b);
 }
@@ -156,7 +185,8 @@ START_TEST(recipients_keep_what_is_theirs)
 	ck_assert_int_eq(envelope_rcpt_next(&it, &r), 1);
 	ck_assert(slice_is(r.recipient, "a@x") && r.notify == NOTIFY_NEVER && r.number == 0);
 	ck_assert_int_eq(envelope_rcpt_next(&it, &r), 1);
-	ck_assert(slice_is(r.recipient, "b@x") && r.notify == 0 && r.orcpt.p == NULL && r.number == 1);
+	ck_assert(
+	    slice_is(r.recipient, "b@x") && r.notify == 0 && r.orcpt.p == NULL && r.number == 1);
 	ck_assert(r.route.bytes.p == NULL);
 	ck_assert_int_eq(envelope_rcpt_next(&it, &r), 1);
 	ck_assert(r.recipient.n == 0 && slice_is(r.orcpt, "rfc822;c@x") && r.number == 2);
@@ -181,7 +211,8 @@ START_TEST(every_truncation_is_seen_or_a_shorter_envelope)
 		whole += envelope_check(slice_of(exact, cut), &n, &why) == 0;
 		free(exact);
 	}
-	/* Whole are only those that end with a field of the recipient: six, without the last cut. */
+	/* Whole are only those that end with a field of the recipient: six, without the last cut.
+	 */
 	ck_assert_uint_eq(whole, 6);
 	buf_fini(&b);
 }
@@ -201,21 +232,21 @@ static const struct {
 	bool after_rcpt; /* stands behind a recipient, else before */
 	int got;
 } rows[] = {
-	{ 40, SLICE_LIT("x"), false, 0 },          /* unknown, of the message */
-	{ 100, SLICE_LIT("x"), true, 0 },          /* unknown, of a recipient */
-	{ 200, SLICE_LIT("x"), false, 0 },         /* unknown, of either */
+	{ 40, SLICE_LIT("x"), false, 0 },  /* unknown, of the message */
+	{ 100, SLICE_LIT("x"), true, 0 },  /* unknown, of a recipient */
+	{ 200, SLICE_LIT("x"), false, 0 }, /* unknown, of either */
 	{ 200, SLICE_LIT("x"), true, 0 },
 	{ 0x8000 | 40, SLICE_LIT("x"), false, -ENOTSUP },
 	{ 0x8000 | 100, SLICE_LIT("x"), true, -ENOTSUP },
 	{ 0x8000 | 200, SLICE_LIT("x"), true, -ENOTSUP },
-	{ 40, SLICE_LIT("x"), true, -EBADMSG },    /* at the wrong place */
+	{ 40, SLICE_LIT("x"), true, -EBADMSG }, /* at the wrong place */
 	{ 65, SLICE_LIT("\1"), false, -EBADMSG },
 	{ 11, SLICE_LIT("login"), true, -EBADMSG },
 	{ 1, SLICE_LIT("again"), false, -EBADMSG },
 	{ 0x8000 | 2, SLICE_LIT("\1"), false, 0 }, /* known and critical */
-	{ 2, SLICE_LIT(""), false, -EBADMSG },     /* length of its type */
+	{ 2, SLICE_LIT(""), false, -EBADMSG },	   /* length of its type */
 	{ 2, SLICE_LIT("\1\1"), false, -EBADMSG },
-	{ 2, SLICE_LIT("\0"), false, -EBADMSG },   /* range of its type */
+	{ 2, SLICE_LIT("\0"), false, -EBADMSG }, /* range of its type */
 	{ 2, SLICE_LIT("\3"), false, -EBADMSG },
 	{ 4, SLICE_LIT("\4"), false, -EBADMSG },
 	{ 5, SLICE_LIT("x"), false, -EBADMSG },
@@ -237,7 +268,7 @@ static const struct {
 	{ 23, SLICE_LIT("\3"), false, -EBADMSG },
 	{ 24, SLICE_LIT("12345"), false, -EBADMSG },
 	{ 26, SLICE_LIT("123"), false, -EBADMSG },
-	{ 65, SLICE_LIT("\3"), true, -EBADMSG },   /* NEVER and SUCCESS */
+	{ 65, SLICE_LIT("\3"), true, -EBADMSG }, /* NEVER and SUCCESS */
 	{ 65, SLICE_LIT("\x10"), true, -EBADMSG },
 	{ 68, SLICE_LIT("12345678901234567890123"), true, -EBADMSG },
 };

@@ -23,14 +23,13 @@ id16_of(uint64_t n)
 #define OF_text text
 #define OF_id16 id16_of(n)
 #define F(type, name, what) r.name = OF_##type;
-#define K(NAME, name, number, critical)                               \
+#define K(NAME, name, number, critical)                                      \
 	static void put_##name(struct buf *b, struct slice text, uint64_t n) \
-	{                                                             \
-		struct journal_##name r;                              \
-                                                                      \
-		(void)text, (void)n;                                  \
-		JOURNAL_##NAME(F)                                     \
-		journal_put_##name(b, &r);                            \
+	{                                                                    \
+		struct journal_##name r;                                     \
+                                                                             \
+		(void)text, (void)n;                                         \
+		JOURNAL_##NAME(F) journal_put_##name(b, &r);                 \
 	}
 JOURNAL_KINDS(K)
 #undef K
@@ -109,10 +108,21 @@ END_TEST
 
 START_TEST(values_arrive)
 {
-	struct journal_result in = { .id = 1ULL << 60, .rcpt = 49999, .attempt = 7, .result = 3,
-		.owed = 1, .suspicion = 2, .due_ms = 5, .code = 550, .enh0 = 5, .enh1 = 1, .enh2 = 1,
-		.host = SLICE_LIT("mx.example"), .reply = SLICE_LIT("no such user"),
-		.rule = SLICE_LIT("r"), .wall_ms = 6 };
+	struct journal_result in = { .id = 1ULL << 60,
+		.rcpt = 49999,
+		.attempt = 7,
+		.result = 3,
+		.owed = 1,
+		.suspicion = 2,
+		.due_ms = 5,
+		.code = 550,
+		.enh0 = 5,
+		.enh1 = 1,
+		.enh2 = 1,
+		.host = SLICE_LIT("mx.example"),
+		.reply = SLICE_LIT("no such user"),
+		.rule = SLICE_LIT("r"),
+		.wall_ms = 6 };
 	struct journal_rec r;
 	struct buf b = { 0 };
 	struct slice rest;
@@ -145,12 +155,13 @@ END_TEST
 static const struct {
 	uint16_t number;
 	const char *word;
-} numbers[] = { { 1, "file_start" }, { 2, "oldest" }, { 3, "clock" }, { 4, "lease" }, { 5, "segment" },
-	{ 6, "seal" }, { 7, "segment_end" }, { 8, "segment_freed" }, { 10, "queue" },
-	{ 11, "queue_freed" }, { 12, "suspend" }, { 13, "resume" }, { 20, "filed" },
-	{ 21, "message" }, { 22, "expanded" }, { 23, "started" }, { 24, "result" },
+} numbers[] = { { 1, "file_start" }, { 2, "oldest" }, { 3, "clock" }, { 4, "lease" },
+	{ 5, "segment" }, { 6, "seal" }, { 7, "segment_end" }, { 8, "segment_freed" },
+	{ 10, "queue" }, { 11, "queue_freed" }, { 12, "suspend" }, { 13, "resume" },
+	{ 20, "filed" }, { 21, "message" }, { 22, "expanded" }, { 23, "started" }, { 24, "result" },
 	{ 25, "routed" }, { 26, "due" }, { 27, "hold" }, { 28, "release" }, { 29, "operator" },
-	{ 30, "notice" }, { 31, "settled" }, { 32, "moved" }, { 33, "more" }, { 40, "totals" }, { 41, "damaged" } };
+	{ 30, "notice" }, { 31, "settled" }, { 32, "moved" }, { 33, "more" }, { 40, "totals" },
+	{ 41, "damaged" } };
 
 START_TEST(kind_numbers_stay)
 {
@@ -331,7 +342,9 @@ START_TEST(recipient_entries)
 		struct slice s = test_bytes(text, test_random() % sizeof text);
 		struct slice o = test_bytes(other, test_random() % sizeof other);
 		struct journal_rcpt in = { .queue = (uint32_t)test_random(),
-			.notify = (uint8_t)test_random(), .state = SPOOL_QUEUED }, out;
+			.notify = (uint8_t)test_random(),
+			.state = SPOOL_QUEUED },
+				    out;
 		struct slice rest;
 
 		if (i & 1) {
@@ -368,8 +381,10 @@ START_TEST(recipient_entries)
 		ck_assert_int_eq(journal_rcpt_next(&rest, &out), 1);
 		ck_assert_int_eq(journal_rcpt_next(&rest, &out), 1);
 		ck_assert_int_eq(journal_rcpt_next(&rest, &out), 0);
-		ck_assert(out.queue == in.queue && out.notify == in.notify && out.state == in.state);
-		ck_assert(out.owed == in.owed && out.attempts == in.attempts && out.due_ms == in.due_ms);
+		ck_assert(
+		    out.queue == in.queue && out.notify == in.notify && out.state == in.state);
+		ck_assert(
+		    out.owed == in.owed && out.attempts == in.attempts && out.due_ms == in.due_ms);
 		ck_assert(out.code == in.code && out.enh[1] == in.enh[1]);
 		ck_assert(slice_eq(out.host, in.host) && slice_eq(out.reply, in.reply));
 		ck_assert(slice_eq(out.address, in.address) && slice_eq(out.original, in.original));
@@ -384,10 +399,15 @@ START_TEST(rule_23_fifty_thousand_recipients_in_one_record)
 {
 	struct journal_message m = { .id = 1, .nrcpt = 50000 };
 	struct buf rcpts = { 0 }, b = { 0 };
-	struct journal_rcpt entry = { .queue = 1, .state = SPOOL_QUEUED, .attempts = 3, .due_ms = 9,
-		.code = 451, .host = SLICE_LIT("mx.some.example"),
-		.reply = SLICE_LIT("451 4.7.1 a reply of about the length that greylisters use, with a "
-				   "link to a page that explains what it means") };
+	struct journal_rcpt entry = { .queue = 1,
+		.state = SPOOL_QUEUED,
+		.attempts = 3,
+		.due_ms = 9,
+		.code = 451,
+		.host = SLICE_LIT("mx.some.example"),
+		.reply =
+		    SLICE_LIT("451 4.7.1 a reply of about the length that greylisters use, with a "
+			      "link to a page that explains what it means") };
 	struct journal_rec r;
 	struct slice rest;
 	uint64_t seq = 1;

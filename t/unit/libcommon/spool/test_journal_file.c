@@ -230,7 +230,8 @@ START_TEST(damage_before_a_later_file_is_reported)
 	ck_assert_int_eq(pwrite(a, "\xff", 1, (off_t)(first + size + 30)), 1); /* the record 11 */
 	ck_assert_str_eq(replay(false), "10 -74");
 	ck_assert_str_eq(replay(true), "10 [3-4] 12 13 14 15 20 0");
-	ck_assert_int_eq(pwrite(a, "\xff", 1, (off_t)(first + 5 * size + 30)), 1); /* and the last */
+	ck_assert_int_eq(
+	    pwrite(a, "\xff", 1, (off_t)(first + 5 * size + 30)), 1); /* and the last */
 	ck_assert_str_eq(replay(true), "10 [3-4] 12 13 14 [7-8] 20 0");
 	ck_assert_int_eq(pwrite(a, "\xff", 1, 30), 1); /* and the start */
 	ck_assert_str_eq(replay(true), "-2");

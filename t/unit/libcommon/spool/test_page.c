@@ -42,9 +42,9 @@ START_TEST(envelope_fields_stand_in_the_page)
 	const char *at = page.p;
 	char line[128];
 
-#define F(NAME, name, number, type, critical, what)                                 \
+#define F(NAME, name, number, type, critical, what)                                        \
 	snprintf(line, sizeof line, "\n.It %d Ta %s Ta %s Ta%s Ta ", number, #name, #type, \
-	    critical ? " !" : " ");                                                 \
+	    critical ? " !" : " ");                                                        \
 	find(&at, line);
 	ENVELOPE_MESSAGE_FIELDS(F)
 	ENVELOPE_RCPT_FIELDS(F)
@@ -58,14 +58,14 @@ START_TEST(journal_kinds_stand_in_the_page)
 	char line[128];
 
 	ck_assert_ptr_nonnull(at);
-#define F(type, name, what)                                                \
-	snprintf(line, sizeof line, "\n.It %s Ta %s Ta ", #type, #name);   \
+#define F(type, name, what)                                              \
+	snprintf(line, sizeof line, "\n.It %s Ta %s Ta ", #type, #name); \
 	find(&at, line);
-#define K(NAME, name, number, critical)                                       \
-	snprintf(line, sizeof line, "\n.It %d %s%s\n.Bl", number, #name,      \
-	    critical ? "" : " Pq not critical");                              \
-	find(&at, line);                                                      \
-	at--;                                                                 \
+#define K(NAME, name, number, critical)                                  \
+	snprintf(line, sizeof line, "\n.It %d %s%s\n.Bl", number, #name, \
+	    critical ? "" : " Pq not critical");                         \
+	find(&at, line);                                                 \
+	at--;                                                            \
 	JOURNAL_##NAME(F)
 	JOURNAL_KINDS(K)
 #undef K

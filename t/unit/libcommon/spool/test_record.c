@@ -6,8 +6,13 @@ enum { SEGMENT = 3, OFFSET = 1024, SEED = 12345 };
 static void
 build(struct buf *b, struct slice env, struct slice head, struct slice body)
 {
-	struct record_parts p = { .envelope = env, .head = head, .body = body,
-		.flags = RECORD_HAS_DOT, .nrcpt = 2, .id = 77, .arrival_ms = 88 };
+	struct record_parts p = { .envelope = env,
+		.head = head,
+		.body = body,
+		.flags = RECORD_HAS_DOT,
+		.nrcpt = 2,
+		.id = 77,
+		.arrival_ms = 88 };
 
 	ck_assert_int_eq(record_build(b, &p, SEED), 0);
 	record_seal(b->p, SEGMENT, OFFSET, SEED);
@@ -19,7 +24,7 @@ passes(const char *p, size_t n, uint32_t segment, uint64_t offset, uint64_t seed
 	struct record r;
 
 	return record_parse(slice_of(p, n), segment, offset, seed, &r) == RECORD_OK &&
-	    record_body_verify(&r, slice_of(p, n), seed);
+	       record_body_verify(&r, slice_of(p, n), seed);
 }
 
 START_TEST(rule_4_what_was_built_is_read)
@@ -27,7 +32,8 @@ START_TEST(rule_4_what_was_built_is_read)
 	char env[300], head[300], body[700];
 
 	for (int i = 0; i < 2000; i++) {
-		size_t n_env = test_random() % sizeof env, n_head = test_random() % (sizeof head - 2);
+		size_t n_env = test_random() % sizeof env,
+		       n_head = test_random() % (sizeof head - 2);
 		struct slice e = test_bytes(env, n_env), h = test_bytes(head, n_head),
 			     b = test_bytes(body, test_random() % sizeof body);
 		struct buf out = { 0 };
@@ -78,7 +84,8 @@ START_TEST(rule_4_bound_to_its_place_and_seed)
 	ck_assert(!passes(b.p, b.n, SEGMENT, OFFSET, SEED + 1));
 	record_seal(b.p, SEGMENT + 1, 2 * OFFSET, SEED); /* sealed again for another place */
 	ck_assert(passes(b.p, b.n, SEGMENT + 1, 2 * OFFSET, SEED));
-	record_seal(b.p, SEGMENT, OFFSET, SEED + 1); /* another lease: sealing alone is not enough */
+	record_seal(
+	    b.p, SEGMENT, OFFSET, SEED + 1); /* another lease: sealing alone is not enough */
 	ck_assert(!passes(b.p, b.n, SEGMENT, OFFSET, SEED + 1));
 	record_reseed(b.p, b.n, SEED + 1);
 	record_seal(b.p, SEGMENT, OFFSET, SEED + 1);
@@ -102,27 +109,29 @@ START_TEST(every_truncation_asks_for_more)
 		if (n < front)
 			ck_assert_uint_eq(r.need, n < RECORD_HEADER ? RECORD_HEADER : front);
 		else
-			ck_assert(r.body.p == NULL && !record_body_verify(&r, slice_of(cut, n), SEED));
+			ck_assert(
+			    r.body.p == NULL && !record_body_verify(&r, slice_of(cut, n), SEED));
 		free(cut);
 	}
 	buf_fini(&b);
 }
 END_TEST
 
-/* A header with its check made anew after one number in it was changed: the lengths must stand alone. */
+/* A header with its check made anew after one number in it was changed: the lengths must stand
+ * alone. */
 static const struct {
 	size_t at, size;
 	uint64_t v;
 } lies[] = {
-	{ 8, 2, 0 }, { 8, 2, SPOOL_VERSION + 1 },                            /* version */
-	{ 12, 4, RECORD_LARGE }, { 12, 4, 1U << 31 },                        /* critical flags */
+	{ 8, 2, 0 }, { 8, 2, SPOOL_VERSION + 1 },     /* version */
+	{ 12, 4, RECORD_LARGE }, { 12, 4, 1U << 31 }, /* critical flags */
 	{ 16, 4, UINT32_MAX }, { 16, 4, RECORD_ENV_MAX + 1 }, { 16, 4, 9 + 64 }, /* envelope */
-	{ 20, 4, UINT32_MAX }, { 20, 4, RECORD_HEAD_MAX + 1 },               /* header section */
+	{ 20, 4, UINT32_MAX }, { 20, 4, RECORD_HEAD_MAX + 1 },			/* header section */
 	{ 24, 8, UINT64_MAX }, { 24, 8, UINT64_MAX - 200 }, { 24, 8, 1 << 20 }, /* body */
-	{ 32, 8, 0 }, { 32, 8, UINT64_MAX }, { 32, 8, 64 },                  /* total */
-	{ 44, 4, 0 }, { 44, 4, RECORD_RCPT_MAX + 1 },                        /* recipients */
-	{ 48, 8, 0 },                                                        /* id */
-	{ 72, 8, 1 }, { 96, 8, 1 }, { 112, 8, 1 }, { 10, 2, 1 },             /* zeros */
+	{ 32, 8, 0 }, { 32, 8, UINT64_MAX }, { 32, 8, 64 },			/* total */
+	{ 44, 4, 0 }, { 44, 4, RECORD_RCPT_MAX + 1 },				/* recipients */
+	{ 48, 8, 0 },								/* id */
+	{ 72, 8, 1 }, { 96, 8, 1 }, { 112, 8, 1 }, { 10, 2, 1 },		/* zeros */
 };
 
 START_TEST(impossible_header_is_refused)
@@ -190,7 +199,9 @@ START_TEST(frame_and_buffer_give_the_same_bytes)
 	for (int i = 0; i < 300; i++) {
 		struct record_parts p = { .envelope = test_bytes(env, test_random() % sizeof env),
 			.head = i % 3 == 0 ? SLICE_NONE : SLICE_LIT("A: b\r\n"),
-			.body = test_bytes(body, test_random() % sizeof body), .nrcpt = 1, .id = 9 };
+			.body = test_bytes(body, test_random() % sizeof body),
+			.nrcpt = 1,
+			.id = 9 };
 		struct iovec iov[RECORD_IOV];
 		struct record_frame f;
 		struct buf one = { 0 }, pieces = { 0 };

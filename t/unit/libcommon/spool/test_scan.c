@@ -68,8 +68,8 @@ walk(uint64_t durable, uint64_t limit, bool bodies)
 			break;
 		case SCAN_DAMAGE:
 			ck_assert_ptr_nonnull(item.why);
-			n += (size_t)sprintf(text + n, "D%u+%u ", (unsigned)item.offset,
-			    (unsigned)item.length);
+			n += (size_t)sprintf(
+			    text + n, "D%u+%u ", (unsigned)item.offset, (unsigned)item.length);
 			break;
 		case SCAN_TAIL:
 			ck_assert_ptr_nonnull(item.why);
@@ -87,10 +87,10 @@ walk(uint64_t durable, uint64_t limit, bool bodies)
 	return text;
 }
 
-#define expect(durable, limit, bodies, ...)                      \
-	do {                                                     \
-		char want[256];                                  \
-		snprintf(want, sizeof want, __VA_ARGS__);        \
+#define expect(durable, limit, bodies, ...)                           \
+	do {                                                          \
+		char want[256];                                       \
+		snprintf(want, sizeof want, __VA_ARGS__);             \
 		ck_assert_str_eq(walk(durable, limit, bodies), want); \
 	} while (0)
 
@@ -205,7 +205,8 @@ START_TEST(bodies_larger_than_the_window)
 }
 END_TEST
 
-/* What a hostile client can know: everything but the seed; and what it can get copied: a true record. */
+/* What a hostile client can know: everything but the seed; and what it can get copied: a true
+ * record. */
 START_TEST(rule_4_no_body_passes_for_a_record)
 {
 	struct segment guess = seg;
@@ -214,14 +215,16 @@ START_TEST(rule_4_no_body_passes_for_a_record)
 
 	add(SLICE_LIT("\r\nhello\r\n"));
 	one = slice_of(file.p + at[0], at[1] - at[0]);
-	for (int i = 0; i < 8; i++) { /* forged for every place it may land, and a true one copied */
+	for (int i = 0; i < 8;
+	     i++) { /* forged for every place it may land, and a true one copied */
 		guess.seed = seg.seed ^ (i % 2 ? 1U << i : UINT64_MAX);
 		for (uint64_t place = at[1]; place < at[1] + 4096; place += SPOOL_ALIGN)
 			if (forged.n + SPOOL_ALIGN < 60000)
 				test_record(&forged, &guess, place, 666, 1, SLICE_LIT("x"));
 		buf_slice(&forged, one);
 	}
-	/* Aligned so that what is within the body stands at multiples of 64, with damage before it. */
+	/* Aligned so that what is within the body stands at multiples of 64, with damage before it.
+	 */
 	for (size_t shift = 0; shift < SPOOL_ALIGN; shift++) {
 		struct buf body = { 0 };
 
@@ -273,7 +276,8 @@ START_TEST(record_at_a_known_place)
 	ck_assert_uint_eq(r.id, 1);
 	ck_assert_int_eq(scan_record(fd, 9, at[1], seg.seed, true, &bytes, &r, &why), 0);
 	ck_assert(slice_eq(r.body, slice_of(body, sizeof body)));
-	ck_assert_int_eq(scan_record(fd, 9, at[1] + 64, seg.seed, false, &bytes, &r, &why), -EBADMSG);
+	ck_assert_int_eq(
+	    scan_record(fd, 9, at[1] + 64, seg.seed, false, &bytes, &r, &why), -EBADMSG);
 	ck_assert_int_eq(scan_record(fd, 9, at[2], seg.seed, false, &bytes, &r, &why), -EBADMSG);
 	ck_assert_int_eq(scan_record(fd, 8, at[1], seg.seed, false, &bytes, &r, &why), -EBADMSG);
 	file.p[at[1] + 50000] ^= 1;
