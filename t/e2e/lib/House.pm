@@ -249,7 +249,11 @@ sub ready
 	my ($self, @names) = @_;
 
 	for my $name (@names ? @names : @{ $self->{services} }) {
-		wait_for(sub { $self->answers($name) }, "$name to answer", 20);
+		wait_for(sub {
+			my $status = $self->{super}->gave_up($name);
+			die "$name: exit $status: ", slurp("$self->{state}/$name.err") // '' if $status;
+			$self->answers($name);
+		}, "$name to answer", 20);
 	}
 	return 1;
 }

@@ -77,6 +77,7 @@ sub pid { return $_[0]->_ask("pid $_[1]") }       # 0 when it does not run
 sub kill { return $_[0]->_ask("kill $_[1] $_[2]") } # the pid it killed, or 0
 sub up { return $_[0]->_ask("up $_[1]") }
 sub down { return $_[0]->_ask("down $_[1]") } # returns when it is gone: TERM, after 35 s KILL
+sub gave_up { return $_[0]->_ask("gave_up $_[1]") } # the exit status that forbids a restart, or 0
 sub starts { return $_[0]->_ask("starts $_[1]") }
 
 sub end
@@ -150,7 +151,8 @@ sub _reap
 		$p->{pid} = 0;
 		_note($opt, $p->{name}, $pid, 'end', $status & 127 ? 'signal ' . ($status & 127)
 			: 'exit ' . ($status >> 8));
-		$p->{wanted} = 0 if $status >> 8 == 78; # configuration: no use in trying again
+		# Options, configuration, no such program: no use in trying again.
+		@$p{qw(wanted gave_up)} = (0, $status >> 8) if grep { $status >> 8 == $_ } 64, 78, 127;
 		if (my $asker = delete $p->{down}) {
 			print $asker "ok\n";
 		}
@@ -221,11 +223,12 @@ sub _obey
 	return '0' unless $p;
 	return $p->{pid} if $verb eq 'pid';
 	return $p->{starts} if $verb eq 'starts';
+	return $p->{gave_up} // 0 if $verb eq 'gave_up';
 	if ($verb eq 'kill') {
 		return $p->{pid} && CORE::kill($sig, $p->{pid}) ? $p->{pid} : 0;
 	}
 	if ($verb eq 'up') {
-		$p->{wanted} = 1;
+		@$p{qw(wanted gave_up)} = (1, 0);
 		$p->{at} = 0;
 		return 'ok';
 	}
@@ -268,6 +271,7 @@ sub _obey_s6
 	my ($scan, $verb, $name, $sig) = @_;
 
 	return 'ok' if $verb eq 'hello';
+	return 0 if $verb eq 'gave_up';
 	my $pid = `s6-svstat -o pid '$scan/$name' 2>/dev/null` || 0;
 	chomp $pid;
 	$pid = 0 if $pid < 0;
