@@ -98,8 +98,10 @@ loop_turn(struct loop *l, bool wait)
 {
 	int how = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 
+	/* Never NONBLOCK alone: that goes on while anything is ready, and what is handled at the turn's
+	 * end stays ready until then. */
 	if (!wait || l->first != NULL)
-		how = EVLOOP_NONBLOCK;
+		how |= EVLOOP_NONBLOCK;
 	if (event_base_loop(l->base, how) < 0)
 		die(EXIT_SOFTWARE, "event loop failed");
 	run_deferred(l);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: ISC */
+/* Links over a pair of sockets, one end held by hand: what a bad peer may try. */
+#include "../../check_main.h"
+
+#include "base/log.h"
+#include "ipc/peer.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct seen {
+	unsigned up, down, messages;
+	uint64_t durable;
+	int fd;
+};
+
+static bool
+in(struct peer *p, const struct msg_row *row, struct ipc_in *m)
+{
+	struct seen *s = peer_arg(p);
+	struct msg_answer a;
+
+	(void)row;
+	s->messages++;
+	if (m->type == MSG_CONFIG) {
+		s->fd = ipc_take_fd(m);
+		return true;
+	}
+	if (m->type != MSG_ANSWER && m->type != MSG_LINK_WANT)
+		return false;
+	if (m->type == MSG_ANSWER) {
+		if (!msg_answer_get(m->payload, &a))
+			return false;
+		s->durable = a.token;
+	}
+	return true;
+}
+
+static void
+up(struct peer *p)
+{
+	((struct seen *)peer_arg(p))->up++;
+}
+
+static void
+down(struct peer *p)
+{
+	((struct seen *)peer_arg(p))->down++;
+}
+
+static const struct peer_ops ops = { .in = in, .up = up, .down = down };
+
+struct world {
+	struct loop *loop;
+	struct peer *peer;
+	struct seen seen;
+	int far;
+};
+
+static void
+open_world(struct world *w, uint32_t other)
+{
+	int pair[2];
+
+	*w = (struct world){ .loop = loop_new(), .seen = { .fd = -1 } };
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	log_open(SERVICE_SMTPD);
+	peer_self(SERVICE_SMTPD, 0, 0, 0);
+	w->peer = peer_pair(w->loop, pair[0], other, &ops, &w->seen);
+	w->far = pair[1];
+	loop_turn(w->loop, false);
+}
+
+static void
+close_world(struct world *w)
+{
+	peer_free(w->peer);
+	loop_turn(w->loop, false);
+	loop_free(w->loop);
+	if (w->far >= 0)
+		close(w->far);
+}
+
+static void
+turns(struct world *w)
+{
+	for (int i = 0; i < 4; i++)
+		loop_turn(w->loop, false);
+}
+
+static void
+far_says(struct world *w, struct buf *b)
+{
+	ck_assert(send(w->far, b->p, b->n, MSG_NOSIGNAL) == (ssize_t)b->n);
+	buf_reset(b);
+	turns(w);
+}
+
+static void
+far_hello(struct world *w)
+{
+	struct buf b = { 0 };
+
+	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_SMTPD, .version_min = 1, .version_max = 1 });
+	far_says(w, &b);
+	buf_fini(&b);
+	ck_assert_uint_eq(w->seen.up, 1);
+}
+
+START_TEST(hello_comes_first)
+{
+	struct world w;
+	struct buf b = { 0 };
+
+	open_world(&w, IPC_WORKER);
+	msg_answer_put(&b, &(struct msg_answer){ .token = 1 });
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.messages, 0);
+	ck_assert(!peer_is_up(w.peer));
+	buf_fini(&b);
+	close_world(&w);
+}
+END_TEST
+
+START_TEST(versions_must_overlap)
+{
+	struct world w;
+	struct buf b = { 0 };
+
+	open_world(&w, IPC_WORKER);
+	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_SMTPD, .version_min = 9, .version_max = 12 });
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.up, 0);
+	buf_fini(&b);
+	close_world(&w);
+}
+END_TEST
+
+START_TEST(a_batch_is_many_messages)
+{
+	struct world w;
+	struct buf b = { 0 };
+
+	open_world(&w, IPC_WORKER);
+	far_hello(&w);
+	for (uint64_t i = 1; i <= 500; i++)
+		msg_answer_put(&b, &(struct msg_answer){ .token = i });
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.messages, 500);
+	ck_assert_uint_eq(w.seen.durable, 500);
+	buf_fini(&b);
+	close_world(&w);
+}
+END_TEST
+
+/* What the table does not allow to this end: one message of each kind of wrong. */
+START_TEST(wrongs_are_cut_off)
+{
+	struct world w;
+	struct buf b = { 0 };
+
+	open_world(&w, IPC_WORKER);
+	far_hello(&w);
+	switch (_i) {
+	case 0: /* only a parent says FINISH */
+		msg_finish_put(&b, &(struct msg_finish){ .grace_ms = 1 });
+		break;
+	case 1: /* only qmgr says LEASE */
+		msg_filed_put(&b, &(struct msg_filed){ .segment = 1 });
+		break;
+	case 2: /* no such type */
+		buf_put(&b, "\x99\x99\0\0\0\0\0\0", 8);
+		break;
+	case 3: /* length beyond the packet */
+		buf_put(&b, "\x15\0\0\0\xff\xff\0\0", 8);
+		break;
+	case 4: /* a cut field */
+		buf_put(&b, "\x15\0\0\0\x03\0\0\0abc", 11);
+		break;
+	case 5:
+		buf_put(&b, "x", 1);
+		break;
+	}
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.down, 1);
+	ck_assert(!peer_is_up(w.peer));
+	buf_fini(&b);
+	close_world(&w);
+}
+END_TEST
+
+static void
+far_sends_fds(struct world *w, struct buf *b, int n)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(4 * sizeof(int))];
+	} control = { 0 };
+	struct iovec v = { b->p, b->n };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int)) };
+	int fds[4] = { 0, 0, 0, 0 };
+
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+	memcpy(CMSG_DATA(&control.head), fds, (size_t)n * sizeof(int));
+	ck_assert(sendmsg(w->far, &m, MSG_NOSIGNAL) > 0);
+	turns(w);
+}
+
+static unsigned
+open_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* A descriptor only where the row says so, exactly one, and none is left open. */
+START_TEST(descriptors)
+{
+	struct world w;
+	struct buf b = { 0 };
+	unsigned before;
+
+	open_world(&w, IPC_PARENT);
+	far_hello(&w);
+	before = open_fds();
+	if (_i == 0) {
+		msg_config_put(&b, &(struct msg_config){ .generation = 3 });
+		far_sends_fds(&w, &b, 1);
+		ck_assert_int_ge(w.seen.fd, 0);
+		ck_assert(fcntl(w.seen.fd, F_GETFD) & FD_CLOEXEC);
+		close(w.seen.fd);
+		ck_assert_uint_eq(open_fds(), before);
+	} else {
+		if (_i == 1)
+			msg_finish_put(&b, &(struct msg_finish){ .grace_ms = 0 });
+		else
+			msg_config_put(&b, &(struct msg_config){ .generation = 3 });
+		if (_i == 3)
+			far_says(&w, &b);
+		else
+			far_sends_fds(&w, &b, _i == 1 ? 1 : 3);
+		ck_assert_uint_eq(w.seen.messages, 0);
+		ck_assert_uint_eq(w.seen.down, 1);
+		ck_assert_uint_eq(open_fds(), before - 1); /* the link itself */
+	}
+	buf_fini(&b);
+	close_world(&w);
+}
+END_TEST
+
+/* A reader that is slow gets everything later, in order, descriptors too. */
+START_TEST(nothing_is_lost_when_the_far_end_is_slow)
+{
+	static char packet[IPC_PACKET_MAX];
+	struct world w;
+	struct slice rest;
+	struct msg_frame f;
+	struct msg_ask m;
+	uint64_t next = 1;
+	ssize_t n;
+
+	open_world(&w, IPC_WORKER);
+	far_hello(&w);
+	for (uint64_t i = 1; i <= 20000; i++) {
+		peer_send(w.peer, ask, .token = i, .verb = SLICE_LIT("a verb of some length, to fill the socket"));
+		if (i % 1000 == 0)
+			loop_turn(w.loop, false);
+	}
+	ck_assert_uint_gt(peer_backlog(w.peer), 0);
+	for (int i = 0; i < 100000 && next <= 20000; i++) {
+		loop_turn(w.loop, false);
+		while ((n = recv(w.far, packet, sizeof packet, MSG_DONTWAIT)) > 0) {
+			rest = slice_of(packet, (size_t)n);
+			while (msg_frame_next(&rest, &f))
+				if (f.type == MSG_ASK) {
+					ck_assert(msg_ask_get(f.payload, &m));
+					ck_assert_uint_eq(m.token, next++);
+				}
+			ck_assert_uint_eq(rest.n, 0);
+		}
+	}
+	ck_assert_uint_eq(next, 20001);
+	ck_assert_uint_eq(peer_backlog(w.peer), 0);
+	close_world(&w);
+}
+END_TEST
+
+static void
+cases(TCase *tc)
+{
+	tcase_add_test(tc, hello_comes_first);
+	tcase_add_test(tc, versions_must_overlap);
+	tcase_add_test(tc, a_batch_is_many_messages);
+	tcase_add_loop_test(tc, wrongs_are_cut_off, 0, 6);
+	tcase_add_loop_test(tc, descriptors, 0, 4);
+	tcase_add_test(tc, nothing_is_lost_when_the_far_end_is_slow);
+}
+CHECK_MAIN("peer", cases)
