@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: ISC */
+#include "qmgr/from_deliver.h"
+
+#include "base/die.h"
+
+#include <stdlib.h>
+
+struct courier {
+	struct qmgr *q;
+	struct worker *worker; /* NULL: the parent */
+};
+
+static void
+bus_segment(struct worker *w, uint32_t number, uint64_t seed, int fd)
+{
+	struct buf frame = { 0 };
+
+	msg_segment_put(&frame, &(const struct msg_segment){ .segment = number, .seed = seed });
+	peer_send_fd(w->bus, &frame, fd);
+	buf_fini(&frame);
+}
+
+static void
+bus_forget(struct worker *w, uint32_t number)
+{
+	peer_send(w->bus, forget, .segment = number);
+}
+
+static void
+bus_job(struct worker *w, const struct msg_job *m)
+{
+	struct buf *out = peer_out(w->bus);
+
+	if (out != NULL)
+		msg_job_put(out, m);
+}
+
+static void
+bus_ack(struct worker *w, uint64_t job)
+{
+	peer_send(w->bus, result_ack, .job = job);
+}
+
+const struct bus from_deliver_bus = { bus_segment, bus_forget, bus_job, bus_ack };
+
+static void
+up(struct peer *p)
+{
+	struct courier *c = xcalloc(1, sizeof *c);
+	const struct msg_hello *h = peer_hello(p);
+
+	c->q = peer_arg(p);
+	peer_set_arg(p, c);
+	if (h->role == 0)
+		return;
+	c->worker = dispatch_linked(c->q, h->worker, h->instance, p);
+	if (c->worker == NULL)
+		peer_drop(p, "one worker too many");
+}
+
+static void
+down(struct peer *p)
+{
+	struct courier *c = peer_arg(p);
+
+	if (c->worker != NULL)
+		dispatch_unlinked(c->q, c->worker);
+	free(c);
+}
+
+static bool
+on_result(struct courier *c, const struct msg_result *m)
+{
+	return c->worker != NULL && dispatch_result(c->q, c->worker, m);
+}
+
+static bool
+on_job_done(struct courier *c, const struct msg_job_done *m)
+{
+	return c->worker != NULL && dispatch_done(c->q, c->worker, m);
+}
+
+static bool
+on_running(struct courier *c, const struct msg_running *m)
+{
+	return c->worker != NULL && dispatch_running(c->q, c->worker, m);
+}
+
+static bool
+on_worker_room(struct courier *c, const struct msg_worker_room *m)
+{
+	if (c->worker != NULL)
+		dispatch_room(c->q, c->worker, m->jobs);
+	return c->worker != NULL;
+}
+
+/* Only a parent knows who lives: it waits for the processes. */
+static bool
+on_workers(struct courier *c, const struct msg_workers *m)
+{
+	return c->worker == NULL && dispatch_workers(c->q, m->instances);
+}
+
+static bool
+on_forgotten(struct courier *c, const struct msg_forgotten *m)
+{
+	(void)m; /* numbers are never used again, so nothing waits for it */
+	return c->worker != NULL;
+}
+
+static bool
+in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
+{
+	struct courier *c = peer_arg(p);
+
+	(void)row;
+	switch (msg->type) {
+#define ON(NAME, name)                                                                          \
+	case MSG_##NAME: {                                                                      \
+		struct msg_##name m;                                                            \
+		return msg_##name##_get(msg->payload, &m) && on_##name(c, &m);                  \
+	}
+	ON(RESULT, result)
+	ON(JOB_DONE, job_done)
+	ON(RUNNING, running)
+	ON(WORKER_ROOM, worker_room)
+	ON(WORKERS, workers)
+	ON(FORGOTTEN, forgotten)
+#undef ON
+	}
+	return false;
+}
+
+const struct peer_ops from_deliver_ops = { .in = in, .up = up, .down = down };

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef QMGR_FROM_SMTPD_H
+#define QMGR_FROM_SMTPD_H
+
+#include "qmgr/qmgr.h"
+
+/* Writers: smtpd's workers, bounced. `arg` of the listener: the struct qmgr. */
+extern const struct peer_ops from_smtpd_ops;
+
+void from_smtpd_init(struct qmgr *q);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef QMGR_QUEUE_H
+#define QMGR_QUEUE_H
+
+#include "conf/scope.h"
+#include "ipc/route.h"
+#include "qmgr/message.h"
+
+/*
+ * Queues: one for each (transport, pool, tenant, class, routing domain, next hops), interned; a recipient
+ * names its queue by number. Each has its ready recipients in FIFO order, one list a
+ * priority. What is deferred waits in the wheel, and the queue knows only how many.
+ *
+ * Queue 0 holds those that router is to be asked about.
+ */
+enum { QUEUE_ROUTING = 0, QUEUE_PRIORITIES = 2, QUEUE_NOWHERE = UINT32_MAX };
+
+struct ready {
+	uint32_t head_msg, tail_msg;
+	uint16_t head_rcpt, tail_rcpt;
+};
+
+struct queue {
+	uint32_t number;
+	bool defined;    /* its QUEUE record is known (while replaying, names may come first) */
+	uint8_t class;
+	char *key;       /* class, then the encoded route: what is interned */
+	size_t key_n;
+	struct route route; /* points into key */
+	uint32_t generation; /* of router, when it last said so */
+	uint32_t base_file;  /* journal file of its QUEUE record */
+	uint32_t next_hash;
+
+	struct ready ready[QUEUE_PRIORITIES];
+	uint32_t nrcpt;      /* recipients that name it, closed ones apart */
+	uint32_t nready;
+	uint32_t njobs;      /* running: connections, as far as we know */
+	uint32_t last_worker; /* slot of the one that got the last job */
+	bool idle;           /* was seen empty by the slow timer */
+	bool active;         /* in the ring of those that may be dispatched from */
+	struct queue *active_next;
+
+	bool suspended;
+	char *suspend_holder, *suspend_reason;
+	uint64_t suspend_wall_ms;
+
+	uint32_t down_until; /* tick; 0: its host answers as far as known */
+	uint32_t down_count; /* times in a row */
+	uint32_t heap_at;    /* index + 1 in the heap of down ones; 0: not there */
+	char *down_reason;
+
+	const struct conf *conf; /* limits belong to it */
+	const struct scope_values *limits;
+	struct job_limits job_limits;
+};
+
+struct queues {
+	struct queue **at; /* by number */
+	uint32_t n, free_from;
+	uint32_t *bucket;
+	uint32_t nbucket, count;
+	struct queue **heap;
+	uint32_t nheap;
+	struct queue *active_first, *active_last;
+	uint32_t last_found;
+};
+
+void queues_init(struct queues *all);
+void queues_fini(struct queues *all);
+
+/* The queue of this key, or NULL. route: encoded, valid. */
+struct queue *queue_find(struct queues *all, uint8_t class, struct slice route);
+/* A free number; the caller journals QUEUE, then queue_define(). */
+uint32_t queue_number(struct queues *all);
+/* By number; while replaying, one not defined yet is made. Numbers beyond QUEUE_MAX: NULL. */
+enum { QUEUE_MAX = 16 * 1024 * 1024 };
+struct queue *queue_at(struct queues *all, uint32_t number);
+struct queue *queue_make(struct queues *all, uint32_t number);
+/* False: the route cannot be read. A number that had another key gets this one. */
+bool queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice route);
+void queue_free(struct queues *all, struct queue *q); /* nothing names it */
+
+static inline struct slice
+queue_route(const struct queue *q)
+{
+	return slice_of(q->key + 1, q->key_n - 1);
+}
+
+/* The ready lists. A recipient is in at most one; `m` is its message. */
+void ready_push(struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
+void ready_remove(struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
+/* The first of the most urgent list; false: none. It stays there. */
+bool ready_first(const struct queue *q, uint32_t *msg, unsigned *rcpt);
+
+/* The ring of queues to dispatch from. */
+void active_push(struct queues *all, struct queue *q);
+struct queue *active_pop(struct queues *all);
+
+/* Down until a tick (0: up again). */
+void down_set(struct queues *all, struct queue *q, uint32_t until);
+struct queue *down_first(const struct queues *all); /* the one with the earliest tick, or NULL */
+
+#endif
