@@ -13,37 +13,37 @@
 
 /*
  * Arguments are compared only where a call is off the hot path: a filter that looks at none is
- * answered from the kernel's bitmap. Those compared are plain numbers; the kernel cannot look behind
- * a pointer for us, so names and addresses are left to Landlock and to the modes of folders.
+ * answered from the kernel's bitmap. Those compared are plain numbers; the kernel cannot look
+ * behind a pointer for us, so names and addresses are left to Landlock and to the modes of
+ * folders.
  *
- * What is missing on purpose, for all: execve, ptrace, process_vm_*, io_uring_*, bpf, userfaultfd, perf_event_open,
- * mount and namespaces, open_by_handle_at, keyctl, personality, set*id, chroot, chmod, chown,
- * executable memory, memory mapped from files. For who appends to a segment (CALLS_APPEND): all
- * that could write elsewhere than at its end or change the descriptor: pwrite64, pwritev, pwritev2 (whose
- * RWF_NOAPPEND writes over what stands there), lseek, ftruncate, fallocate, splice, tee, sendfile,
- * copy_file_range, F_SETFL, and any open.
+ * What is missing on purpose, for all: execve, ptrace, process_vm_*, io_uring_*, bpf, userfaultfd,
+ * perf_event_open, mount and namespaces, open_by_handle_at, keyctl, personality, set*id, chroot,
+ * chmod, chown, executable memory, memory mapped from files. For who appends to a segment
+ * (CALLS_APPEND): all that could write elsewhere than at its end or change the descriptor:
+ * pwrite64, pwritev, pwritev2 (whose RWF_NOAPPEND writes over what stands there), lseek,
+ * ftruncate, fallocate, splice, tee, sendfile, copy_file_range, F_SETFL, and any open.
  */
-#define CALL(group, call) { CALLS_##group, SCMP_SYS(call), 0, { { 0 } }, #call }
-/* argument n is v */
-#define CALL_EQ(group, call, n, v) { CALLS_##group, SCMP_SYS(call), 1, { { n, SCMP_CMP_EQ, v, 0 } }, #call }
-/* of argument n, the bits of mask are v */
-#define CALL_BITS(group, call, n, mask, v) \
-	{ CALLS_##group, SCMP_SYS(call), 1, { { n, SCMP_CMP_MASKED_EQ, mask, v } }, #call }
-/* both */
-#define CALL_EQ_BITS(group, call, n, v, m, mask, w)                                                    \
-	{                                                                                              \
-		CALLS_##group, SCMP_SYS(call), 2, { { n, SCMP_CMP_EQ, v, 0 }, { m, SCMP_CMP_MASKED_EQ, mask, w } }, #call \
-	}
-#define CALL_BITS_BITS(group, call, n, mask, v, m, mask2, w)                                           \
-	{                                                                                              \
-		CALLS_##group, SCMP_SYS(call), 2,                                                      \
-			{ { n, SCMP_CMP_MASKED_EQ, mask, v }, { m, SCMP_CMP_MASKED_EQ, mask2, w } }, #call \
-	}
+#define ROW(group, call, nargs, ...) \
+	{ CALLS_##group, SCMP_SYS(call), nargs, { __VA_ARGS__ }, #call }
+#define IS(n, v) { n, SCMP_CMP_EQ, v, 0 }
+#define HAS(n, mask, v) { n, SCMP_CMP_MASKED_EQ, mask, v } /* its bits of mask are v */
 
-/* pthread_create(3) and fork(3) of glibc, to the bit; clone3 keeps its flags behind a pointer and gets ENOSYS. */
-#define CLONE_AS_THREAD                                                                                \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | \
-	    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+/* Whatever its arguments; argument n is v; of argument n the bits of mask are v; both; two such. */
+#define CALL(group, call) ROW(group, call, 0, { 0 })
+#define CALL_EQ(group, call, n, v) ROW(group, call, 1, IS(n, v))
+#define CALL_BITS(group, call, n, mask, v) ROW(group, call, 1, HAS(n, mask, v))
+#define CALL_EQ_BITS(group, call, n, v, m, mask, w) ROW(group, call, 2, IS(n, v), HAS(m, mask, w))
+#define CALL_BITS_BITS(group, call, n, mask, v, m, mask2, w) \
+	ROW(group, call, 2, HAS(n, mask, v), HAS(m, mask2, w))
+
+/*
+ * pthread_create(3) and fork(3) of glibc, to the bit; clone3 keeps its flags behind a pointer and
+ * gets ENOSYS.
+ */
+#define CLONE_AS_THREAD                                                                   \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+	    CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 #define CLONE_AS_FORK (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
 
 #define SOCK_TYPE_BITS 0xfU
@@ -102,7 +102,7 @@ static const struct call table[] = {
 	CALL(CORE, getrandom),
 	CALL(CORE, getpid),
 	CALL(CORE, gettid),
-	CALL(CORE, tgkill), /* abort(3) of a failed assertion; Landlock and the uid bound whom it reaches */
+	CALL(CORE, tgkill), /* abort(3); Landlock and the uid bound whom it reaches */
 	CALL(CORE, exit),
 	CALL(CORE, exit_group),
 
@@ -175,13 +175,13 @@ static const struct call table[] = {
 	CALL(ENTER, seccomp),
 
 #ifdef ANG_SAN
-	CALL(SANITIZER, sigaltstack),       /* each thread gets a stack for reports, given back at its end */
-	CALL(SANITIZER, sched_yield),       /* locks of the runtime spin */
-	CALL_EQ(SANITIZER, prlimit64, 2, 0), /* how large a thread's stack is */
-	CALL(SANITIZER, sched_getaffinity), /* pthread_getattr_np(3) of a new thread */
-	CALL(SANITIZER, readlink),          /* a report names the program ... */
-	CALL_BITS(SANITIZER, openat, 2, OPEN_CHANGES, O_RDONLY), /* ... and asks the memory map; Landlock refuses */
-	CALL(SANITIZER, open),              /* the same, of an older runtime; Landlock refuses */
+	/*
+	 * The runtime would also like its own name, the memory map and the source files for a
+	 * report; refused, it reports addresses, which addr2line(1) turns into lines.
+	 */
+	CALL(SANITIZER, sigaltstack), /* each thread has a stack for reports */
+	CALL(SANITIZER, sched_yield), /* locks of the runtime spin */
+	CALL(SANITIZER, sched_getaffinity), /* a thread asks where its stack is */
 #endif
 };
 

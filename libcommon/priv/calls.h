@@ -8,8 +8,8 @@
 #include <seccomp.h>
 
 /*
- * The table of system calls: which group (enum sandbox_calls) needs which, and with what arguments. Several rows of
- * a call are alternatives. What stands in no group of a row fails.
+ * The table of system calls: which group (enum sandbox_calls) needs which, and with what
+ * arguments. Several rows of a call are alternatives. What stands in no group of a row fails.
  */
 enum { CALL_ARGS_MAX = 2 };
 

@@ -122,12 +122,15 @@ settle(void)
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write past the limit is EFBIG */
-	signal(SIGHUP, SIG_IGN);  /* until the loop takes it: a reload that comes too early must not kill */
+	signal(SIGHUP, SIG_IGN);  /* until the loop takes it: a reload too early must not kill */
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&empty);
 	sigprocmask(SIG_SETMASK, &empty, NULL);
-	/* Fewer switches between the processes of the house; a kernel without it is none the worse. */
+	/*
+	 * Fewer switches between the processes of the house; a kernel without it is none the
+	 * worse.
+	 */
 	sched_setscheduler(0, SCHED_BATCH, &none);
 	raise_nofile();
 	tzset(); /* reads /etc/localtime, which is out of reach later */
@@ -141,7 +144,8 @@ find_ids(struct daemon *d)
 	if (err != 0)
 		die(EXIT_CONFIG, "users of the suite: %s", strerror(-err));
 	if (d->ids.uid[d->self] == IDS_NONE || d->ids.gid[d->self] == IDS_NONE)
-		die(EXIT_CONFIG, "no user and group %s; make them, or set id_base", service_user(d->self));
+		die(EXIT_CONFIG, "no user and group %s; make them, or set id_base",
+		    service_user(d->self));
 }
 
 void
@@ -150,7 +154,9 @@ daemon_start(struct daemon *d, enum service self, int argc, char *argv[])
 	struct options o;
 	int err;
 
-	*d = (struct daemon){ .self = self, .config_file = DAEMON_CONFIG_FILE, .sandbox = SANDBOX_INIT };
+	*d = (struct daemon){
+		.self = self, .config_file = DAEMON_CONFIG_FILE, .sandbox = SANDBOX_INIT
+	};
 	setproctitle_init(argc, argv, environ); /* moves argv: before anybody keeps a word of it */
 	parse_options(d, &o, argc, argv);
 	if (o.check)

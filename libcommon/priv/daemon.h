@@ -17,7 +17,7 @@
  *	ctl = daemon_bind_ctl(&d);
  *	spool = daemon_open_dir(&d, SANDBOX_SPOOL);
  *	loop = loop_new();
- *	daemon_drop(&d, PROFILE_QMGR);                  own user, own root directory, own system calls
+ *	daemon_drop(&d, PROFILE_QMGR);                  own user, root directory, system calls
  *	daemon_ready(&d);
  *	loop_run(loop);
  *	return daemon_stop(&d);
@@ -26,12 +26,13 @@
  * root directory as well: all names are relative ("edge/router.qmgr/s", "conf"), so neither the
  * length nor the mode of a folder above matters.
  *
- * Roots and workers. A parent (smtpd, deliver) forks workers after its drop and could not give them an
- * empty root: chroot(2) needs a capability, and a parent that kept CAP_SYS_CHROOT to hand it down would
- * hold a power for life that is used once. So a parent changes its root once, to the run folder, and
- * its workers stay there with no call in their list that takes a path (class local: only beneath the drop folder)
- * and a Landlock domain without any path. What such a worker can still learn is whether a name
- * below the run folder exists (newfstatat must stand in the list, glibc's fstat(3) is made of it).
+ * Roots and workers. A parent (smtpd, deliver) forks workers after its drop and could not give
+ * them an empty root: chroot(2) needs a capability, and a parent that kept CAP_SYS_CHROOT to hand
+ * it down would hold a power for life that is used once. So a parent changes its root once, to the
+ * run folder, and its workers stay there with no call in their list that takes a path (class
+ * local: only beneath the drop folder) and a Landlock domain without any path. What such a worker
+ * can still learn is whether a name below the run folder exists (newfstatat must stand in the
+ * list, glibc's fstat(3) is made of it).
  *
  * A step that fails ends the process: exit 78 for the configuration, 64 for options, 77 when not
  * root, else 75, and one line that says which.
@@ -45,13 +46,13 @@ enum { DAEMON_LISTEN_MAX = 64, DAEMON_BOUND_MAX = SERVICE_COUNT + 2 };
 
 struct daemon {
 	enum service self;
-	const struct conf *conf; /* of the newest generation; the daemon replaces it when it reloads */
+	const struct conf *conf; /* the newest generation; the daemon replaces it when it reloads */
 	uint32_t generation;
 	const char *config_file;
 	struct ids ids;
 	struct notify notify;
 	struct sandbox sandbox;
-	bool sandbox_off; /* --no-sandbox, or named in the configuration: user and root are changed all the same */
+	bool sandbox_off; /* as told by name; user and root are changed all the same */
 	bool probe;
 	bool ready, stopping;
 	unsigned nbound;
@@ -64,34 +65,39 @@ struct daemon {
 };
 
 /*
- * Options: -c FILE, -n (check the configuration and exit), -p or --probe, --no-sandbox, --sandbox-kill (a call
- * outside the list ends the process), -r FD (tells readiness as s6 has it), -V.
+ * Options: -c FILE, -n (check the configuration and exit), -p or --probe, --no-sandbox,
+ * --sandbox-kill (a call outside the list ends the process), -r FD (tells readiness as s6 has it),
+ * -V.
  *
- * Closes stray descriptors, sets umask 077 and SCHED_BATCH, ignores SIGPIPE, SIGXFSZ and, until the loop has it,
- * SIGHUP; opens the log; looks up ids; makes and enters the run folder; loads the newest configuration
- * generation or publishes the first. Where the file has become wrong meanwhile, the newest generation serves
- * on and the log says so: a service that dies while an administrator edits comes back.
+ * Closes stray descriptors, sets umask 077 and SCHED_BATCH, ignores SIGPIPE, SIGXFSZ and, until
+ * the loop has it, SIGHUP; opens the log; looks up ids; makes and enters the run folder; loads the
+ * newest configuration generation or publishes the first. Where the file has become wrong
+ * meanwhile, the newest generation serves on and the log says so: a service that dies while an
+ * administrator edits comes back.
  *
- * With --probe it does not return: in a scratch folder, for each row of the service (a parent and its kinds of
- * workers), a child drops, enters and tries what must be refused (probe.h); it exits 0 only if nothing
- * stood open. It touches no socket or file of a service that runs.
+ * With --probe it does not return: in a scratch folder, for each row of the service (a parent and
+ * its kinds of workers), a child drops, enters and tries what must be refused (probe.h); it exits
+ * 0 only if nothing stood open. It touches no socket or file of a service that runs.
  */
 void daemon_start(struct daemon *d, enum service self, int argc, char *argv[]);
 
 /*
  * Listening descriptors, non-blocking and close-on-exec, made as root and owned by the caller.
- * bind_edge: edge/<self>.<asker>/s, SOCK_SEQPACKET, in a folder that only self and asker may enter; the uid of
- * each peer is still to be checked. bind_ctl: ctl/<self>, SOCK_SEQPACKET, for all users: SO_PEERCRED decides.
- * bind_submit: submit/s, SOCK_STREAM, likewise.
+ * bind_edge: edge/<self>.<asker>/s, SOCK_SEQPACKET, in a folder that only self and asker may
+ * enter; the uid of each peer is still to be checked. bind_ctl: ctl/<self>, SOCK_SEQPACKET, for
+ * all users: SO_PEERCRED decides. bind_submit: submit/s, SOCK_STREAM, likewise.
  *
- * They listen from daemon_drop() on: what SO_PEERCRED shows to who connects is who called listen(2), and
- * that has to be the service's user.
+ * They listen from daemon_drop() on: what SO_PEERCRED shows to who connects is who called
+ * listen(2), and that has to be the service's user.
  */
 int daemon_bind_edge(struct daemon *d, enum service asker);
 int daemon_bind_ctl(struct daemon *d);
 int daemon_bind_submit(struct daemon *d);
 
-/* A socket from init by its name in LISTEN_FDNAMES ("unknown" without), owned by the caller, non-blocking; -1: none (left). */
+/*
+ * A socket from init by its name in LISTEN_FDNAMES ("unknown" without), non-blocking, owned by the
+ * caller; -1: none is left.
+ */
 int daemon_listen_fd(struct daemon *d, const char *name);
 
 /*

@@ -2,6 +2,7 @@
 #include "priv/daemon_parts.h"
 
 #include "base/die.h"
+#include "base/slice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,10 @@ passed_by_init(void)
 	return (unsigned)n;
 }
 
-/* Descriptors are born non-blocking in this house; these were born elsewhere, and F_SETFL ends with the sandbox. */
+/*
+ * Descriptors are born non-blocking in this house; these were born elsewhere, and F_SETFL ends
+ * with the sandbox.
+ */
 static void
 adopt(int fd)
 {
@@ -58,13 +62,14 @@ name_listeners(struct daemon *d)
 	const char *names = getenv("LISTEN_FDNAMES");
 
 	for (unsigned i = 0; i < d->nlisten; i++) {
+		struct slice name = SLICE_LIT("unknown");
 		size_t n = names != NULL ? strcspn(names, ":") : 0;
-		int room = (int)sizeof d->listen[i].name - 1;
 
 		d->listen[i].fd = LISTEN_START + (int)i;
 		adopt(d->listen[i].fd);
-		snprintf(d->listen[i].name, sizeof d->listen[i].name, "%.*s",
-		    n == 0 ? room : n < (size_t)room ? (int)n : room, n == 0 ? "unknown" : names);
+		if (n > 0)
+			name = slice_head(slice_of(names, n), sizeof d->listen[i].name - 1);
+		snprintf(d->listen[i].name, sizeof d->listen[i].name, "%.*s", SLICE_ARG(name));
 		if (names != NULL)
 			names += names[n] == ':' ? n + 1 : n;
 	}

@@ -18,7 +18,8 @@
 
 /*
  * What root makes for the service. A folder that a service's user may write to is never walked
- * through by name: it is opened without following links, and taken back to root before root works in it.
+ * through by name: it is opened without following links, and taken back to root before root works
+ * in it.
  */
 
 int
@@ -64,8 +65,8 @@ is_empty(int dir)
 }
 
 /*
- * Owner and mode as they must be. A folder that has things in it and is somebody else's is not ours to
- * take, whatever the configuration says.
+ * Owner and mode as they must be. A folder that has things in it and is somebody else's is not
+ * ours to take, whatever the configuration says.
  */
 static void
 own(int fd, const char *path, const char *key, uid_t uid, gid_t gid, mode_t mode)
@@ -75,7 +76,8 @@ own(int fd, const char *path, const char *key, uid_t uid, gid_t gid, mode_t mode
 	if (fstat(fd, &st) != 0)
 		die(EXIT_TEMP, "%s: %s", path, strerror(errno));
 	if (st.st_uid != uid && !is_empty(fd))
-		die(EXIT_CONFIG, "%s: %s belongs to uid %u, not %u, and is not empty", key, path, st.st_uid, uid);
+		die(EXIT_CONFIG, "%s: %s belongs to uid %u, not %u, and is not empty", key, path,
+		    st.st_uid, uid);
 	if (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0)
 		die(EXIT_TEMP, "%s: %s", path, strerror(errno));
 }
@@ -102,7 +104,8 @@ daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 		break;
 	case SANDBOX_DROP:
 		fd = daemon_make_dir(d->conf->drop_dir, "drop_dir");
-		own(fd, d->conf->drop_dir, "drop_dir", d->ids.uid[SERVICE_SMTPD], group_or_own(d, GROUP_DROP), 03733);
+		own(fd, d->conf->drop_dir, "drop_dir", d->ids.uid[SERVICE_SMTPD],
+		    group_or_own(d, GROUP_DROP), 03733);
 		break;
 	case SANDBOX_LOG:
 		fd = daemon_make_dir(d->conf->log_dir, "log_dir");
@@ -128,7 +131,9 @@ daemon_run_part(const char *name)
 	return fd;
 }
 
-/* Never connected to before daemon_drop(): until it listens, who asks is refused and tries again. */
+/*
+ * Never connected to before daemon_drop(): until it listens, who asks is refused and tries again.
+ */
 static int
 bind_socket(struct daemon *d, const char *name, int type)
 {
@@ -141,9 +146,13 @@ bind_socket(struct daemon *d, const char *name, int type)
 	if (unlink(name) != 0 && errno != ENOENT)
 		die(EXIT_TEMP, "%s: %s", name, strerror(errno));
 	strcpy(sun.sun_path, name);
-	/* Who may connect is decided by the folder or by SO_PEERCRED. By umask, since chmod(2) follows names. */
+	/*
+	 * Who may connect is decided by the folder or by SO_PEERCRED. By umask, since chmod(2)
+	 * follows names.
+	 */
 	mask = umask(0111);
-	if (bind(fd, (struct sockaddr *)&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1)) != 0)
+	if (bind(fd, (struct sockaddr *)&sun,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1)) != 0)
 		die(EXIT_TEMP, "%s: %s", name, strerror(errno));
 	umask(mask);
 	d->bound[d->nbound++] = fd;
@@ -165,7 +174,8 @@ daemon_bind_edge(struct daemon *d, enum service asker)
 	if (dirfd < 0 || fchown(dirfd, 0, 0) != 0 || fchmod(dirfd, 0700) != 0)
 		die(EXIT_TEMP, "%s: %s", dir, strerror(errno));
 	fd = bind_socket(d, name, SOCK_SEQPACKET);
-	if (fchown(dirfd, d->ids.uid[d->self], group_or_own(d, (unsigned)asker)) != 0 || fchmod(dirfd, 0710) != 0)
+	if (fchown(dirfd, d->ids.uid[d->self], group_or_own(d, (unsigned)asker)) != 0 ||
+	    fchmod(dirfd, 0710) != 0)
 		die(EXIT_TEMP, "%s: %s", dir, strerror(errno));
 	close(dirfd);
 	return fd;

@@ -26,7 +26,8 @@ enter_run_dir(const char *path)
 	if (fstat(fd, &st) != 0)
 		die(EXIT_TEMP, "run_dir: %s: %s", path, strerror(errno));
 	if (st.st_uid != 0 || (st.st_mode & 022) != 0)
-		die(EXIT_CONFIG, "run_dir: %s must belong to root, and nobody else may write there", path);
+		die(EXIT_CONFIG, "run_dir: %s must belong to root, and nobody else may write there",
+		    path);
 	if (((st.st_mode & 07777) != 0755 && fchmod(fd, 0755) != 0) || fchdir(fd) != 0)
 		die(EXIT_TEMP, "run_dir: %s: %s", path, strerror(errno));
 	close(fd);
@@ -73,8 +74,8 @@ daemon_load(struct daemon *d)
 			end(rc, &err);
 		d->conf = c;
 		if (wrong.n > 0)
-			log_trouble(0, "generation %u serves on, since the file is wrong: %.*s", c->generation,
-			    (int)wrong.n, wrong.p);
+			log_trouble(0, "generation %u serves on, since the file is wrong: %.*s",
+			    c->generation, (int)wrong.n, wrong.p);
 	}
 	free(path);
 	buf_fini(&run_dir);

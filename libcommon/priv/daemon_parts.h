@@ -15,10 +15,16 @@ void daemon_take_fds(struct daemon *d, int ready_fd);
  */
 void daemon_load(struct daemon *d);
 
-/* Makes a folder and those above it (mode 0755, root's); an open descriptor. Ends the process on trouble. */
+/*
+ * Makes a folder and those above it (mode 0755, root's); an open descriptor. Ends the process on
+ * trouble.
+ */
 int daemon_make_dir(const char *path, const char *what);
 
-/* A folder of root's in the run folder, for all to walk through: nobody else renames or plants what is in it. */
+/*
+ * A folder of root's in the run folder, for all to walk through: nobody else renames or plants
+ * what is in it.
+ */
 int daemon_run_part(const char *name);
 
 _Noreturn void daemon_probe(struct daemon *d);

@@ -21,8 +21,9 @@
 #include <unistd.h>
 
 /*
- * The parent stays root and outside; each row is entered by a child of its own, in a scratch folder that is
- * its root directory. Folders of the configuration that exist are given to the rules, nothing in them is touched.
+ * The parent stays root and outside; each row is entered by a child of its own, in a scratch
+ * folder that is its root directory. Folders of the configuration that exist are given to the
+ * rules, nothing in them is touched.
  */
 
 struct scratch {
@@ -37,12 +38,15 @@ scratch_file(const struct daemon *d, const char *name)
 {
 	int fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
 
-	if (fd < 0 || write(fd, "accepted", 8) != 8 || fchown(fd, d->ids.uid[d->self], d->ids.gid[d->self]) != 0)
+	if (fd < 0 || write(fd, "accepted", 8) != 8 ||
+	    fchown(fd, d->ids.uid[d->self], d->ids.gid[d->self]) != 0)
 		die(EXIT_TEMP, "%s: %s", name, strerror(errno));
 	return fd;
 }
 
-/* Somebody outside whom a fallen process would like to reach: same user, and a name to connect to. */
+/*
+ * Somebody outside whom a fallen process would like to reach: same user, and a name to connect to.
+ */
 static void
 make_outsider(const struct daemon *d, struct scratch *s)
 {
@@ -53,8 +57,9 @@ make_outsider(const struct daemon *d, struct scratch *s)
 	n = strlen(s->abstract);
 	memcpy(sun.sun_path + 1, s->abstract, n);
 	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&sun,
-				   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) != 0 ||
+	if (s->listener < 0 ||
+	    bind(s->listener, (struct sockaddr *)&sun,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) != 0 ||
 	    listen(s->listener, 5) != 0)
 		die(EXIT_TEMP, "probe: %s", strerror(errno));
 	s->env.outsider = fork();
@@ -73,7 +78,9 @@ prepare(const struct daemon *d, struct scratch *s)
 	if (mkdtemp(s->dir) == NULL || chdir(s->dir) != 0 ||
 	    chown(".", d->ids.uid[d->self], d->ids.gid[d->self]) != 0)
 		die(EXIT_TEMP, "probe: %s: %s", s->dir, strerror(errno));
-	s->env = (struct probe_env){ .out = STDOUT_FILENO, .landlock_abi = sandbox_landlock_abi(), .victim = "file" };
+	s->env = (struct probe_env){
+		.out = STDOUT_FILENO, .landlock_abi = sandbox_landlock_abi(), .victim = "file"
+	};
 	s->env.segment = scratch_file(d, "segment");
 	close(scratch_file(d, "file"));
 	make_outsider(d, s);
@@ -84,8 +91,8 @@ static void
 clear(struct scratch *s)
 {
 	/* The last ones are there only if the sandbox failed. */
-	static const char *const names[] = { "segment", "file", "probe-moved", "probe-made", "probe-symlink",
-		"probe-fifo" };
+	static const char *const names[] = { "segment", "file", "probe-moved", "probe-made",
+		"probe-symlink", "probe-fifo" };
 
 	if (s->env.outsider > 0) {
 		kill(s->env.outsider, SIGKILL);
@@ -135,8 +142,10 @@ static void
 open_folders(struct daemon *d)
 {
 	char conf[PATH_MAX];
-	const char *names[SANDBOX_DIR_COUNT] = { [SANDBOX_CONF] = conf, [SANDBOX_SPOOL] = d->conf->spool_dir,
-		[SANDBOX_DROP] = d->conf->drop_dir, [SANDBOX_LOG] = d->conf->log_dir };
+	const char *names[SANDBOX_DIR_COUNT] = { [SANDBOX_CONF] = conf,
+		[SANDBOX_SPOOL] = d->conf->spool_dir,
+		[SANDBOX_DROP] = d->conf->drop_dir,
+		[SANDBOX_LOG] = d->conf->log_dir };
 
 	snprintf(conf, sizeof conf, "%s/conf", d->conf->run_dir);
 	for (unsigned i = 0; i < SANDBOX_DIR_COUNT; i++)
@@ -156,7 +165,8 @@ daemon_probe(struct daemon *d)
 		if (profile_row((enum profile)p)->service != d->self)
 			continue;
 		prepare(d, &s); /* anew for each: one that stands open may have harmed it */
-		printf("profile %s%s\n", profile_row((enum profile)p)->word, d->sandbox_off ? " off" : "");
+		printf("profile %s%s\n", profile_row((enum profile)p)->word,
+		    d->sandbox_off ? " off" : "");
 		fflush(stdout);
 		pid = fork();
 		if (pid == 0)

@@ -21,8 +21,8 @@ struct ids {
 
 /*
  * id_base 0: by name; users and groups that are not there become IDS_NONE. Else id_base + index.
- * 0, -EINVAL (the range holds 0 or leaves 32 bits), or an errno of the user database. Uses NSS: call it
- * while privileged, before any sandbox. A user of ours with uid or gid 0 is -EPERM.
+ * 0, -EINVAL (the range holds 0 or leaves 32 bits), or an errno of the user database. Uses NSS:
+ * call it while privileged, before any sandbox. A user of ours with uid or gid 0 is -EPERM.
  */
 int ids_load(struct ids *ids, uint32_t id_base);
 

@@ -23,10 +23,10 @@ enum { CREATE_VERSION = 1, RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2 };
 #define FS_MAKE_DIR (1ULL << 7)
 #define FS_MAKE_REG (1ULL << 8)
 #define FS_ABI_1 ((1ULL << 13) - 1)
-#define FS_REFER (1ULL << 13)    /* ABI 2: rename between folders */
-#define FS_TRUNCATE (1ULL << 14) /* ABI 3 */
+#define FS_REFER (1ULL << 13)	  /* ABI 2: rename between folders */
+#define FS_TRUNCATE (1ULL << 14)  /* ABI 3 */
 #define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
-#define NET_BIND_TCP 1ULL         /* ABI 4 */
+#define NET_BIND_TCP 1ULL	  /* ABI 4 */
 #define NET_CONNECT_TCP 2ULL
 #define SCOPE_ABSTRACT_UNIX 1ULL /* ABI 6 */
 #define SCOPE_SIGNAL 2ULL
@@ -49,7 +49,7 @@ static const uint64_t beneath[] = {
 	[BENEATH_READ] = FS_READ_FILE | FS_READ_DIR,
 	[BENEATH_TAKE] = FS_READ_FILE | FS_READ_DIR | FS_REMOVE_FILE,
 	[BENEATH_KEEP] = FS_READ_FILE | FS_READ_DIR | FS_REMOVE_FILE | FS_WRITE_FILE | FS_MAKE_REG |
-	    FS_MAKE_DIR | FS_REFER | FS_TRUNCATE,
+			 FS_MAKE_DIR | FS_REFER | FS_TRUNCATE,
 };
 
 int
@@ -60,7 +60,9 @@ landlock_abi(void)
 	return v > 0 ? (int)v : 0;
 }
 
-/* All that can be refused is: a rule then gives back. Returns the size of what this kernel knows. */
+/*
+ * All that can be refused is: a rule then gives back. Returns the size of what this kernel knows.
+ */
 static size_t
 handled(struct ruleset *r, int abi, enum sandbox_tcp tcp)
 {

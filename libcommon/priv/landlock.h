@@ -6,8 +6,9 @@
 
 /*
  * Landlock by its system calls, since the C library has no words for it and the headers of older
- * systems know less than the kernel does. What this kernel's ABI lacks is left out: before 4 there is no rule for
- * TCP, before 6 none for signals and abstract sockets. No Landlock at all is an error.
+ * systems know less than the kernel does. What this kernel's ABI lacks is left out: before 4 there
+ * is no rule for TCP, before 6 none for signals and abstract sockets. No Landlock at all is an
+ * error.
  */
 int landlock_abi(void); /* 0: none */
 /*

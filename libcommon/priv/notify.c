@@ -16,7 +16,10 @@ dial(const char *name, int *out)
 	size_t n = strlen(name);
 	int fd, err;
 
-	/* A path, or with a leading @ a name in the abstract space; those have no NUL at their end. */
+	/*
+	 * A path, or with a leading @ a name in the abstract space; those have no NUL at their
+	 * end.
+	 */
 	if ((name[0] != '/' && name[0] != '@') || n < 2)
 		return -EINVAL;
 	if (n >= sizeof sun.sun_path)
@@ -27,7 +30,8 @@ dial(const char *name, int *out)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) != 0) {
+	if (connect(fd, (struct sockaddr *)&sun,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) != 0) {
 		err = -errno;
 		close(fd);
 		return err;

@@ -4,8 +4,8 @@
 
 /*
  * Tells the supervisor how we are: the sd_notify protocol where NOTIFY_SOCKET names a socket, a
- * newline on a descriptor where `-r FD` gave one (s6), both, or nobody. Connected while privileged, so
- * that it works in the sandbox.
+ * newline on a descriptor where `-r FD` gave one (s6), both, or nobody. Connected while
+ * privileged, so that it works in the sandbox.
  */
 struct notify {
 	int socket; /* -1: none */

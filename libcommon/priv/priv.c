@@ -2,6 +2,7 @@
 #include "priv/priv.h"
 
 #include "base/die.h"
+#include "priv/sanitizer.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -12,7 +13,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The bounding set, so that nothing an exec might bring can come. Needs CAP_SETPCAP, so before the user goes. */
+/*
+ * The bounding set, so that nothing an exec might bring can come. Needs CAP_SETPCAP, so before the
+ * user goes.
+ */
 static int
 drop_bounding_set(void)
 {
@@ -45,8 +49,9 @@ is_only(uid_t uid, gid_t gid)
 	uid_t r, e, s;
 	gid_t gr, ge, gs;
 
-	return getresuid(&r, &e, &s) == 0 && r == uid && e == uid && s == uid && getresgid(&gr, &ge, &gs) == 0 &&
-	    gr == gid && ge == gid && gs == gid && getgroups(0, NULL) == 0;
+	return getresuid(&r, &e, &s) == 0 && r == uid && e == uid && s == uid &&
+	       getresgid(&gr, &ge, &gs) == 0 && gr == gid && ge == gid && gs == gid &&
+	       getgroups(0, NULL) == 0;
 }
 
 static bool
@@ -57,14 +62,15 @@ has_capabilities(void)
 
 	if (syscall(SYS_capget, &head, d) != 0)
 		return true;
-	return (d[0].effective | d[0].permitted | d[0].inheritable | d[1].effective | d[1].permitted |
-		   d[1].inheritable) != 0;
+	return (d[0].effective | d[0].permitted | d[0].inheritable | d[1].effective |
+		   d[1].permitted | d[1].inheritable) != 0;
 }
 
 static bool
 root_comes_back(void)
 {
-	return setresuid(-1U, 0, -1U) == 0 || setuid(0) == 0 || setresgid(-1U, 0, -1U) == 0 || setgid(0) == 0;
+	return setresuid(-1U, 0, -1U) == 0 || setuid(0) == 0 || setresgid(-1U, 0, -1U) == 0 ||
+	       setgid(0) == 0;
 }
 
 int
@@ -72,10 +78,14 @@ priv_try_drop(uid_t uid, gid_t gid, bool chroot_here, const char **step)
 {
 	int err;
 
+	sanitizer_no_leak_check();
 	*step = "find a user that is not root";
 	if (uid == 0 || gid == 0 || uid == -1U || gid == -1U)
 		return -EPERM;
-	/* The working directory is the new root, so no descriptor of ours points out of it by "..". */
+	/*
+	 * The working directory is the new root, so no descriptor of ours points out of it by
+	 * "..".
+	 */
 	*step = "chroot";
 	if (chroot_here && (chroot(".") != 0 || chdir("/") != 0))
 		return -errno;

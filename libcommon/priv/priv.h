@@ -6,9 +6,9 @@
 #include <sys/types.h>
 
 /*
- * Privilege only falls. In order: root directory (the working one, where `chroot_here` says so), supplementary groups,
- * bounding set, group, user, capabilities; then it is verified that none of it comes back. Uid and
- * gid 0 are refused.
+ * Privilege only falls. In order: root directory (the working one, where `chroot_here` says so),
+ * supplementary groups, bounding set, group, user, capabilities; then it is verified that none of
+ * it comes back. Uid and gid 0 are refused.
  *
  * priv_try_drop(): 0, or -errno with *step naming what failed; the process must end then, it may
  * stand half way. priv_drop() does that: exit 75 and a line with the step.
@@ -16,9 +16,9 @@
 int priv_try_drop(uid_t uid, gid_t gid, bool chroot_here, const char **step);
 void priv_drop(uid_t uid, gid_t gid, bool chroot_here);
 
-/* Who is at the other end of a connected Unix socket, as of its connect (or socketpair). 0 or -errno. */
+/* Who is at the other end of a connected Unix socket, as of its connect or listen. 0 or -errno. */
 int priv_peer_uid(int fd, uid_t *uid);
-/* Its primary or a supplementary group (SO_PEERCRED, SO_PEERGROUPS); false also when it cannot be told. */
+/* Is gid its primary or a supplementary group? False also when that cannot be told. */
 bool priv_peer_in_group(int fd, gid_t gid);
 
 #endif

@@ -12,9 +12,9 @@ static void
 say(const struct probe_env *env, const char *verdict, const char *name, int err)
 {
 	char line[128];
-	const char *word = err != 0 ? strerrorname_np(err) : NULL;
+	const char *word = err != 0 ? strerrorname_np(err) : "";
 	int n = snprintf(line, sizeof line, "%s %s%s%s\n", verdict, name, err != 0 ? " " : "",
-	    err == 0 ? "" : word != NULL ? word : "?");
+	    word != NULL ? word : "?");
 
 	if (write(env->out, line, (size_t)n) < 0)
 		return; /* the exit status still tells */
@@ -39,7 +39,9 @@ can_try(const struct probe_env *env, const struct act *a)
 	return false;
 }
 
-/* Only what says "you may not" is a refusal; any other error means that the call was let through. */
+/*
+ * Only what says "you may not" is a refusal; any other error means that the call was let through.
+ */
 static bool
 is_refusal(const struct act *a, int err)
 {

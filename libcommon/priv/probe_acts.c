@@ -265,12 +265,13 @@ connect_abstract(const struct probe_env *env)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	size_t n = strnlen(env->abstract, sizeof sun.sun_path - 1);
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), err;
 
 	if (fd < 0)
 		return errno;
 	memcpy(sun.sun_path + 1, env->abstract, n);
-	err = err_of(connect(fd, (struct sockaddr *)&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)));
+	err = err_of(connect(fd, (struct sockaddr *)&sun, len));
 	close(fd);
 	return err;
 }
@@ -295,7 +296,7 @@ static struct iovec one_byte = { (void *)(uintptr_t)"!", 1 };
 static int
 seg_pwritev2(const struct probe_env *env)
 {
-	return err_of(syscall(SYS_pwritev2, env->segment, &one_byte, 1L, 0L, 0L, (long)RWF_NOAPPEND));
+	return err_of(pwritev2(env->segment, &one_byte, 1, 0, RWF_NOAPPEND));
 }
 
 static int
@@ -392,7 +393,9 @@ from_pipe(const struct probe_env *env, long nr)
 
 	if (pipe2(p, O_CLOEXEC) != 0)
 		return 0; /* pipes must go: says ALLOWED */
-	err = write(p[1], "!", 1) != 1 ? 0 : err_of(syscall(nr, p[0], NULL, env->segment, NULL, 1L, 0L));
+	err = 0;
+	if (write(p[1], "!", 1) == 1)
+		err = err_of(syscall(nr, p[0], NULL, env->segment, NULL, 1L, 0L));
 	close(p[0]);
 	close(p[1]);
 	return err;
@@ -506,15 +509,20 @@ seg_pread(const struct probe_env *env)
 #define ACT(name, on, permitted, fn) { name, ON_##on, permitted, 0, 0, fn, 0, { 0 } }
 #define ACT_ALSO(name, on, permitted, also, fn) { name, ON_##on, permitted, also, 0, fn, 0, { 0 } }
 #define ACT_ABI(name, on, permitted, abi, fn) { name, ON_##on, permitted, 0, abi, fn, 0, { 0 } }
-/* Without a function: arguments with which a call that is let through fails harmlessly, or works so. */
-#define RAW(name, permitted, nr, ...) { name, ON_NOTHING, permitted, 0, 0, NULL, SYS_##nr, { __VA_ARGS__ } }
+/*
+ * Without a function: arguments with which a call that is let through fails harmlessly, or works
+ * so.
+ */
+#define RAW_ALSO(name, permitted, also, nr, ...) \
+	{ name, ON_NOTHING, permitted, also, 0, NULL, SYS_##nr, { __VA_ARGS__ } }
+#define RAW(name, permitted, nr, ...) RAW_ALSO(name, permitted, 0, nr, __VA_ARGS__)
 #define PTR(p) (long)(uintptr_t)(p)
 
 static const struct act table[] = {
 	/* /etc and /proc are not below our root directory: not found is a refusal too. */
-	{ "open-passwd", ON_NOTHING, 0, ENOENT, 0, NULL, SYS_openat, { AT_FDCWD, PTR("/etc/passwd"), O_RDONLY } },
-	{ "open-passwd-rw", ON_NOTHING, 0, ENOENT, 0, NULL, SYS_openat, { AT_FDCWD, PTR("/etc/passwd"), O_RDWR } },
-	{ "open-mem", ON_NOTHING, 0, ENOENT, 0, NULL, SYS_openat, { AT_FDCWD, PTR("/proc/self/mem"), O_RDWR } },
+	RAW_ALSO("open-passwd", 0, ENOENT, openat, AT_FDCWD, PTR("/etc/passwd"), O_RDONLY),
+	RAW_ALSO("open-passwd-rw", 0, ENOENT, openat, AT_FDCWD, PTR("/etc/passwd"), O_RDWR),
+	RAW_ALSO("open-mem", 0, ENOENT, openat, AT_FDCWD, PTR("/proc/self/mem"), O_RDWR),
 	RAW("open-root", 0, openat, AT_FDCWD, PTR("/"), O_RDONLY | O_DIRECTORY),
 	RAW("open-above", 0, openat, AT_FDCWD, PTR(".."), O_RDONLY | O_DIRECTORY),
 	RAW("openat2", 0, openat2, AT_FDCWD, PTR("."), 0, 0),
@@ -543,7 +551,7 @@ static const struct act table[] = {
 	RAW("execveat", 0, execveat, -1, PTR("/probe-none"), 0, 0, 0),
 	ACT("fork", NOTHING, CALLS_FORK, fork_child),
 	ACT("clone-namespace", NOTHING, 0, clone_namespace),
-	{ "clone3", ON_NOTHING, 0, ENOSYS, 0, NULL, SYS_clone3, { 0, 0 } },
+	RAW_ALSO("clone3", 0, ENOSYS, clone3, 0, 0),
 	RAW("unshare", 0, unshare, CLONE_NEWUSER),
 	RAW("setns", 0, setns, -1, 0),
 	ACT_ABI("kill", OUTSIDER, 0, 6, kill_outsider),

@@ -8,7 +8,7 @@
 
 /*
  * THE table of sandboxes: one row for each kind of process. Which system calls a word stands for is
- * told in calls.h.
+ * told in calls.c.
  */
 
 /* Folders that a row may have rules for, handed over as open descriptors. */
@@ -45,6 +45,8 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 #define CALLS_SMTPD_LOCAL (CALLS_SMTPD | CALLS_OPEN | CALLS_UNLINK)
 #define CALLS_DELIVER (CALLS_CORE | CALLS_THREAD | CALLS_TCP | CALLS_SEND)
 #define CALLS_SERVICE (CALLS_CORE | CALLS_ACCEPT | CALLS_DIAL | CALLS_OPEN)
+#define CALLS_QMGR (CALLS_SERVICE | CALLS_THREAD | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL)
+#define CALLS_LOGD (CALLS_CORE | CALLS_ACCEPT | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP)
 #define CALLS_PARENT (CALLS_SERVICE | CALLS_FORK | CALLS_ENTER)
 
 /*
@@ -52,26 +54,26 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
  * beneath conf, spool, drop, log; TCP;
  * limits: descriptors, file size in MiB, address space in MiB (0: none).
  *
- * A parent's row contains what its workers' rows contain, since they enter theirs within it; parents
- * parse nothing from outside. Their limits are soft, so that workers can have more.
+ * A parent's row contains what its workers' rows contain, since they enter theirs within it;
+ * parents parse nothing from outside. Their limits are soft, so that workers can have more.
  */
-#define PROFILES(P)                                                                                \
-	P(SMTPD_PARENT, "smtpd-parent", SMTPD, SMTPD_PARENT, CALLS_PARENT | CALLS_SMTPD_LOCAL,      \
-	    READ, NO, TAKE, NO, NO, 4096, 4096, 2048)                                              \
-	P(SMTPD_WORKER, "smtpd-worker", SMTPD, SMTPD_PARENT, CALLS_SMTPD,                           \
-	    NO, NO, NO, NO, NO, 19000, 4096, 2048)                                                 \
-	P(SMTPD_LOCAL, "smtpd-local", SMTPD, SMTPD_PARENT, CALLS_SMTPD_LOCAL,                       \
-	    NO, NO, TAKE, NO, NO, 19000, 4096, 2048)                                               \
-	P(QMGR, "qmgr", QMGR, QMGR,                                                                 \
-	    CALLS_SERVICE | CALLS_THREAD | CALLS_SEND | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL,   \
-	    READ, KEEP, NO, NO, NO, 20000, 0, 0)                                                   \
-	P(ROUTER, "router", ROUTER, ROUTER, CALLS_SERVICE,                                          \
-	    READ, NO, NO, NO, NO, 1024, 64, 1024)                                                  \
-	P(DELIVER_PARENT, "deliver-parent", DELIVER, DELIVER_PARENT, CALLS_PARENT | CALLS_DELIVER,  \
-	    READ, NO, NO, NO, CONNECT, 4096, 64, 2048)                                             \
-	P(DELIVER_WORKER, "deliver-worker", DELIVER, DELIVER_PARENT, CALLS_DELIVER,                 \
-	    NO, NO, NO, NO, CONNECT, 19000, 64, 2048)                                              \
-	P(LOGD, "logd", LOGD, LOGD, CALLS_SERVICE | CALLS_SEND | CALLS_UNLINK | CALLS_KEEP,        \
+#define PROFILES(P)                                                                             \
+	P(SMTPD_PARENT, "smtpd-parent", SMTPD, SMTPD_PARENT, CALLS_PARENT | CALLS_SMTPD_LOCAL,  \
+	    READ, NO, TAKE, NO, NO, 4096, 4096, 2048)                                           \
+	P(SMTPD_WORKER, "smtpd-worker", SMTPD, SMTPD_PARENT, CALLS_SMTPD,                       \
+	    NO, NO, NO, NO, NO, 19000, 4096, 2048)                                              \
+	P(SMTPD_LOCAL, "smtpd-local", SMTPD, SMTPD_PARENT, CALLS_SMTPD_LOCAL,                   \
+	    NO, NO, TAKE, NO, NO, 19000, 4096, 2048)                                            \
+	P(QMGR, "qmgr", QMGR, QMGR, CALLS_QMGR,                                                 \
+	    READ, KEEP, NO, NO, NO, 20000, 0, 0)                                                \
+	P(ROUTER, "router", ROUTER, ROUTER, CALLS_SERVICE,                                      \
+	    READ, NO, NO, NO, NO, 1024, 64, 1024)                                               \
+	P(DELIVER_PARENT, "deliver-parent", DELIVER, DELIVER_PARENT,                            \
+	    CALLS_PARENT | CALLS_DELIVER,                                                       \
+	    READ, NO, NO, NO, CONNECT, 4096, 64, 2048)                                          \
+	P(DELIVER_WORKER, "deliver-worker", DELIVER, DELIVER_PARENT, CALLS_DELIVER,             \
+	    NO, NO, NO, NO, CONNECT, 19000, 64, 2048)                                           \
+	P(LOGD, "logd", LOGD, LOGD, CALLS_LOGD,                                                 \
 	    READ, NO, NO, KEEP, NO, 4096, 0, 1024)
 
 enum profile {

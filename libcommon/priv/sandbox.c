@@ -4,6 +4,7 @@
 #include "base/die.h"
 #include "priv/calls.h"
 #include "priv/landlock.h"
+#include "priv/sanitizer.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -11,17 +12,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#ifdef ANG_SAN
-/* The leak check at exit clones a tracer, which no sandbox allows; tests outside of one still have it. */
-static int jailed;
-int __lsan_is_turned_off(void);
-int
-__lsan_is_turned_off(void)
-{
-	return jailed;
-}
-#endif
 
 static int
 limit(int resource, uint64_t value, bool soft)
@@ -69,7 +59,8 @@ add_calls(scmp_filter_ctx ctx, const struct profile_row *row)
 
 	for (size_t i = 0; i < n && err == 0; i++)
 		if (row_has(row, &c[i]))
-			err = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c[i].nr, c[i].nargs, c[i].args);
+			err = seccomp_rule_add_array(
+			    ctx, SCMP_ACT_ALLOW, c[i].nr, c[i].nargs, c[i].args);
 	/* So that glibc takes clone, whose flags can be looked at. */
 	if (err == 0)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
@@ -106,6 +97,7 @@ sandbox_try(enum profile p, const struct sandbox *s, const char **step)
 	const struct profile_row *row = profile_row(p);
 	int err;
 
+	sanitizer_no_leak_check();
 	*step = "be another user than root";
 	if (geteuid() == 0)
 		return -EPERM;
@@ -127,11 +119,7 @@ sandbox_try(enum profile p, const struct sandbox *s, const char **step)
 	if (err != 0)
 		return err;
 	*step = "seccomp";
-	err = filter_calls(row, s->kill);
-#ifdef ANG_SAN
-	jailed = err == 0;
-#endif
-	return err;
+	return filter_calls(row, s->kill);
 }
 
 void
@@ -141,7 +129,8 @@ sandbox_enter(enum profile p, const struct sandbox *s)
 	int err = sandbox_try(p, s, &step);
 
 	if (err != 0)
-		die(EXIT_TEMP, "cannot enter the sandbox of %s: %s: %s", profile_row(p)->word, step, strerror(-err));
+		die(EXIT_TEMP, "cannot enter the sandbox of %s: %s: %s", profile_row(p)->word, step,
+		    strerror(-err));
 }
 
 int

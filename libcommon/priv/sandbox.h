@@ -8,8 +8,8 @@
 
 /*
  * What a process may do for the rest of its life: its row in profiles.h, put in force by resource
- * limits, no_new_privs, Landlock (files, TCP, signals, abstract sockets) and seccomp. Descriptors received
- * later are not bound by Landlock: lock down early and be handed what is needed.
+ * limits, no_new_privs, Landlock (files, TCP, signals, abstract sockets) and seccomp. Descriptors
+ * received later are not bound by Landlock: lock down early and be handed what is needed.
  *
  * To be entered as the service's user (priv_drop), with one thread: Landlock binds only the caller
  * and the threads it makes later. Helper threads are started afterwards.
@@ -30,7 +30,7 @@ void sandbox_enter(enum profile p, const struct sandbox *s);
 
 /* Landlock of this kernel: 0 none, else its ABI number. */
 int sandbox_landlock_abi(void);
-/* Is the call (by its number on this machine) in the row's list, whatever its arguments? Tests ask. */
+/* Is the call (its number on this machine) in the row's list, whatever its arguments? For tests. */
 bool sandbox_lists(enum profile p, int nr);
 unsigned sandbox_list_length(enum profile p);
 

@@ -30,7 +30,10 @@ jail_possible(const char *what)
 	return false;
 }
 
-/* A folder of its own for the test, entered; anybody may write there, so that only the sandbox refuses. */
+/*
+ * A folder of its own for the test, entered; anybody may write there, so that only the sandbox
+ * refuses.
+ */
 static inline void
 jail_folder(char path[64])
 {
@@ -56,7 +59,8 @@ jail_inject(int nr, int err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 
-	if (ctx == NULL || seccomp_rule_add(ctx, SCMP_ACT_ERRNO((unsigned)err), nr, 0) != 0 || seccomp_load(ctx) != 0)
+	if (ctx == NULL || seccomp_rule_add(ctx, SCMP_ACT_ERRNO((unsigned)err), nr, 0) != 0 ||
+	    seccomp_load(ctx) != 0)
 		_exit(99);
 	seccomp_release(ctx);
 }
@@ -68,7 +72,8 @@ jail_inject_arg(int nr, unsigned long arg, int err)
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 
 	if (ctx == NULL ||
-	    seccomp_rule_add(ctx, SCMP_ACT_ERRNO((unsigned)err), nr, 1, SCMP_A0(SCMP_CMP_EQ, arg)) != 0 ||
+	    seccomp_rule_add(
+		ctx, SCMP_ACT_ERRNO((unsigned)err), nr, 1, SCMP_A0(SCMP_CMP_EQ, arg)) != 0 ||
 	    seccomp_load(ctx) != 0)
 		_exit(99);
 	seccomp_release(ctx);
@@ -104,21 +109,21 @@ jail_quiet(void)
 }
 
 /* In a child: the check that ends it. Not dprintf(3), which asks lseek(2) first. */
-#define JAIL_CHECK(cond)                                                                             \
-	do {                                                                                         \
-		if (!(cond)) {                                                                       \
-			char jail_[256];                                                             \
-			int jail_n_ = snprintf(jail_, sizeof jail_, "%s:%d: %s (errno %d)\n", __FILE__, \
-			    __LINE__, #cond, errno);                                                 \
-			if (write(2, jail_, (size_t)jail_n_) < 0)                                    \
-				_exit(2);                                                            \
-			_exit(1);                                                                    \
-		}                                                                                    \
+#define JAIL_CHECK(cond)                                                                      \
+	do {                                                                                  \
+		if (!(cond)) {                                                                \
+			char jail_[256];                                                      \
+			int jail_n_ = snprintf(jail_, sizeof jail_, "%s:%d: %s (errno %d)\n", \
+			    __FILE__, __LINE__, #cond, errno);                                \
+			if (write(2, jail_, (size_t)jail_n_) < 0)                             \
+				_exit(2);                                                     \
+			_exit(1);                                                             \
+		}                                                                             \
 	} while (0)
 
 /*
- * Drops to JAIL_UID and enters the sandbox of p; for a worker's row first its parent's, then a fork: what
- * returns is the worker, and its end is the end of the parent.
+ * Drops to JAIL_UID and enters the sandbox of p; for a worker's row first its parent's, then a
+ * fork: what returns is the worker, and its end is the end of the parent.
  */
 static inline void
 jail_enter(enum profile p, const struct sandbox *s, bool chroot_here)

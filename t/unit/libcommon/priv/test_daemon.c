@@ -14,7 +14,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* The start of a service from its options to its sandbox, each in a child, in a house below a temporary folder. */
+/*
+ * The start of a service from its options to its sandbox, each in a child, in a house below a
+ * temporary folder.
+ */
 
 enum { ID_BASE = 61900 };
 static char top[64], conf_file[128];
@@ -35,8 +38,10 @@ write_conf(const char *more)
 	char text[1024];
 
 	snprintf(text, sizeof text,
-	    "hostname = \"mx.example.org\"\nid_base = %d\nrun_dir = \"%s/run\"\nspool_dir = \"%s/var/spool/queue\"\n"
-	    "drop_dir = \"%s/var/drop\"\nlog_dir = \"%s/var/log\"\n%s", ID_BASE, top, top, top, top, more);
+	    "hostname = \"mx.example.org\"\nid_base = %d\nrun_dir = \"%s/run\"\nspool_dir = "
+	    "\"%s/var/spool/queue\"\n"
+	    "drop_dir = \"%s/var/drop\"\nlog_dir = \"%s/var/log\"\n%s",
+	    ID_BASE, top, top, top, top, more);
 	write_file(conf_file, text);
 }
 
@@ -44,7 +49,10 @@ static void
 house(void)
 {
 	jail_folder(top);
-	/* A clone may lie below a folder that nobody else may enter: services do not walk from the top. */
+	/*
+	 * A clone may lie below a folder that nobody else may enter: services do not walk from the
+	 * top.
+	 */
 	ck_assert_int_eq(chmod(top, 0700), 0);
 	snprintf(conf_file, sizeof conf_file, "%s/angarium.conf", top);
 	write_conf("");
@@ -225,7 +233,8 @@ ask_as_other(void *arg)
 	JAIL_CHECK(dial("edge/qmgr.smtpd/s", SOCK_SEQPACKET) == -EACCES);
 	JAIL_CHECK(dial("ctl/qmgr", SOCK_SEQPACKET) >= 0);
 	JAIL_CHECK(dial("submit/s", SOCK_STREAM) >= 0);
-	JAIL_CHECK(unlink("ctl/qmgr") != 0 && unlink("submit/s") != 0 && rename("edge", "edge2") != 0);
+	JAIL_CHECK(
+	    unlink("ctl/qmgr") != 0 && unlink("submit/s") != 0 && rename("edge", "edge2") != 0);
 }
 
 static void
@@ -234,8 +243,8 @@ is(const char *name, mode_t mode, uid_t uid, gid_t gid)
 	struct stat st;
 
 	ck_assert_int_eq(lstat(name, &st), 0);
-	ck_assert_msg((st.st_mode & 07777) == mode && st.st_uid == uid && st.st_gid == gid, "%s: mode %o uid %u gid %u",
-	    name, st.st_mode, st.st_uid, st.st_gid);
+	ck_assert_msg((st.st_mode & 07777) == mode && st.st_uid == uid && st.st_gid == gid,
+	    "%s: mode %o uid %u gid %u", name, st.st_mode, st.st_uid, st.st_gid);
 }
 
 START_TEST(edges_are_for_two)
@@ -246,7 +255,8 @@ START_TEST(edges_are_for_two)
 	pid_t pid;
 
 	house();
-	for (unsigned round = 0; round < 2; round++) { /* the second one finds the names of the first */
+	for (unsigned round = 0; round < 2;
+	     round++) { /* the second one finds the names of the first */
 		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		fflush(NULL);
 		pid = fork();
@@ -293,7 +303,7 @@ look_around(void *arg)
 	umask(0);
 	start(&d, SERVICE_ROUTER, NULL);
 	JAIL_CHECK(fcntl(77, F_GETFD) < 0 && fcntl(500, F_GETFD) < 0); /* strays are closed */
-	JAIL_CHECK(fcntl(0, F_GETFD) >= 0);                           /* and 0 is something */
+	JAIL_CHECK(fcntl(0, F_GETFD) >= 0);			       /* and 0 is something */
 	JAIL_CHECK(umask(0) == 077);
 	JAIL_CHECK(sched_getscheduler(0) == SCHED_BATCH);
 	JAIL_CHECK(sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN);
@@ -319,7 +329,8 @@ open_dirs(void *arg)
 {
 	struct how *h = arg;
 	struct daemon d;
-	static const enum sandbox_dir slot[] = { [SERVICE_SMTPD] = SANDBOX_DROP, [SERVICE_QMGR] = SANDBOX_SPOOL,
+	static const enum sandbox_dir slot[] = { [SERVICE_SMTPD] = SANDBOX_DROP,
+		[SERVICE_QMGR] = SANDBOX_SPOOL,
 		[SERVICE_LOGD] = SANDBOX_LOG };
 
 	jail_quiet();
@@ -381,7 +392,8 @@ START_TEST(readiness_is_told_from_the_sandbox)
 {
 	struct how h = { SERVICE_ROUTER, { NULL }, -1 };
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	static const char *const said[] = { "READY=1", "RELOADING=1\nMONOTONIC_USEC=", "READY=1", "STOPPING=1" };
+	static const char *const said[] = { "READY=1", "RELOADING=1\nMONOTONIC_USEC=", "READY=1",
+		"STOPPING=1" };
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), p[2];
 	char name[128], buf[128];
 	ssize_t n;
@@ -564,7 +576,8 @@ END_TEST
 
 START_TEST(probe_of_each_service)
 {
-	static const enum service who[] = { SERVICE_SMTPD, SERVICE_QMGR, SERVICE_ROUTER, SERVICE_DELIVER, SERVICE_LOGD };
+	static const enum service who[] = { SERVICE_SMTPD, SERVICE_QMGR, SERVICE_ROUTER,
+		SERVICE_DELIVER, SERVICE_LOGD };
 	struct how h = { who[_i], { WORD("--probe") }, -1 };
 	struct stat st;
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), out = dup(1);

@@ -21,7 +21,8 @@ supervisor(const char *name)
 	if (name[0] == '@')
 		sun.sun_path[0] = '\0';
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))), 0);
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+	    0);
 	ck_assert_int_eq(setenv("NOTIFY_SOCKET", name, 1), 0);
 	return fd;
 }
@@ -74,7 +75,7 @@ START_TEST(readiness_by_descriptor)
 	ck_assert_int_eq(read(p[0], buf, sizeof buf), 1);
 	ck_assert_int_eq(buf[0], '\n');
 	ck_assert_int_eq(read(p[0], buf, sizeof buf), 0); /* closed: s6 wants it so */
-	notify_ready(&n);                                 /* again, after a reload: nothing left to write to */
+	notify_ready(&n); /* again, after a reload: nothing left to write to */
 	close(p[0]);
 }
 END_TEST

@@ -29,7 +29,8 @@ static const struct {
 	{ "capset", SYS_capset, -1, "drop capabilities" },
 };
 
-struct try {
+struct
+try {
 	int nr, err;
 	long arg;
 	const char *step;
@@ -67,8 +68,8 @@ START_TEST(each_failing_step_ends_the_process)
 {
 	static const int errs[] = { EPERM, EAGAIN };
 	unsigned n = sizeof steps / sizeof *steps;
-	struct try t = { steps[(unsigned)_i % n].nr, errs[(unsigned)_i / n], steps[(unsigned)_i % n].arg,
-		steps[(unsigned)_i % n].step };
+	struct try t = { steps[(unsigned)_i % n].nr, errs[(unsigned)_i / n],
+		steps[(unsigned)_i % n].arg, steps[(unsigned)_i % n].step };
 	int status;
 
 	ck_assert_msg(jail_child(drop_fails, &t) == 0, "%s", t.step);
@@ -108,7 +109,8 @@ drop_works(void *arg)
 	(void)arg;
 	priv_drop(JAIL_UID, JAIL_UID + 1, true);
 	JAIL_CHECK(getresuid(&r, &e, &s) == 0 && r == JAIL_UID && e == JAIL_UID && s == JAIL_UID);
-	JAIL_CHECK(getgid() == JAIL_UID + 1 && getegid() == JAIL_UID + 1 && getgroups(0, NULL) == 0);
+	JAIL_CHECK(
+	    getgid() == JAIL_UID + 1 && getegid() == JAIL_UID + 1 && getgroups(0, NULL) == 0);
 	JAIL_CHECK(setuid(0) != 0 && setgid(0) != 0);
 	JAIL_CHECK(access("/etc/passwd", F_OK) != 0 && errno == ENOENT);
 	JAIL_CHECK(access("../../../../etc/passwd", F_OK) != 0 && errno == ENOENT);
@@ -138,7 +140,8 @@ drop_to(void *arg)
 
 START_TEST(root_and_nobody_are_no_targets)
 {
-	static uid_t ids[][2] = { { 0, JAIL_UID }, { JAIL_UID, 0 }, { -1U, JAIL_UID }, { JAIL_UID, -1U } };
+	static uid_t ids[][2] = { { 0, JAIL_UID }, { JAIL_UID, 0 }, { -1U, JAIL_UID },
+		{ JAIL_UID, -1U } };
 
 	ck_assert_int_eq(jail_child(drop_to, ids[_i]), 0);
 }
@@ -149,7 +152,8 @@ drop_unprivileged(void *arg)
 {
 	(void)arg;
 	jail_quiet();
-	JAIL_CHECK(setresgid(JAIL_UID, JAIL_UID, JAIL_UID) == 0 && setresuid(JAIL_UID, JAIL_UID, JAIL_UID) == 0);
+	JAIL_CHECK(setresgid(JAIL_UID, JAIL_UID, JAIL_UID) == 0 &&
+		   setresuid(JAIL_UID, JAIL_UID, JAIL_UID) == 0);
 	priv_drop(JAIL_UID + 1, JAIL_UID + 1, false);
 }
 
@@ -171,7 +175,8 @@ be_peer(void *arg)
 
 	(void)arg;
 	JAIL_CHECK(setgroups(1, &group) == 0);
-	JAIL_CHECK(setresgid(JAIL_UID, JAIL_UID, JAIL_UID) == 0 && setresuid(JAIL_UID, JAIL_UID, JAIL_UID) == 0);
+	JAIL_CHECK(setresgid(JAIL_UID, JAIL_UID, JAIL_UID) == 0 &&
+		   setresuid(JAIL_UID, JAIL_UID, JAIL_UID) == 0);
 	JAIL_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv) == 0);
 	JAIL_CHECK(priv_peer_uid(sv[0], &uid) == 0 && uid == JAIL_UID);
 	JAIL_CHECK(priv_peer_in_group(sv[0], JAIL_UID));
@@ -217,7 +222,10 @@ START_TEST(ids_from_a_base)
 }
 END_TEST
 
-/* The suite's users are not on the machine that runs this: each is "nobody", and nobody is no service. */
+/*
+ * The suite's users are not on the machine that runs this: each is "nobody", and nobody is no
+ * service.
+ */
 START_TEST(ids_by_name)
 {
 	struct ids ids;
@@ -237,7 +245,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, ids_by_name);
 	if (!jail_possible("priv"))
 		return;
-	tcase_add_loop_test(tc, each_failing_step_ends_the_process, 0, 2 * (int)(sizeof steps / sizeof *steps));
+	tcase_add_loop_test(
+	    tc, each_failing_step_ends_the_process, 0, 2 * (int)(sizeof steps / sizeof *steps));
 	tcase_add_loop_test(tc, a_step_that_lies_is_seen, 0, 3);
 	tcase_add_test(tc, drop_gives_all_away);
 	tcase_add_loop_test(tc, root_and_nobody_are_no_targets, 0, 4);

@@ -30,8 +30,12 @@ prepare(struct run *r, int out)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, segment_text, sizeof segment_text), sizeof segment_text);
 	ck_assert_int_eq(fchown(fd, JAIL_UID, JAIL_UID), 0);
-	r->env = (struct probe_env){ .profile = r->profile, .out = out, .segment = fd, .victim = "victim",
-		.landlock_abi = sandbox_landlock_abi(), .abstract = abstract };
+	r->env = (struct probe_env){ .profile = r->profile,
+		.out = out,
+		.segment = fd,
+		.victim = "victim",
+		.landlock_abi = sandbox_landlock_abi(),
+		.abstract = abstract };
 	fd = open("victim", O_CREAT | O_EXCL | O_WRONLY, 0600);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(fchown(fd, JAIL_UID, JAIL_UID), 0);
@@ -39,7 +43,8 @@ prepare(struct run *r, int out)
 	memcpy(sun.sun_path + 1, abstract, sizeof abstract - 1);
 	r->listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	ck_assert_int_eq(bind(r->listener, (struct sockaddr *)&sun,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof abstract)), 0);
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof abstract)),
+	    0);
 	ck_assert_int_eq(listen(r->listener, 5), 0);
 	r->env.outsider = fork();
 	ck_assert_int_ge(r->env.outsider, 0);
@@ -112,12 +117,16 @@ START_TEST(nothing_stands_open)
 {
 	int status = run_probe((enum profile)_i, true);
 
-	ck_assert_msg(status == 0 && count("ALLOWED ") == 0, "%s:\n%s", profile_row((enum profile)_i)->word, said);
+	ck_assert_msg(status == 0 && count("ALLOWED ") == 0, "%s:\n%s",
+	    profile_row((enum profile)_i)->word, said);
 	ck_assert_uint_ge(count("refused "), 90);
 }
 END_TEST
 
-/* The probe sees what it should: without a sandbox most of it is open, above all the hole in O_APPEND. */
+/*
+ * The probe sees what it should: without a sandbox most of it is open, above all the hole in
+ * O_APPEND.
+ */
 START_TEST(probe_sees_an_open_house)
 {
 	ck_assert_int_eq(run_probe(PROFILE_SMTPD_WORKER, false), 1);
@@ -159,8 +168,8 @@ START_TEST(rows_differ)
 	};
 
 	run_probe(rows[_i].p, true);
-	ck_assert_msg(strstr(said, rows[_i].line) != NULL, "%s: no %s in\n%s", profile_row(rows[_i].p)->word,
-	    rows[_i].line, said);
+	ck_assert_msg(strstr(said, rows[_i].line) != NULL, "%s: no %s in\n%s",
+	    profile_row(rows[_i].p)->word, rows[_i].line, said);
 }
 END_TEST
 

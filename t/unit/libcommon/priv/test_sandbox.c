@@ -89,7 +89,8 @@ use_memory_and_time(void)
 	}
 	free(p);
 	malloc_trim(0);
-	JAIL_CHECK(localtime_r(&now, &tm) != NULL && strftime(random, sizeof random, "%z", &tm) > 0);
+	JAIL_CHECK(
+	    localtime_r(&now, &tm) != NULL && strftime(random, sizeof random, "%z", &tm) > 0);
 	JAIL_CHECK(getentropy(random, sizeof random) == 0);
 	JAIL_CHECK(fstat(0, &st) == 0);
 }
@@ -100,7 +101,10 @@ receive(int link, int *fd)
 {
 	char data[1], control[CMSG_SPACE(sizeof(int))];
 	struct iovec v = { data, 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof control };
 
 	JAIL_CHECK(recvmsg(link, &m, MSG_CMSG_CLOEXEC) == 1);
 	JAIL_CHECK(CMSG_FIRSTHDR(&m) != NULL);
@@ -110,7 +114,7 @@ receive(int link, int *fd)
 static void
 use_segment(int link)
 {
-	struct iovec v[2] = { { (void *)(uintptr_t)"re", 2 }, { (void *)(uintptr_t)"cord", 4 } };
+	struct iovec v[2] = { { (void *)(uintptr_t) "re", 2 }, { (void *)(uintptr_t) "cord", 4 } };
 	struct statfs fs;
 	int fd;
 
@@ -146,11 +150,16 @@ static void
 send_fd(int link, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = "";
-	struct iovec v = { (void *)(uintptr_t)"!", 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct iovec v = { (void *)(uintptr_t) "!", 1 };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof control };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
-	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	*c = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS
+	};
 	memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	ck_assert_int_eq(sendmsg(link, &m, 0), 1);
 }
@@ -199,6 +208,42 @@ START_TEST(an_assertion_still_aborts)
 }
 END_TEST
 
+#ifdef ANG_SAN
+/* In variant san a finding is still told from inside, and ends the process. */
+static void
+overflow(void *arg)
+{
+	struct job *j = arg;
+	volatile size_t at = 10;
+	char *p;
+
+	dup2(j->link, STDERR_FILENO);
+	jail_enter(j->p, &j->s, true);
+	p = xmalloc(10);
+	((volatile char *)p)[at] = 1;
+	free(p);
+	_exit(0);
+}
+
+START_TEST(findings_are_told)
+{
+	struct job j = { (enum profile)_i, SANDBOX_INIT, -1 };
+	char said[4096] = "";
+	int p[2], status;
+	ssize_t n;
+
+	ck_assert_int_eq(pipe(p), 0);
+	ck_assert_int_eq(fcntl(p[1], F_SETPIPE_SZ, 65536), 65536);
+	j.link = p[1];
+	status = jail_child(overflow, &j);
+	ck_assert(status != 0);
+	n = read(p[0], said, sizeof said - 1);
+	ck_assert_int_gt(n, 0);
+	ck_assert_msg(strstr(said, "heap-buffer-overflow") != NULL, "%s", said);
+}
+END_TEST
+#endif
+
 /* Folders. */
 
 static int
@@ -231,7 +276,8 @@ keep_house(void *arg)
 		JAIL_CHECK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 65536) == 0);
 		close(fd);
 		fd = openat(dir, "c", O_RDONLY | O_CLOEXEC);
-		JAIL_CHECK(fcntl(fd, F_SETLEASE, F_RDLCK) == 0 && fcntl(fd, F_SETLEASE, F_UNLCK) == 0);
+		JAIL_CHECK(
+		    fcntl(fd, F_SETLEASE, F_RDLCK) == 0 && fcntl(fd, F_SETLEASE, F_UNLCK) == 0);
 	}
 	JAIL_CHECK(unlinkat(dir, "c", 0) == 0);
 	/* "..", or a name above, is not beneath. */
@@ -319,7 +365,8 @@ static void
 deliver(void *arg)
 {
 	struct job *j = arg;
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } }, to;
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } },
+			   to;
 	socklen_t n = sizeof to;
 	char text[8] = "";
 	int fd, seg = open("segment", O_RDONLY);
@@ -328,7 +375,8 @@ deliver(void *arg)
 	jail_enter(j->p, &j->s, true);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	JAIL_CHECK(fd >= 0);
-	JAIL_CHECK(bind(fd, (struct sockaddr *)&sin, sizeof sin) == 0); /* a source address, any port */
+	JAIL_CHECK(
+	    bind(fd, (struct sockaddr *)&sin, sizeof sin) == 0); /* a source address, any port */
 	JAIL_CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 	JAIL_CHECK(pread(seg, text, 4, 0) == 4);
 	JAIL_CHECK(sendfile(fd, seg, NULL, 4) == 4);
@@ -398,8 +446,8 @@ START_TEST(each_failing_step_ends_the_process)
 	unsigned i = (unsigned)_i;
 	int status = jail_child(fail_to_enter, &i);
 
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == (i < 7 ? 0 : EXIT_TEMP), "%s: status %x",
-	    failures[i % 7].step, (unsigned)status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == (i < 7 ? 0 : EXIT_TEMP),
+	    "%s: status %x", failures[i % 7].step, (unsigned)status);
 }
 END_TEST
 
@@ -473,7 +521,8 @@ START_TEST(strict_kills)
 {
 	int status = jail_child(break_out, NULL);
 
-	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %x", (unsigned)status);
+	ck_assert_msg(
+	    WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %x", (unsigned)status);
 }
 END_TEST
 
@@ -483,11 +532,14 @@ static void
 enter_abi(void *arg)
 {
 	int abi = *(int *)arg, none[SANDBOX_DIR_COUNT] = { -1, -1, -1, -1 }, fd;
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(41026), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons(41026),
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
 
 	priv_drop(JAIL_UID, JAIL_UID, false);
 	JAIL_CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	JAIL_CHECK(landlock_enter(profile_row(PROFILE_ROUTER), none, abi) == (abi == 0 ? -EOPNOTSUPP : 0));
+	JAIL_CHECK(
+	    landlock_enter(profile_row(PROFILE_ROUTER), none, abi) == (abi == 0 ? -EOPNOTSUPP : 0));
 	if (abi == 0)
 		return;
 	JAIL_CHECK(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
@@ -520,7 +572,8 @@ look_at_limits(void *arg)
 	/* A worker in it has its own, for good. */
 	if (fork() == 0) {
 		sandbox_enter(PROFILE_SMTPD_WORKER, &j->s);
-		JAIL_CHECK(syscall(SYS_dup3, 0, 18999, 0) < 0); /* not in the list, to be sure of the next line */
+		JAIL_CHECK(syscall(SYS_dup3, 0, 18999, 0) <
+			   0); /* not in the list, to be sure of the next line */
 		JAIL_CHECK(fcntl(0, F_DUPFD_CLOEXEC, 4200) >= 4200);
 		JAIL_CHECK(fcntl(0, F_DUPFD_CLOEXEC, 19000) < 0 && errno == EINVAL);
 		_exit(0);
@@ -560,24 +613,30 @@ START_TEST(a_parent_contains_its_workers)
 }
 END_TEST
 
-/* What no list may hold, ever; and who appends has nothing that seeks, cuts, punches or moves pages. */
+/*
+ * What no list may hold, ever; and who appends has nothing that seeks, cuts, punches or moves
+ * pages.
+ */
 START_TEST(lists_lack_what_they_must)
 {
-	static const int never[] = { SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
-		SYS_io_uring_setup, SYS_io_uring_enter, SYS_bpf, SYS_userfaultfd, SYS_mount, SYS_open_by_handle_at,
-		SYS_keyctl, SYS_personality, SYS_pwritev2, SYS_preadv2, SYS_setuid, SYS_setresuid, SYS_chroot, SYS_chmod,
-		SYS_fchmod, SYS_fchown, SYS_perf_event_open, SYS_vfork, SYS_clone3, SYS_splice, SYS_tee, SYS_vmsplice,
-		SYS_copy_file_range, SYS_memfd_create, SYS_capset, SYS_listen, SYS_dup3 };
-	static const int not_on_segments[] = { SYS_pwrite64, SYS_pwritev, SYS_lseek, SYS_ftruncate, SYS_fallocate,
-		SYS_sendfile, SYS_rename, SYS_renameat2, SYS_unlink };
+	static const int never[] = { SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv,
+		SYS_process_vm_writev, SYS_io_uring_setup, SYS_io_uring_enter, SYS_bpf,
+		SYS_userfaultfd, SYS_mount, SYS_open_by_handle_at, SYS_keyctl, SYS_personality,
+		SYS_pwritev2, SYS_preadv2, SYS_setuid, SYS_setresuid, SYS_chroot, SYS_chmod,
+		SYS_fchmod, SYS_fchown, SYS_perf_event_open, SYS_vfork, SYS_clone3, SYS_splice,
+		SYS_tee, SYS_vmsplice, SYS_copy_file_range, SYS_memfd_create, SYS_capset,
+		SYS_listen, SYS_dup3 };
+	static const int not_on_segments[] = { SYS_pwrite64, SYS_pwritev, SYS_lseek, SYS_ftruncate,
+		SYS_fallocate, SYS_sendfile, SYS_rename, SYS_renameat2, SYS_unlink };
 	enum profile p = (enum profile)_i;
 
 	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-		ck_assert_msg(!sandbox_lists(p, never[i]), "%s: call %d", profile_row(p)->word, never[i]);
+		ck_assert_msg(
+		    !sandbox_lists(p, never[i]), "%s: call %d", profile_row(p)->word, never[i]);
 	if (profile_row(p)->calls & CALLS_APPEND)
 		for (size_t i = 0; i < sizeof not_on_segments / sizeof *not_on_segments; i++)
-			ck_assert_msg(!sandbox_lists(p, not_on_segments[i]), "%s: call %d", profile_row(p)->word,
-			    not_on_segments[i]);
+			ck_assert_msg(!sandbox_lists(p, not_on_segments[i]), "%s: call %d",
+			    profile_row(p)->word, not_on_segments[i]);
 #ifndef ANG_SAN
 	if (p == PROFILE_SMTPD_WORKER)
 		ck_assert_uint_le(sandbox_list_length(p), 50);
@@ -595,6 +654,9 @@ cases(TCase *tc)
 		return;
 	tcase_add_loop_test(tc, each_row_can_work, 0, PROFILE_COUNT);
 	tcase_add_test(tc, an_assertion_still_aborts);
+#ifdef ANG_SAN
+	tcase_add_loop_test(tc, findings_are_told, 0, PROFILE_COUNT);
+#endif
 	tcase_add_loop_test(tc, owners_keep_their_folder, 0, 2);
 	tcase_add_test(tc, the_local_worker_takes_drops);
 	tcase_add_loop_test(tc, no_other_row_takes_drops, 0, PROFILE_COUNT);
