@@ -507,10 +507,6 @@ worker_run(struct worker_birth *birth, unsigned number, uint8_t class, int pair_
 	take_conf(&w, conf_ref(birth->conf));
 	begin_links(&w, pair_fd);
 	begin_listening(&w);
-	log_begin(LOG_STARTED);
-	log_u64(LOGK_WORKER, number);
-	log_z(LOGK_CLASS, class_word(class));
-	log_end();
 	loop_run(w.loop);
 	offload_free(w.threads);
 	pickup_free(w.pickup);
