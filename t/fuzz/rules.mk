@@ -11,3 +11,6 @@ FUZZERS += journal
 fuzz_journal_DEPS := libcommon/spool
 FUZZERS += sendmail
 fuzz_sendmail_DEPS := ctl
+
+FUZZERS += conf
+fuzz_conf_DEPS := libcommon/conf

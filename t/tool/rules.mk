@@ -12,3 +12,8 @@ t/tool/smtpsink_DEPS := libcommon/base
 PROGS += t/tool/adapter_address
 t/tool/adapter_address_SRCS := adapter_address.c
 t/tool/adapter_address_DEPS := libcommon/smtp
+
+# Writes angarium.conf(5) from the table of keys: etc/rules.mk runs it.
+PROGS += t/tool/confman
+t/tool/confman_SRCS := confman.c
+t/tool/confman_DEPS := libcommon/conf
