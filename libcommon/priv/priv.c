@@ -42,6 +42,25 @@ drop_capabilities(void)
 	return syscall(SYS_capset, &head, none) != 0 ? -errno : 0;
 }
 
+/* The one supplementary group that a drop leaves; -1: none. */
+static gid_t kept_group = -1U;
+
+void
+priv_keep_group(gid_t gid)
+{
+	kept_group = gid;
+}
+
+static bool
+has_only_kept_group(void)
+{
+	gid_t one;
+
+	if (kept_group == -1U)
+		return getgroups(0, NULL) == 0;
+	return getgroups(0, NULL) == 1 && getgroups(1, &one) == 1 && one == kept_group;
+}
+
 /* Believes nothing: a step may have said 0 and done nothing (a filter around us, an odd kernel). */
 static bool
 is_only(uid_t uid, gid_t gid)
@@ -51,7 +70,7 @@ is_only(uid_t uid, gid_t gid)
 
 	return getresuid(&r, &e, &s) == 0 && r == uid && e == uid && s == uid &&
 	       getresgid(&gr, &ge, &gs) == 0 && gr == gid && ge == gid && gs == gid &&
-	       getgroups(0, NULL) == 0;
+	       has_only_kept_group();
 }
 
 static bool
@@ -90,8 +109,8 @@ priv_try_drop(uid_t uid, gid_t gid, bool chroot_here, const char **step)
 	if (chroot_here && (chroot(".") != 0 || chdir("/") != 0))
 		return -errno;
 	*step = "setgroups";
-	if (setgroups(0, NULL) != 0)
-		return -errno;
+	if (kept_group == 0 || setgroups(kept_group != -1U, &kept_group) != 0)
+		return kept_group == 0 ? -EPERM : -errno;
 	*step = "drop the bounding set";
 	err = drop_bounding_set();
 	if (err != 0)

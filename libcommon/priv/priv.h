@@ -15,6 +15,11 @@
  */
 int priv_try_drop(uid_t uid, gid_t gid, bool chroot_here, const char **step);
 void priv_drop(uid_t uid, gid_t gid, bool chroot_here);
+/*
+ * A later drop leaves this one supplementary group, never 0: what users leave in the drop folder is
+ * readable for its group only.
+ */
+void priv_keep_group(gid_t gid);
 
 /* Who is at the other end of a connected Unix socket, as of its connect or listen. 0 or -errno. */
 int priv_peer_uid(int fd, uid_t *uid);
