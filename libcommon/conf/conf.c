@@ -70,7 +70,8 @@ conf_group(const struct conf *c, struct slice name)
 }
 
 void
-conf_each_route(const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg)
+conf_each_route(
+    const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg)
 {
 	const struct scope_set *set = &c->whole->scopes;
 

@@ -8,8 +8,8 @@
 
 /*
  * One generation of the configuration: read as a whole, then never changed, shared by reference.
- * Plain fields, so that a session reads conf->message_size_limit and no more. All pointers in it live until
- * the last conf_unref(). To be held and given back on the loop's thread only.
+ * Plain fields, so that a session reads conf->message_size_limit and no more. All pointers in it
+ * live until the last conf_unref(). To be held and given back on the loop's thread only.
  */
 struct conf_domains {
 	const char *const *at; /* as written; ".example.org" stands for all below example.org */
@@ -18,7 +18,7 @@ struct conf_domains {
 
 struct conf_net {
 	uint8_t host[16]; /* the bits behind the prefix are zero */
-	uint8_t bits;     /* of 128: an IPv4 prefix of n bits is 96 + n */
+	uint8_t bits;	  /* of 128: an IPv4 prefix of n bits is 96 + n */
 };
 
 struct conf_nets {
@@ -40,8 +40,8 @@ enum { CONF_HOPS_MAX = 8, CONF_LIST_MAX = 65536, CONF_PORT_SMTP = 25 };
 
 struct conf_hop {
 	const char *host; /* a host name, or an address as text without brackets */
-	uint16_t port;    /* CONF_PORT_SMTP where none was written */
-	bool literal;     /* host is an address */
+	uint16_t port;	  /* CONF_PORT_SMTP where none was written */
+	bool literal;	  /* host is an address */
 };
 
 struct conf_hops {
@@ -99,8 +99,8 @@ struct conf {
 	const struct conf_group *group;
 	size_t ngroup;
 
-	uint32_t generation;      /* 0: not loaded from a published one */
-	const char *file;         /* as messages name it */
+	uint32_t generation;	  /* 0: not loaded from a published one */
+	const char *file;	  /* as messages name it */
 	struct conf_whole *whole; /* references, scopes: for this library only */
 };
 
@@ -122,7 +122,8 @@ const struct conf_binding *conf_binding(const struct conf *c, struct slice name)
 const struct conf_group *conf_group(const struct conf *c, struct slice name);
 
 /* Calls for each "route" that some scope sets, empty ones too. relay_host is not among them. */
-void conf_each_route(const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg);
+void conf_each_route(
+    const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg);
 
 /*
  * What `angctl config eval` prints: the value of a key as it would be written in the file, and what
@@ -131,8 +132,8 @@ void conf_each_route(const struct conf *c, void (*call)(void *arg, const struct 
 struct conf_eval {
 	struct buf value; /* of lists: the elements, ", " between them */
 	const char *file; /* lives as long as the conf */
-	unsigned line;    /* 0: the default */
-	struct buf scope; /* "global", "domain x", "binding b domain x", "group g binding b domain x", ... */
+	unsigned line;	  /* 0: the default */
+	struct buf scope; /* "global", "binding b domain x", ...; "default" */
 };
 /*
  * Empty slices: not given; for keys of the whole house they are not looked at. 0, or -ENOENT for an

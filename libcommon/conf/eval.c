@@ -27,15 +27,16 @@ answer(struct conf_eval *out, const struct setting *set, const char *otherwise, 
 }
 
 static void
-eval_scoped(const struct conf *c, enum scope_key key, struct slice group, struct slice binding, struct slice domain,
-    struct conf_eval *out)
+eval_scoped(const struct conf *c, enum scope_key key, struct slice group, struct slice binding,
+    struct slice domain, struct conf_eval *out)
 {
 	const struct scope *s = scope_winner(c, key, group, binding, domain);
 
 	if (s == NULL && key == SCOPE_route)
 		answer(out, &c->whole->set[WHOLE_relay_host], "", "relay_host");
 	else
-		answer(out, s == NULL ? NULL : &s->set[key], value_scope_rows[key].def, s == NULL ? "" : s->text);
+		answer(out, s == NULL ? NULL : &s->set[key], value_scope_rows[key].def,
+		    s == NULL ? "" : s->text);
 }
 
 /* Of a binding wherever it stands: the source is the binding's, not a group's. */
@@ -50,8 +51,8 @@ eval_source(const struct conf *c, struct slice binding, struct conf_eval *out)
 }
 
 int
-conf_eval(const struct conf *c, const char *key, struct slice group, struct slice binding, struct slice domain,
-    struct conf_eval *out)
+conf_eval(const struct conf *c, const char *key, struct slice group, struct slice binding,
+    struct slice domain, struct conf_eval *out)
 {
 	size_t i = row_of(value_conf_rows, key);
 	const char *otherwise = value_conf_rows[i].def;
@@ -88,7 +89,8 @@ conf_eval_fini(struct conf_eval *e)
 void
 conf_each_key(void (*call)(void *arg, const char *key), void *arg)
 {
-	static const struct value_row *const tables[] = { value_conf_rows, value_scope_rows, value_binding_rows };
+	static const struct value_row *const tables[] = { value_conf_rows, value_scope_rows,
+		value_binding_rows };
 
 	for (unsigned i = 0; i < sizeof tables / sizeof *tables; i++)
 		for (const struct value_row *r = tables[i]; r->key != NULL; r++)

@@ -17,15 +17,15 @@
 #include <unistd.h>
 
 /*
- * A generation appears by link(2) from a finished, synced file under a private name: it is never seen
- * half written, and of two publishers that choose the same number one learns that it lost (EEXIST),
- * looks again, and finds either its own text there already or the next number free.
+ * A generation appears by link(2) from a finished, synced file under a private name: it is never
+ * seen half written, and of two publishers that choose the same number one learns that it lost
+ * (EEXIST), looks again, and finds either its own text there already or the next number free.
  */
 #define FOLDER "conf"
 #define PRIVATE ".new."
 enum {
-	TRIES = 100,               /* lost races before giving up */
-	PRIVATE_STALE_S = 3600,    /* a publisher that takes so long is dead */
+	TRIES = 100,		/* lost races before giving up */
+	PRIVATE_STALE_S = 3600, /* a publisher that takes so long is dead */
 	READ_CHUNK = 65536,
 	TEXT_MAX = CONF_FILE_MAX + 8192, /* and the lines of its origin */
 };
@@ -146,14 +146,16 @@ find_run_dir(struct slice text, struct slice *out)
 		ptrdiff_t equals = slice_find(line, '=');
 		struct slice value;
 
-		if (equals < 0 || !slice_is(slice_trim(slice_head(line, (size_t)equals)), "run_dir"))
+		if (equals < 0 ||
+		    !slice_is(slice_trim(slice_head(line, (size_t)equals)), "run_dir"))
 			continue;
 		value = slice_trim(slice_from(line, (size_t)equals + 1));
 		if (value.n > 0 && (value.p[0] == '"' || value.p[0] == '\'')) {
 			char quote = value.p[0];
 			ptrdiff_t end = slice_find(slice_from(value, 1), quote);
 
-			value = end < 0 ? SLICE_NONE : slice_head(slice_from(value, 1), (size_t)end);
+			value =
+			    end < 0 ? SLICE_NONE : slice_head(slice_from(value, 1), (size_t)end);
 		} else {
 			size_t n = 0;
 
@@ -240,8 +242,9 @@ remove_old(int dirfd, const char *name, void *arg)
 
 	if (n != 0 && n < newest && newest - n >= CONF_GENERATIONS_KEPT)
 		unlinkat(dirfd, name, 0);
-	else if (slice_istarts(slice_z(name), PRIVATE) && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    time(NULL) - st.st_mtime > PRIVATE_STALE_S)
+	else if (slice_istarts(slice_z(name), PRIVATE) &&
+		 fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		 time(NULL) - st.st_mtime > PRIVATE_STALE_S)
 		unlinkat(dirfd, name, 0);
 }
 

@@ -2,6 +2,7 @@
 #ifndef CONF_KEYS_H
 #define CONF_KEYS_H
 
+/* clang-format off */
 /*
  * THE table of the configuration. The parser, its checks, the defaults, the fields of struct conf
  * and struct scope_values, `angctl config eval` and the tables of angarium.conf(5) expand from it.
@@ -164,5 +165,7 @@
 	    "mx: mail from anybody for our domains; submission: mail from our users; local: what the "  \
 	    "local socket takes, for loopback addresses only.")                                         \
 	K(LISTENS, at, "address", "", 1, 0, "Addresses and ports. Must be set.")
+
+/* clang-format on */
 
 #endif

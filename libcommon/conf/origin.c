@@ -26,7 +26,8 @@ take(struct slice line, const char *word, struct slice *value)
 {
 	size_t n = strlen(word);
 
-	if (value->p == NULL && line.n > n && slice_is(slice_head(line, n), word) && line.p[n] == ' ')
+	if (value->p == NULL && line.n > n && slice_is(slice_head(line, n), word) &&
+	    line.p[n] == ' ')
 		*value = slice_from(line, n + 1);
 }
 

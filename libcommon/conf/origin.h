@@ -17,7 +17,8 @@ struct origin {
 	struct slice file, node, mailname; /* p NULL: not told */
 };
 
-void origin_put(struct buf *text, const struct origin *o); /* a newline is put before where one lacks */
+void origin_put(
+    struct buf *text, const struct origin *o); /* a newline is put before where one lacks */
 /* Cuts them off the text, so that a message about its end names the administrator's last line. */
 struct origin origin_take(struct slice *text); /* slices of the text */
 

@@ -18,10 +18,10 @@
 #include <sys/utsname.h>
 
 /*
- * libconfuse owns the grammar and knows the line of a value only while it reads it: on_value() turns
- * each into a struct value that carries its line. When all is read, the sections are walked and
- * struct conf is built. Errors inside values are hence found in the order of the file; those of a
- * section as a whole come after them and name the line where it ends.
+ * libconfuse owns the grammar and knows the line of a value only while it reads it: on_value()
+ * turns each into a struct value that carries its line. When all is read, the sections are walked
+ * and struct conf is built. Errors inside values are hence found in the order of the file; those of
+ * a section as a whole come after them and name the line where it ends.
  */
 enum {
 	TITLE_MAX = 63,
@@ -37,11 +37,12 @@ struct reader {
 	bool failed;
 };
 
-/* libconfuse hands no pointer through to its callbacks, and its scanner is one a process as well. */
+/* libconfuse hands no pointer through to its callbacks, and its scanner is one a process as well.
+ */
 static struct reader *reading;
 
-static void
-vfail(struct reader *r, int line, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+static void vfail(struct reader *r, int line, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 
 static void
 vfail(struct reader *r, int line, const char *fmt, va_list ap)
@@ -58,7 +59,8 @@ vfail(struct reader *r, int line, const char *fmt, va_list ap)
 	buf_printf(r->err, "%s:%d: %s", r->file, line, text);
 }
 
-static bool fail(struct reader *r, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static bool fail(struct reader *r, int line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static bool
 fail(struct reader *r, int line, const char *fmt, ...)
@@ -86,8 +88,8 @@ on_free(void *value)
 }
 
 /*
- * One value or element of a list. Each section has its own copy of its cfg_opt_t, whose default number,
- * without a use for pointers, remembers that the key has been set.
+ * One value or element of a list. Each section has its own copy of its cfg_opt_t, whose default
+ * number, without a use for pointers, remembers that the key has been set.
  */
 static int
 on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
@@ -118,7 +120,8 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 
 #define ONE(key) CFG_PTR_CB(key, NULL, CFGF_NODEFAULT, on_value, on_free)
 #define SEVERAL(key) CFG_PTR_LIST_CB(key, NULL, CFGF_NODEFAULT, on_value, on_free)
-#define SECTION(name, opts) CFG_SEC(name, opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES | CFGF_NODEFAULT)
+#define SECTION(name, opts) \
+	CFG_SEC(name, opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES | CFGF_NODEFAULT)
 #define OPT_NAME ONE
 #define OPT_PATH ONE
 #define OPT_BOOL ONE
@@ -138,11 +141,14 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 
 static cfg_opt_t listen_opts[] = { CONF_LISTEN_KEYS(K) CFG_END() };
 static cfg_opt_t domain_opts[] = { CONF_SCOPED_KEYS(K) CONF_DOMAIN_KEYS(K) CFG_END() };
-static cfg_opt_t binding_opts[] = { CONF_SCOPED_KEYS(K) CONF_BINDING_KEYS(K) SECTION("domain", domain_opts), CFG_END() };
+static cfg_opt_t binding_opts[] = {
+	CONF_SCOPED_KEYS(K) CONF_BINDING_KEYS(K) SECTION("domain", domain_opts), CFG_END()
+};
 static cfg_opt_t group_opts[] = { CONF_SCOPED_KEYS(K) SECTION("domain", domain_opts),
 	SECTION("binding", binding_opts), CFG_END() };
 static cfg_opt_t file_opts[] = { CONF_KEYS(K) CONF_SCOPED_KEYS(K) SECTION("listen", listen_opts),
-	SECTION("domain", domain_opts), SECTION("binding", binding_opts), SECTION("group", group_opts), CFG_END() };
+	SECTION("domain", domain_opts), SECTION("binding", binding_opts),
+	SECTION("group", group_opts), CFG_END() };
 #undef K
 
 static cfg_opt_t *
@@ -214,8 +220,9 @@ check_title(struct reader *r, const cfg_t *sec)
 		if (!ascii_alpha(s.p[i]) && !ascii_digit(s.p[i]) && strchr("-_.", s.p[i]) == NULL)
 			s.n = 0;
 	if (s.n == 0 || s.n > TITLE_MAX || s.p[0] == '.')
-		return fail(r, sec->line, "%s \"%.80s\": a name is 1 to %d letters, digits, '-', '_' and '.'",
-		    sec->name, sec->title, TITLE_MAX);
+		return fail(r, sec->line,
+		    "%s \"%.80s\": a name is 1 to %d letters, digits, '-', '_' and '.'", sec->name,
+		    sec->title, TITLE_MAX);
 	return true;
 }
 
@@ -228,7 +235,8 @@ read_domains(struct reader *r, cfg_t *in, struct slice group, struct slice bindi
 		struct scope *s;
 
 		if (!value_is_domain(name))
-			return fail(r, sec->line, "domain \"%.80s\": this is not a domain", sec->title);
+			return fail(
+			    r, sec->line, "domain \"%.80s\": this is not a domain", sec->title);
 		s = scope_add(r->w, group, binding, name);
 		if (s == NULL)
 			return fail(r, sec->line, "domain \"%s\" stands here twice", sec->title);
@@ -237,7 +245,8 @@ read_domains(struct reader *r, cfg_t *in, struct slice group, struct slice bindi
 	return true;
 }
 
-/* A binding at the top level (no group) or as a member of a group. Its source may stand in one place. */
+/* A binding at the top level (no group) or as a member of a group. Its source may stand in one
+ * place. */
 static bool
 read_binding(struct reader *r, cfg_t *sec, struct slice group, struct conf_binding *table)
 {
@@ -252,8 +261,8 @@ read_binding(struct reader *r, cfg_t *sec, struct slice group, struct conf_bindi
 	fields(r, sec, value_scope_rows, &s->v, s->set);
 	fields(r, sec, value_binding_rows, &table[id - 1], source);
 	if (before != 0 && count(sec, "source") > 0)
-		return fail(r, (int)source->line, "source of binding \"%s\" was set in line %u already", sec->title,
-		    before);
+		return fail(r, (int)source->line,
+		    "source of binding \"%s\" was set in line %u already", sec->title, before);
 	return read_domains(r, sec, group, name);
 }
 
@@ -270,7 +279,8 @@ collect_bindings(struct reader *r, cfg_t *in)
 	return true;
 }
 
-/* First the names of all bindings and groups, wherever they stand: their numbers index the tables. */
+/* First the names of all bindings and groups, wherever they stand: their numbers index the tables.
+ */
 static bool
 collect(struct reader *r, cfg_t *root, struct conf_binding **table)
 {
@@ -292,7 +302,8 @@ collect(struct reader *r, cfg_t *root, struct conf_binding **table)
 	for (size_t i = 0; i < titles->cap; i++) {
 		if (titles->slot[i].id == 0)
 			continue;
-		(*table)[titles->slot[i].id - 1] = (struct conf_binding){ .name = titles->slot[i].z };
+		(*table)[titles->slot[i].id - 1] =
+		    (struct conf_binding){ .name = titles->slot[i].z };
 		w->source[titles->slot[i].id - 1] = (struct setting){ 0 };
 	}
 	w->c.binding = *table;
@@ -317,7 +328,8 @@ read_group(struct reader *r, cfg_t *sec, struct conf_group *out, struct conf_bin
 
 		if (!read_binding(r, binding, name, table))
 			return false;
-		member[i] = &table[titles_find(&r->w->scopes.bindings, slice_z(binding->title)) - 1];
+		member[i] =
+		    &table[titles_find(&r->w->scopes.bindings, slice_z(binding->title)) - 1];
 	}
 	*out = (struct conf_group){ arena_z(&r->w->arena, name), member, n };
 	return true;
@@ -332,13 +344,15 @@ check_listen(struct reader *r, const cfg_t *sec, const struct conf_listen *l, si
 		return fail(r, sec->line, "listen \"%s\" has no address", sec->title);
 	for (size_t i = 0; i < l->at.n; i++) {
 		if (l->origin == CLASS_LOCAL && !addr_is_loopback(l->at.at[i].host))
-			return fail(r, sec->line, "listen \"%s\": class local is for loopback addresses only",
+			return fail(r, sec->line,
+			    "listen \"%s\": class local is for loopback addresses only",
 			    sec->title);
 		for (size_t k = 0; k < before; k++)
 			for (size_t j = 0; j < all[k].at.n; j++)
 				if (all[k].at.at[j].port == l->at.at[i].port &&
 				    memcmp(all[k].at.at[j].host, l->at.at[i].host, 16) == 0)
-					return fail(r, sec->line, "listen \"%s\": \"%s\" has this address too",
+					return fail(r, sec->line,
+					    "listen \"%s\": \"%s\" has this address too",
 					    sec->title, all[k].name);
 	}
 	return true;
@@ -358,7 +372,8 @@ read_listens(struct reader *r, cfg_t *root)
 
 		if (!check_title(r, sec))
 			return false;
-		table[i] = (struct conf_listen){ .name = arena_z(&r->w->arena, slice_z(sec->title)) };
+		table[i] =
+		    (struct conf_listen){ .name = arena_z(&r->w->arena, slice_z(sec->title)) };
 		defaults(r, value_listen_rows, &table[i]);
 		fields(r, sec, value_listen_rows, &table[i], set);
 		if (!check_listen(r, sec, &table[i], i))

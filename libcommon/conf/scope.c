@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 enum {
-	MATCH_MAX = 129,                /* a name of 255 bytes has no more labels; itself */
-	CHAIN_MAX = 4 * MATCH_MAX + 4,  /* four kinds of scope with a domain, four without */
+	MATCH_MAX = 129,	       /* a name of 255 bytes has no more labels; itself */
+	CHAIN_MAX = 4 * MATCH_MAX + 4, /* four kinds of scope with a domain, four without */
 	MEMO_MIN = 16,
 };
 
@@ -157,16 +157,16 @@ link_one(struct chain *chain, const struct scope_set *set, uint32_t g, uint32_t 
 }
 
 static void
-link_domains(struct chain *chain, const struct scope_set *set, uint32_t g, uint32_t b, const uint32_t *d,
-    size_t nd)
+link_domains(struct chain *chain, const struct scope_set *set, uint32_t g, uint32_t b,
+    const uint32_t *d, size_t nd)
 {
 	for (size_t i = 0; i < nd; i++)
 		link_one(chain, set, g, b, d[i]);
 }
 
 static void
-chain_build(struct chain *chain, const struct scope_set *set, struct slice group, struct slice binding,
-    struct slice domain)
+chain_build(struct chain *chain, const struct scope_set *set, struct slice group,
+    struct slice binding, struct slice domain)
 {
 	uint32_t g = titles_find(&set->groups, group), b = titles_find(&set->bindings, binding);
 	uint32_t d[MATCH_MAX];
@@ -261,6 +261,7 @@ scope_u64(const struct conf *c, enum scope_key key, struct slice group, struct s
 	uint64_t v;
 
 	assert(row->type == VALUE_INT || row->type == VALUE_DURATION || row->type == VALUE_SIZE);
-	memcpy(&v, (const char *)&(s != NULL ? s : c->whole->scopes.global)->v + row->offset, sizeof v);
+	memcpy(&v, (const char *)&(s != NULL ? s : c->whole->scopes.global)->v + row->offset,
+	    sizeof v);
 	return v;
 }

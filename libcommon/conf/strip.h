@@ -5,11 +5,11 @@
 #include "base/buf.h"
 
 /*
- * The text as libconfuse shall see it, line for line: comments taken out, NUL-ended behind n, an empty
- * list given one empty element so that its line becomes known. Refused is what libconfuse would take in
- * a way nobody expects: values of environment variables, stray characters that it skips, strings
- * over several lines, sections without an end, "+=", which would begin from nothing and not from the
- * default.
+ * The text as libconfuse shall see it, line for line: comments taken out, NUL-ended behind n, an
+ * empty list given one empty element so that its line becomes known. Refused is what libconfuse
+ * would take in a way nobody expects: values of environment variables, stray characters that it
+ * skips, strings over several lines, sections without an end, "+=", which would begin from nothing
+ * and not from the default.
  *
  * False: *line and *why say what is wrong.
  */

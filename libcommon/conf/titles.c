@@ -12,7 +12,7 @@ slot_of(const struct titles *titles, struct slice name)
 	size_t i = slice_ihash(name) & (titles->cap - 1);
 
 	while (titles->slot[i].id != 0 &&
-	    !slice_ieq(slice_of(titles->slot[i].z, titles->slot[i].n), name))
+	       !slice_ieq(slice_of(titles->slot[i].z, titles->slot[i].n), name))
 		i = (i + 1) & (titles->cap - 1);
 	return &titles->slot[i];
 }

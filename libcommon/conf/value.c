@@ -70,7 +70,8 @@ value_quote(struct buf *out, struct slice text)
 {
 	buf_putc(out, '"');
 	for (size_t i = 0; i < text.n && i < QUOTED_MAX; i++)
-		buf_putc(out, (unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
+		buf_putc(
+		    out, (unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i]);
 	buf_puts(out, text.n > QUOTED_MAX ? "...\"" : "\"");
 }
 
@@ -135,7 +136,8 @@ duration(struct slice s, uint64_t *out)
 
 		if (!counted(&s, &v, &word) || (unit = unit_of(duration_units, word)) == NULL)
 			return false;
-		if (__builtin_mul_overflow(v, unit->factor, &v) || __builtin_add_overflow(sum, v, &sum))
+		if (__builtin_mul_overflow(v, unit->factor, &v) ||
+		    __builtin_add_overflow(sum, v, &sum))
 			return false;
 	} while (s.n > 0);
 	*out = sum;
@@ -174,13 +176,12 @@ static bool
 level(struct slice s, uint64_t *out)
 {
 	for (*out = LEVEL_DEBUG; *out <= LEVEL_ERROR; ++*out)
-		if (slice_iis(s, log_level_word((enum log_level)*out)))
+		if (slice_iis(s, log_level_word((enum log_level) * out)))
 			return true;
 	return false;
 }
 
-static bool
-class(struct slice s, uint64_t *out)
+static bool class(struct slice s, uint64_t *out)
 {
 	for (*out = CLASS_MX; *out <= CLASS_LOCAL; ++*out)
 		if (slice_is(s, class_word((uint8_t)*out)))
@@ -271,7 +272,8 @@ hop(struct slice s, struct arena *a, struct conf_hop *out)
 		if (!out->literal && !value_is_name(host))
 			return false;
 	}
-	if (port.n > 0 && (!slice_u64(slice_from(port, 1), &number) || number == 0 || number > 65535))
+	if (port.n > 0 &&
+	    (!slice_u64(slice_from(port, 1), &number) || number == 0 || number > 65535))
 		return false;
 	out->port = (uint16_t)number;
 	out->host = arena_z(a, host);
@@ -415,19 +417,20 @@ value_text(const struct value *v, size_t n, struct arena *a)
 }
 
 /* Copies member `from` of each value that is one into an array in the arena. */
-#define GATHER(list, element, from)                                          \
-	do {                                                                 \
-		element *to = arena_alloc(a, (n + 1) * sizeof *to);          \
-                                                                             \
-		(list)->n = 0;                                               \
-		for (size_t i = 0; i < n; i++)                               \
-			if (!v[i].none)                                      \
-				to[(list)->n++] = v[i].from;                 \
-		(list)->at = to;                                             \
+#define GATHER(list, element, from)                                 \
+	do {                                                        \
+		element *to = arena_alloc(a, (n + 1) * sizeof *to); \
+                                                                    \
+		(list)->n = 0;                                      \
+		for (size_t i = 0; i < n; i++)                      \
+			if (!v[i].none)                             \
+				to[(list)->n++] = v[i].from;        \
+		(list)->at = to;                                    \
 	} while (0)
 
 void
-value_store(const struct value_row *row, void *base, const struct value *v, size_t n, struct arena *a)
+value_store(
+    const struct value_row *row, void *base, const struct value *v, size_t n, struct arena *a)
 {
 	void *field = (char *)base + row->offset;
 	const struct value *last = n > 0 ? &v[n - 1] : &(struct value){ 0 };
@@ -471,48 +474,55 @@ value_store(const struct value_row *row, void *base, const struct value *v, size
 	}
 }
 
-#define IS_LIST(type)                                                                              \
-	((type) == VALUE_SERVICES || (type) == VALUE_DOMAINS || (type) == VALUE_NETS ||            \
+#define IS_LIST(type)                                                                   \
+	((type) == VALUE_SERVICES || (type) == VALUE_DOMAINS || (type) == VALUE_NETS || \
 	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS)
-#define ROW(record, type, field, key, def, min, max)                                               \
-	{ key, def, VALUE_##type, IS_LIST(VALUE_##type), offsetof(record, field),                 \
-	    sizeof(((record *)NULL)->field), min, max }
-#define END { NULL, NULL, VALUE_NAME, false, 0, 0, 0, 0 }
+#define ROW(record, type, field, key, def, min, max)                                    \
+	{                                                                               \
+		key, def, VALUE_##type, IS_LIST(VALUE_##type), offsetof(record, field), \
+		    sizeof(((record *)NULL)->field), min, max                           \
+	}
+#define END                                               \
+	{                                                 \
+		NULL, NULL, VALUE_NAME, false, 0, 0, 0, 0 \
+	}
 
 const struct value_row value_conf_rows[] = {
 #define K(type, field, key, def, min, max, help) ROW(struct conf, type, field, key, def, min, max),
 	CONF_KEYS(K)
 #undef K
-	END,
+	    END,
 };
 
 const struct value_row value_scope_rows[] = {
-#define K(type, field, key, def, min, max, help) ROW(struct scope_values, type, field, key, def, min, max),
-	CONF_SCOPED_KEYS(K)
-	CONF_DOMAIN_KEYS(K)
+#define K(type, field, key, def, min, max, help) \
+	ROW(struct scope_values, type, field, key, def, min, max),
+	CONF_SCOPED_KEYS(K) CONF_DOMAIN_KEYS(K)
 #undef K
-	END,
+	    END,
 };
 
 const struct value_row value_binding_rows[] = {
-#define K(type, field, key, def, min, max, help) ROW(struct conf_binding, type, field, key, def, min, max),
+#define K(type, field, key, def, min, max, help) \
+	ROW(struct conf_binding, type, field, key, def, min, max),
 	CONF_BINDING_KEYS(K)
 #undef K
-	END,
+	    END,
 };
 
 const struct value_row value_listen_rows[] = {
-#define K(type, field, key, def, min, max, help) ROW(struct conf_listen, type, field, key, def, min, max),
+#define K(type, field, key, def, min, max, help) \
+	ROW(struct conf_listen, type, field, key, def, min, max),
 	CONF_LISTEN_KEYS(K)
 #undef K
-	END,
+	    END,
 };
 
 const struct value_row *
 value_row(const char *key)
 {
-	static const struct value_row *const tables[] = { value_conf_rows, value_scope_rows, value_binding_rows,
-		value_listen_rows };
+	static const struct value_row *const tables[] = { value_conf_rows, value_scope_rows,
+		value_binding_rows, value_listen_rows };
 
 	for (unsigned i = 0; i < sizeof tables / sizeof *tables; i++)
 		for (const struct value_row *r = tables[i]; r->key != NULL; r++)

@@ -5,7 +5,8 @@
 #include "base/arena.h"
 #include "conf/conf.h"
 
-/* Values as they are written, one element at a time, by the types of keys.h. For this library only. */
+/* Values as they are written, one element at a time, by the types of keys.h. For this library only.
+ */
 enum value_type {
 	VALUE_NAME,
 	VALUE_PATH,
@@ -28,15 +29,16 @@ enum value_type {
 struct value_row {
 	const char *key, *def;
 	enum value_type type;
-	bool list;       /* written { a, b } */
-	size_t offset;   /* of the field in the struct that the table's keys fill */
-	size_t size;     /* of the field */
+	bool list;     /* written { a, b } */
+	size_t offset; /* of the field in the struct that the table's keys fill */
+	size_t size;   /* of the field */
 	uint64_t min, max;
 };
 
 /* Ends with a row whose key is NULL. */
-extern const struct value_row value_conf_rows[];    /* fill struct conf */
-extern const struct value_row value_scope_rows[];   /* fill struct scope_values: numbers of enum scope_key */
+extern const struct value_row value_conf_rows[]; /* fill struct conf */
+extern const struct value_row
+    value_scope_rows[]; /* fill struct scope_values: numbers of enum scope_key */
 extern const struct value_row value_binding_rows[]; /* fill struct conf_binding */
 extern const struct value_row value_listen_rows[];  /* fill struct conf_listen */
 /* Looks in all four. NULL: no such key. */
@@ -63,9 +65,11 @@ struct value {
 bool value_parse(const struct value_row *row, struct slice text, struct arena *a, struct value *out,
     struct buf *why);
 /* All elements of a default. It must be right: a unit test goes through the tables. */
-size_t value_default(const struct value_row *row, struct arena *a, struct value **out, struct buf *why);
+size_t value_default(
+    const struct value_row *row, struct arena *a, struct value **out, struct buf *why);
 /* Puts n elements into the field of `base`; scalars take the last one. */
-void value_store(const struct value_row *row, void *base, const struct value *v, size_t n, struct arena *a);
+void value_store(
+    const struct value_row *row, void *base, const struct value *v, size_t n, struct arena *a);
 /* The elements as text, ", " between them. */
 const char *value_text(const struct value *v, size_t n, struct arena *a);
 

@@ -11,19 +11,19 @@ enum whole_key {
 #define K(type, field, ...) WHOLE_##field,
 	CONF_KEYS(K)
 #undef K
-	WHOLE_KEY_COUNT
+	    WHOLE_KEY_COUNT
 };
 
 /* A key that the file sets. */
 struct setting {
 	const char *text; /* as written; NULL: not set */
-	unsigned line;    /* 0: computed, or a default */
+	unsigned line;	  /* 0: computed, or a default */
 };
 
 struct scope {
 	uint32_t group, binding, domain; /* their numbers; 0: for all */
-	const char *text;                /* "global", "binding b domain x" */
-	struct scope_values v;           /* only what is set; in the global scope also the defaults */
+	const char *text;		 /* "global", "binding b domain x" */
+	struct scope_values v; /* only what is set; in the global scope also the defaults */
 	struct setting set[SCOPE_KEY_COUNT];
 };
 
@@ -34,7 +34,7 @@ struct scope_set {
 	struct scope **slot; /* hashed by the three numbers */
 	size_t cap, n;
 	struct scope_memo **memo; /* compiled values, hashed by the scopes that speak */
-	size_t nmemo;             /* buckets, a power of two; 0 until the set is complete */
+	size_t nmemo;		  /* buckets, a power of two; 0 until the set is complete */
 };
 
 struct conf_whole {
@@ -47,10 +47,11 @@ struct conf_whole {
 };
 
 /*
- * Adds an empty scope for the numbers given, or returns NULL when it is there already. text is built
- * from the names, which must have been added.
+ * Adds an empty scope for the numbers given, or returns NULL when it is there already. text is
+ * built from the names, which must have been added.
  */
-struct scope *scope_add(struct conf_whole *w, struct slice group, struct slice binding, struct slice domain);
+struct scope *scope_add(
+    struct conf_whole *w, struct slice group, struct slice binding, struct slice domain);
 void scope_complete(struct conf_whole *w);
 void scope_fini(struct scope_set *set);
 /* Who sets a key for a place, most specific first: NULL when nobody does. */

@@ -46,7 +46,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(v->connections >= 1 && v->route.n <= CONF_HOPS_MAX);
 		conf_unref(c);
 	} else {
-		assert(rc == -EINVAL && c == NULL && err.n > 0 && memchr(err.p, '\n', err.n) == NULL);
+		assert(
+		    rc == -EINVAL && c == NULL && err.n > 0 && memchr(err.p, '\n', err.n) == NULL);
 	}
 	buf_fini(&err);
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Writes angarium.conf(5): copies its template from stdin to stdout and puts the rows of
- * conf/keys.h where a line `.\" KEYS table` stands. The manual so cannot say other than the parser does.
+ * conf/keys.h where a line `.\" KEYS table` stands. The manual so cannot say other than the parser
+ * does.
  */
 #include "base/die.h"
 #include "conf/value.h"
@@ -13,11 +14,11 @@ struct entry {
 };
 
 #define K(type, field, key, def, min, max, help) { key, help },
-static const struct entry conf_keys[] = { CONF_KEYS(K) { NULL, NULL } };
-static const struct entry scoped_keys[] = { CONF_SCOPED_KEYS(K) { NULL, NULL } };
-static const struct entry domain_keys[] = { CONF_DOMAIN_KEYS(K) { NULL, NULL } };
-static const struct entry binding_keys[] = { CONF_BINDING_KEYS(K) { NULL, NULL } };
-static const struct entry listen_keys[] = { CONF_LISTEN_KEYS(K) { NULL, NULL } };
+static const struct entry conf_keys[] = { CONF_KEYS(K){ NULL, NULL } };
+static const struct entry scoped_keys[] = { CONF_SCOPED_KEYS(K){ NULL, NULL } };
+static const struct entry domain_keys[] = { CONF_DOMAIN_KEYS(K){ NULL, NULL } };
+static const struct entry binding_keys[] = { CONF_BINDING_KEYS(K){ NULL, NULL } };
+static const struct entry listen_keys[] = { CONF_LISTEN_KEYS(K){ NULL, NULL } };
 #undef K
 
 static const struct {

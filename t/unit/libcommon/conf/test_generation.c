@@ -214,7 +214,8 @@ END_TEST
 /* Other names in the folder are no generations, numbers count as numbers. */
 START_TEST(newest_is_the_highest_number)
 {
-	static const char *const others[] = { "conf/9x", "conf/007", "conf/-5", "conf/99999999999", "conf/0" };
+	static const char *const others[] = { "conf/9x", "conf/007", "conf/-5", "conf/99999999999",
+		"conf/0" };
 	uint32_t n;
 	int fd;
 
@@ -249,7 +250,9 @@ racer(int gate[2], bool starts, unsigned i)
 		_exit(3);
 	snprintf(own, sizeof own, "%s/%u.conf", folder, i);
 	if (starts) /* some from a file of their own: one wins for all */
-		_exit(conf_start(run, i % 2 == 0 ? file : own, &c, &err) == 0 && c->generation == 1 ? 0 : 1);
+		_exit(conf_start(run, i % 2 == 0 ? file : own, &c, &err) == 0 && c->generation == 1
+			  ? 0
+			  : 1);
 	for (unsigned round = 0; round < 20; round++) {
 		f = fopen(own, "w");
 		fprintf(f, "recipients_max = %u\n", 1000 + i * 100 + round);
@@ -279,7 +282,8 @@ race(bool starts, unsigned racers)
 		int status;
 
 		ck_assert_int_eq(waitpid(pid[i], &status, 0), pid[i]);
-		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "racer %u: %x", i, status);
+		ck_assert_msg(
+		    WIFEXITED(status) && WEXITSTATUS(status) == 0, "racer %u: %x", i, status);
 	}
 	close(gate[0]);
 }
@@ -367,7 +371,8 @@ START_TEST(run_folder_is_found_in_any_file)
 	if (run_dirs[_i].text != NULL)
 		write_file(run_dirs[_i].text);
 	conf_run_dir(file, &out);
-	ck_assert_msg(slice_is(slice_buf(&out), run_dirs[_i].run_dir), "%.*s", SLICE_ARG(slice_buf(&out)));
+	ck_assert_msg(
+	    slice_is(slice_buf(&out), run_dirs[_i].run_dir), "%.*s", SLICE_ARG(slice_buf(&out)));
 	buf_fini(&out);
 }
 END_TEST
@@ -387,7 +392,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, publishers_that_race_get_a_number_each);
 	tcase_add_test(tc, start_goes_by_the_generation_not_by_the_file);
 	tcase_add_test(tc, start_with_a_bad_file_and_nothing_else);
-	tcase_add_loop_test(tc, run_folder_is_found_in_any_file, 0, sizeof run_dirs / sizeof *run_dirs);
+	tcase_add_loop_test(
+	    tc, run_folder_is_found_in_any_file, 0, sizeof run_dirs / sizeof *run_dirs);
 }
 
 CHECK_MAIN("generation", cases)

@@ -20,7 +20,8 @@ static const struct {
 	{ "\n\n  nonsense = 1\n", "x.conf:3: no such option 'nonsense'" },
 	{ "domain \"a.example\" {\n\tnonsense = 1\n}\n", "x.conf:2: no such option 'nonsense'" },
 	/* keys in sections where they do not hold */
-	{ "hostname = a.example\ndomain \"a.example\" {\nhostname = b\n}\n", "x.conf:3: no such option 'hostname'" },
+	{ "hostname = a.example\ndomain \"a.example\" {\nhostname = b\n}\n",
+	    "x.conf:3: no such option 'hostname'" },
 	{ "route = \"a.example\"\n", "x.conf:1: no such option 'route'" },
 	{ "binding \"b\" {\nroute = a\n}\n", "x.conf:2: no such option 'route'" },
 	{ "group \"g\" {\nsource = 192.0.2.1\n}\n", "x.conf:2: no such option 'source'" },
@@ -29,18 +30,25 @@ static const struct {
 	{ "recipients_max = -5\n", "x.conf:1: recipients_max: \"-5\" is not a number" },
 	{ "recipients_max = 99999999999999999999\n",
 	    "x.conf:1: recipients_max: \"99999999999999999999\" is not a number" },
-	{ "recipients_max = 99\n", "x.conf:1: recipients_max: \"99\" is not between 100 and 100000" },
-	{ "recipients_max = 100001\n", "x.conf:1: recipients_max: \"100001\" is not between 100 and 100000" },
-	{ "command_line_max = 511\n", "x.conf:1: command_line_max: \"511\" is not between 512 and 65536" },
-	{ "message_size_limit = 2G\n", "x.conf:1: message_size_limit: \"2G\" is not between 64K and 1G" },
+	{ "recipients_max = 99\n",
+	    "x.conf:1: recipients_max: \"99\" is not between 100 and 100000" },
+	{ "recipients_max = 100001\n",
+	    "x.conf:1: recipients_max: \"100001\" is not between 100 and 100000" },
+	{ "command_line_max = 511\n",
+	    "x.conf:1: command_line_max: \"511\" is not between 512 and 65536" },
+	{ "message_size_limit = 2G\n",
+	    "x.conf:1: message_size_limit: \"2G\" is not between 64K and 1G" },
 	{ "message_size_limit = 10Q\n",
 	    "x.conf:1: message_size_limit: \"10Q\" is not a size (such as 64K, 10M, 1G)" },
 	{ "message_size_limit = 18446744073709551615G\n",
-	    "x.conf:1: message_size_limit: \"18446744073709551615G\" is not a size (such as 64K, 10M, 1G)" },
-	{ "life = 5\n", "x.conf:1: life: \"5\" is not a duration (such as 5ms, 30s, 20m, 1h30m, 5d)" },
-	{ "life = 5y\n", "x.conf:1: life: \"5y\" is not a duration (such as 5ms, 30s, 20m, 1h30m, 5d)" },
-	{ "life = 99999999999999999w\n",
-	    "x.conf:1: life: \"99999999999999999w\" is not a duration (such as 5ms, 30s, 20m, 1h30m, 5d)" },
+	    "x.conf:1: message_size_limit: \"18446744073709551615G\" is not a size (such as 64K, "
+	    "10M, 1G)" },
+	{ "life = 5\n",
+	    "x.conf:1: life: \"5\" is not a duration (such as 5ms, 30s, 20m, 1h30m, 5d)" },
+	{ "life = 5y\n",
+	    "x.conf:1: life: \"5y\" is not a duration (such as 5ms, 30s, 20m, 1h30m, 5d)" },
+	{ "life = 99999999999999999w\n", "x.conf:1: life: \"99999999999999999w\" is not a duration "
+					 "(such as 5ms, 30s, 20m, 1h30m, 5d)" },
 	{ "retry_first = 100ms\n", "x.conf:1: retry_first: \"100ms\" is not between 1s and 30d" },
 	{ "log_level = loud\n",
 	    "x.conf:1: log_level: \"loud\" is not a level (debug, info, notice, warning, error)" },
@@ -50,37 +58,49 @@ static const struct {
 	{ "hostname = a..b\n", "x.conf:1: hostname: \"a..b\" is not a host name" },
 	{ "hostname = \"a\\r\\nb\"\n", "x.conf:1: hostname: \"a\?\?b\" is not a host name" },
 	{ "run_dir = run\n", "x.conf:1: run_dir: \"run\" is not an absolute path" },
-	{ "sandbox_off = { qmgr, nobody }\n", "x.conf:1: sandbox_off: \"nobody\" is not a service" },
+	{ "sandbox_off = { qmgr, nobody }\n",
+	    "x.conf:1: sandbox_off: \"nobody\" is not a service" },
 	{ "relay_domains = { \"a.example\",\n \"b example\" }\n",
 	    "x.conf:2: relay_domains: \"b example\" is not a domain" },
 	/* addresses */
-	{ "relay_networks = 10.0.0.0/33\n",
-	    "x.conf:1: relay_networks: \"10.0.0.0/33\" is not a network (such as 192.0.2.0/24, [2001:db8::]/32)" },
-	{ "relay_networks = 10.0.0.1/8\n",
-	    "x.conf:1: relay_networks: \"10.0.0.1/8\" is not a network (such as 192.0.2.0/24, [2001:db8::]/32)" },
+	{ "relay_networks = 10.0.0.0/33\n", "x.conf:1: relay_networks: \"10.0.0.0/33\" is not a "
+					    "network (such as 192.0.2.0/24, [2001:db8::]/32)" },
+	{ "relay_networks = 10.0.0.1/8\n", "x.conf:1: relay_networks: \"10.0.0.1/8\" is not a "
+					   "network (such as 192.0.2.0/24, [2001:db8::]/32)" },
 	{ "relay_networks = \"2001:db8::/129\"\n",
-	    "x.conf:1: relay_networks: \"2001:db8::/129\" is not a network (such as 192.0.2.0/24, [2001:db8::]/32)" },
-	{ "relay_host = \"2001:db8::1\"\n", "x.conf:1: relay_host: \"2001:db8::1\" is not a next hop "
+	    "x.conf:1: relay_networks: \"2001:db8::/129\" is not a network (such as 192.0.2.0/24, "
+	    "[2001:db8::]/32)" },
+	{ "relay_host = \"2001:db8::1\"\n",
+	    "x.conf:1: relay_host: \"2001:db8::1\" is not a next hop "
 	    "(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
-	{ "relay_host = \"a.example:0\"\n", "x.conf:1: relay_host: \"a.example:0\" is not a next hop "
+	{ "relay_host = \"a.example:0\"\n",
+	    "x.conf:1: relay_host: \"a.example:0\" is not a next hop "
 	    "(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
-	{ "relay_host = \"[a.example]:25\"\n", "x.conf:1: relay_host: \"[a.example]:25\" is not a next hop "
+	{ "relay_host = \"[a.example]:25\"\n",
+	    "x.conf:1: relay_host: \"[a.example]:25\" is not a next hop "
 	    "(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
 	{ "relay_host = 127.0.0.256\n", "x.conf:1: relay_host: \"127.0.0.256\" is not a next hop "
-	    "(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
-	{ "binding \"b\" {\nsource = a.example\n}\n", "x.conf:2: source: \"a.example\" is not an address" },
-	{ "listen \"a\" {\naddress = 127.0.0.1\n}\n", "x.conf:2: address: \"127.0.0.1\" is not an address with "
+					"(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
+	{ "binding \"b\" {\nsource = a.example\n}\n",
+	    "x.conf:2: source: \"a.example\" is not an address" },
+	{ "listen \"a\" {\naddress = 127.0.0.1\n}\n",
+	    "x.conf:2: address: \"127.0.0.1\" is not an address with "
 	    "a port (such as 127.0.0.1:25, [::1]:25)" },
-	{ "domain \"d\" { route = { a, a, a, a, a, a, a, a,\na } }\n", "x.conf:2: route: more than 8 elements" },
+	{ "domain \"d\" { route = { a, a, a, a, a, a, a, a,\na } }\n",
+	    "x.conf:2: route: more than 8 elements" },
 	/* twice */
 	{ "life = 5d\n\nlife = 6d\n", "x.conf:3: life was set in line 1 already" },
-	{ "relay_domains = { a, b }\nrelay_domains = { c }\n", "x.conf:2: relay_domains was set in line 1 already" },
-	{ "relay_domains = { }\nrelay_domains = { c }\n", "x.conf:2: relay_domains was set in line 1 already" },
+	{ "relay_domains = { a, b }\nrelay_domains = { c }\n",
+	    "x.conf:2: relay_domains was set in line 1 already" },
+	{ "relay_domains = { }\nrelay_domains = { c }\n",
+	    "x.conf:2: relay_domains was set in line 1 already" },
 	{ "domain \"a\" { }\ndomain \"a\" { }\n", "x.conf:2: found duplicate title 'a'" },
-	{ "domain \"a.b\" { }\ndomain \"A.B\" { }\n", "x.conf:2: domain \"A.B\" stands here twice" },
+	{ "domain \"a.b\" { }\ndomain \"A.B\" { }\n",
+	    "x.conf:2: domain \"A.B\" stands here twice" },
 	{ "binding \"a\" { }\nbinding \"A\" { }\n", "x.conf:2: binding \"A\" stands here twice" },
 	{ "group \"a\" { }\ngroup \"A\" { }\n", "x.conf:2: group \"A\" stands here twice" },
-	{ "binding \"b\" { source = 192.0.2.1 }\ngroup \"g\" { binding \"b\" {\nsource = 192.0.2.2 } }\n",
+	{ "binding \"b\" { source = 192.0.2.1 }\ngroup \"g\" { binding \"b\" {\nsource = 192.0.2.2 "
+	  "} }\n",
 	    "x.conf:3: source of binding \"b\" was set in line 1 already" },
 	/* sections */
 	{ "listen \"a\" {\nclass = mx\n}\n", "x.conf:3: listen \"a\" has no address" },
@@ -91,7 +111,8 @@ static const struct {
 	    "x.conf:2: listen \"b\": \"a\" has this address too" },
 	{ "listen \"a/b\" {\naddress = 127.0.0.1:25\n}\n",
 	    "x.conf:3: listen \"a/b\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
-	{ "group \"\" { }\n", "x.conf:1: group \"\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
+	{ "group \"\" { }\n",
+	    "x.conf:1: group \"\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
 	{ "group \"g\" {\nbinding \"..\" { }\n}\n",
 	    "x.conf:2: binding \"..\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
 	{ "domain \"a b\" { }\n", "x.conf:1: domain \"a b\": this is not a domain" },
@@ -99,7 +120,8 @@ static const struct {
 	{ "domain { }\n", "x.conf:1: missing title for section 'domain'" },
 	/* grammar */
 	{ "life = 5d\nlife", "x.conf:2: premature end of file" },
-	{ "\ndomain \"a\" {\nlife = 5d\n", "x.conf:2: this '{' is not closed" }, /* a file cut short */
+	{ "\ndomain \"a\" {\nlife = 5d\n",
+	    "x.conf:2: this '{' is not closed" }, /* a file cut short */
 	{ "relay_domains = {\na,\n", "x.conf:1: this '{' is not closed" },
 	{ "domain \"a\" { route = {{{{{{{{{ } }\n", "x.conf:1: braces are nested too deep" },
 	{ "life 5d\n", "x.conf:1: missing equal sign after option 'life'" },
@@ -107,14 +129,16 @@ static const struct {
 	{ "hostname = \"abc\nlife = 5d\n", "x.conf:1: a string is not closed in its line" },
 	{ "hostname = 'abc\n", "x.conf:1: a string is not closed in its line" },
 	{ "hostname = \"abc\\", "x.conf:1: a string is not closed in its line" },
-	{ "\nrelay_domains += { a }\n", "x.conf:2: \"+=\" is not known: write the whole list with \"=\"" },
+	{ "\nrelay_domains += { a }\n",
+	    "x.conf:2: \"+=\" is not known: write the whole list with \"=\"" },
 	{ "hostname = ${HOME}\n", "x.conf:1: variables of the environment are not known here" },
 	{ "hostname = \"${HOME}\"\n", "x.conf:1: variables of the environment are not known here" },
 	{ "/* old style */ life = 5d\n", "x.conf:1: comments begin with '#'" },
 	{ "life = 5d\n// old style\n", "x.conf:2: comments begin with '#'" },
 	{ "relay_domains = *\n", "x.conf:1: '*' must stand in quotes" },
 	{ "include(\"/etc/passwd\")\n", "x.conf:1: parentheses must stand in quotes" },
-	/* A text that ends as generations do names the file it came from, and ends before those lines. */
+	/* A text that ends as generations do names the file it came from, and ends before those
+	   lines. */
 	{ "\nnonsense = 1\n#@ file /etc/y.conf\n", "/etc/y.conf:2: no such option 'nonsense'" },
 	{ "life\n#@ file /etc/y.conf\n#@ node n\n", "/etc/y.conf:2: premature end of file" },
 };
@@ -196,7 +220,8 @@ START_TEST(values_arrive_in_their_fields)
 			      "relay_networks = { 10.0.0.0/8, \"[2001:db8::]/32\", 192.0.2.7 }\n"
 			      "relay_host = \"[2001:db8::1]:2525\"\n"
 			      "run_dir = '/a//b c'\r\n"
-			      "listen \"in\" { class = submission address = { \"127.0.0.1:2587\", \"[::1]:2587\" } }\n"
+			      "listen \"in\" { class = submission address = { \"127.0.0.1:2587\", "
+			      "\"[::1]:2587\" } }\n"
 			      "listen \"x\" { address = 127.0.0.1:2525 }\n");
 
 	ck_assert_str_eq(c->hostname, "mx.example.org");
@@ -248,8 +273,10 @@ static const struct {
 	{ "#@ node n.example\n#@ mailname m.example\n", "n.example", "m.example" },
 	{ "#@ node n.example\n", "n.example", "n.example" },
 	{ "#@ node bad name\n#@ mailname bad name\n", "localhost", "localhost" },
-	{ "hostname = h.example\n#@ node n.example\n#@ mailname m.example\n", "h.example", "m.example" },
-	{ "myorigin = o.example\n#@ node n.example\n#@ mailname m.example\n", "n.example", "o.example" },
+	{ "hostname = h.example\n#@ node n.example\n#@ mailname m.example\n", "h.example",
+	    "m.example" },
+	{ "myorigin = o.example\n#@ node n.example\n#@ mailname m.example\n", "n.example",
+	    "o.example" },
 	{ "#@ node old.example\n#@ node new.example\n", "new.example", "new.example" },
 	/* Only at the end of the text. */
 	{ "#@ mailname m.example\nhostname = h.example\n", "h.example", "h.example" },
@@ -271,15 +298,16 @@ START_TEST(networks_match)
 		const char *host;
 		bool in;
 	} hosts[] = { { "10.1.2.3", true }, { "11.1.2.3", false }, { "2001:db8:ffff::1", true },
-		{ "2001:db9::1", false }, { "192.0.2.7", true }, { "192.0.2.6", false }, { "::ffff:10.0.0.1", true },
-		{ "::10.0.0.1", false } };
+		{ "2001:db9::1", false }, { "192.0.2.7", true }, { "192.0.2.6", false },
+		{ "::ffff:10.0.0.1", true }, { "::10.0.0.1", false } };
 	struct conf *c = good("relay_networks = { 10.0.0.0/8, \"[2001:db8::]/32\", 192.0.2.7 }\n");
 
 	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
 		uint8_t host[16];
 
 		ck_assert(addr_host_parse(slice_z(hosts[i].host), host));
-		ck_assert_msg(conf_in_nets(&c->relay_networks, host) == hosts[i].in, "%s", hosts[i].host);
+		ck_assert_msg(
+		    conf_in_nets(&c->relay_networks, host) == hosts[i].in, "%s", hosts[i].host);
 	}
 	conf_unref(c);
 }
@@ -290,13 +318,15 @@ START_TEST(domains_match)
 	static const struct {
 		const char *domain;
 		bool in;
-	} domains[] = { { "example.org", true }, { "EXAMPLE.ORG.", true }, { "a.example.org", false },
-		{ "example.com", false }, { "a.Example.com", true }, { "a.b.example.com", true },
-		{ "aexample.com", false }, { ".example.com", false }, { "", false }, { ".", false } };
+	} domains[] = { { "example.org", true }, { "EXAMPLE.ORG.", true },
+		{ "a.example.org", false }, { "example.com", false }, { "a.Example.com", true },
+		{ "a.b.example.com", true }, { "aexample.com", false }, { ".example.com", false },
+		{ "", false }, { ".", false } };
 	struct conf *c = good("relay_domains = { example.org, .example.com }\n");
 
 	for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
-		ck_assert_msg(conf_in_domains(&c->relay_domains, slice_z(domains[i].domain)) == domains[i].in,
+		ck_assert_msg(
+		    conf_in_domains(&c->relay_domains, slice_z(domains[i].domain)) == domains[i].in,
 		    "%s", domains[i].domain);
 	conf_unref(c);
 }
@@ -405,8 +435,10 @@ START_TEST(sample_is_good)
 	conf_unref(c);
 	/* What it offers in comments must be right as well: "#key", while prose is "# words". */
 	for (size_t i = 0; i < n; i++)
-		if (text[i] != '#' || (i > 0 && text[i - 1] != '\n') || text[i + 1] == ' ' || text[i + 1] == '\n' ||
-		    (text[i + 1] == '\t' && text[i + 2] == 'a' && text[i + 3] == 'n' && text[i + 4] == 'g'))
+		if (text[i] != '#' || (i > 0 && text[i - 1] != '\n') || text[i + 1] == ' ' ||
+		    text[i + 1] == '\n' ||
+		    (text[i + 1] == '\t' && text[i + 2] == 'a' && text[i + 3] == 'n' &&
+			text[i + 4] == 'g'))
 			buf_putc(&bare, text[i]);
 	buf_putc(&bare, '\0');
 	c = good(bare.p);
@@ -432,7 +464,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, last_reference_frees);
 	tcase_add_test(tc, two_configurations_do_not_mix);
 	tcase_add_test(tc, every_default_passes_its_own_check);
-	tcase_add_loop_test(tc, numbers_are_shown_as_they_are_written, 0, sizeof numbers / sizeof *numbers);
+	tcase_add_loop_test(
+	    tc, numbers_are_shown_as_they_are_written, 0, sizeof numbers / sizeof *numbers);
 	tcase_add_test(tc, sample_is_good);
 }
 

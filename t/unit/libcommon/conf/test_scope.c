@@ -38,7 +38,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 static void
 write_scopes(struct buf *b, unsigned set)
 {
-#define IF(kind, text) buf_puts(b, set >> (kind) & 1 ? text : "")
+#define IF(kind, text) buf_puts(b, set >> (kind)&1 ? text : "")
 	IF(7, "concurrency = 8\n");
 	IF(5, "domain \"d.example\" { concurrency = 6 }\n");
 	buf_puts(b, "binding \"b\" {\n");
@@ -59,7 +59,8 @@ START_TEST(each_kind_alone_is_found)
 {
 	struct conf *c = good(kinds[_i]);
 
-	ck_assert_uint_eq(scope_u64(c, SCOPE_connections, SLICE_LIT("g"), SLICE_LIT("b"), SLICE_LIT("d.example")),
+	ck_assert_uint_eq(
+	    scope_u64(c, SCOPE_connections, SLICE_LIT("g"), SLICE_LIT("b"), SLICE_LIT("d.example")),
 	    (unsigned)_i + 1);
 	conf_unref(c);
 }
@@ -108,13 +109,13 @@ START_TEST(unset_in_the_child_limit_in_the_parent)
 	const struct scope_values *v =
 	    scope_values(c, SLICE_LIT("g"), SLICE_LIT("b"), SLICE_LIT("x.example"));
 
-	ck_assert_uint_eq(v->retry_jitter, 0);        /* group, binding, domain */
-	ck_assert_uint_eq(v->rcpts, 2);               /* binding, domain */
+	ck_assert_uint_eq(v->retry_jitter, 0);	      /* group, binding, domain */
+	ck_assert_uint_eq(v->rcpts, 2);		      /* binding, domain */
 	ck_assert_uint_eq(v->life_ms, 86400000);      /* binding */
-	ck_assert_uint_eq(v->connections, 3);         /* domain */
+	ck_assert_uint_eq(v->connections, 3);	      /* domain */
 	ck_assert_uint_eq(v->retry_first_ms, 120000); /* group */
-	ck_assert_uint_eq(v->messages, 7);            /* global */
-	ck_assert_uint_eq(v->dot_ms, 600000);         /* default */
+	ck_assert_uint_eq(v->messages, 7);	      /* global */
+	ck_assert_uint_eq(v->dot_ms, 600000);	      /* default */
 	v = scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("x.example"));
 	ck_assert_uint_eq(v->connections, 3);
 	ck_assert_uint_eq(v->rcpts, 100);
@@ -127,13 +128,18 @@ END_TEST
 /* A value equal to the default is a value. */
 START_TEST(set_to_the_default_is_set)
 {
-	struct conf *c = good("concurrency = 5\ndomain \"x\" { concurrency = 20 }\nretry_jitter = 3\n"
-			      "domain \"y\" { retry_jitter = 0 }\n");
+	struct conf *c =
+	    good("concurrency = 5\ndomain \"x\" { concurrency = 20 }\nretry_jitter = 3\n"
+		 "domain \"y\" { retry_jitter = 0 }\n");
 
-	ck_assert_uint_eq(scope_u64(c, SCOPE_connections, SLICE_NONE, SLICE_NONE, SLICE_LIT("x")), 20);
-	ck_assert_uint_eq(scope_u64(c, SCOPE_connections, SLICE_NONE, SLICE_NONE, SLICE_LIT("z")), 5);
-	ck_assert_uint_eq(scope_u64(c, SCOPE_retry_jitter, SLICE_NONE, SLICE_NONE, SLICE_LIT("y")), 0);
-	ck_assert_uint_eq(scope_u64(c, SCOPE_retry_jitter, SLICE_NONE, SLICE_NONE, SLICE_LIT("x")), 3);
+	ck_assert_uint_eq(
+	    scope_u64(c, SCOPE_connections, SLICE_NONE, SLICE_NONE, SLICE_LIT("x")), 20);
+	ck_assert_uint_eq(
+	    scope_u64(c, SCOPE_connections, SLICE_NONE, SLICE_NONE, SLICE_LIT("z")), 5);
+	ck_assert_uint_eq(
+	    scope_u64(c, SCOPE_retry_jitter, SLICE_NONE, SLICE_NONE, SLICE_LIT("y")), 0);
+	ck_assert_uint_eq(
+	    scope_u64(c, SCOPE_retry_jitter, SLICE_NONE, SLICE_NONE, SLICE_LIT("x")), 3);
 	conf_unref(c);
 }
 END_TEST
@@ -144,8 +150,9 @@ START_TEST(parents_of_domains)
 		const char *domain;
 		unsigned connections, messages;
 	} rows[] = {
-		{ "example.org", 2, 5 },      /* ".example.org" is not example.org, but it is below .org */
-		{ "a.example.org", 3, 5 },    /* .example.org, .org for what the nearer does not say */
+		{ "example.org", 2,
+		    5 }, /* ".example.org" is not example.org, but it is below .org */
+		{ "a.example.org", 3, 5 }, /* .example.org, .org for what the nearer does not say */
 		{ "b.a.example.org", 3, 5 },
 		{ "x.example.org", 4, 5 },
 		{ "y.x.example.org", 3, 5 },
@@ -165,7 +172,8 @@ START_TEST(parents_of_domains)
 			      "domain \"[192.0.2.1]\" { concurrency = 6 }\n");
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const struct scope_values *v = scope_values(c, SLICE_NONE, SLICE_NONE, slice_z(rows[i].domain));
+		const struct scope_values *v =
+		    scope_values(c, SLICE_NONE, SLICE_NONE, slice_z(rows[i].domain));
 
 		ck_assert_msg(v->connections == rows[i].connections, "%s", rows[i].domain);
 		ck_assert_msg(v->messages == rows[i].messages, "%s", rows[i].domain);
@@ -176,17 +184,22 @@ END_TEST
 
 START_TEST(long_domains_are_borne)
 {
-	struct conf *c = good("domain \".a\" { concurrency = 3 }\nbinding \"b\" { domain \".a\" { } }\n"
-			      "group \"g\" { domain \".a\" { } binding \"b\" { domain \".a\" { } } }\n");
+	struct conf *c =
+	    good("domain \".a\" { concurrency = 3 }\nbinding \"b\" { domain \".a\" { } }\n"
+		 "group \"g\" { domain \".a\" { } binding \"b\" { domain \".a\" { } } }\n");
 	char dots[4096];
 
 	for (size_t i = 0; i < sizeof dots; i++)
 		dots[i] = i % 2 == 0 ? 'a' : '.';
 	ck_assert_uint_eq(
-	    scope_values(c, SLICE_LIT("g"), SLICE_LIT("b"), slice_of(dots, sizeof dots))->connections, 3);
+	    scope_values(c, SLICE_LIT("g"), SLICE_LIT("b"), slice_of(dots, sizeof dots))
+		->connections,
+	    3);
 	memset(dots, '.', sizeof dots);
 	ck_assert_uint_eq(
-	    scope_values(c, SLICE_LIT("g"), SLICE_LIT("b"), slice_of(dots, sizeof dots))->connections, 20);
+	    scope_values(c, SLICE_LIT("g"), SLICE_LIT("b"), slice_of(dots, sizeof dots))
+		->connections,
+	    20);
 	conf_unref(c);
 }
 END_TEST
@@ -194,10 +207,12 @@ END_TEST
 START_TEST(values_are_shared)
 {
 	struct conf *c = good("domain \"x.example\" { concurrency = 3 }\nbinding \"b\" { }\n");
-	const struct scope_values *any = scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("a.example"));
+	const struct scope_values *any =
+	    scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("a.example"));
 
 	ck_assert_ptr_eq(any, scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("b.example")));
-	ck_assert_ptr_eq(any, scope_values(c, SLICE_LIT("nogroup"), SLICE_LIT("nobinding"), SLICE_LIT("b.example")));
+	ck_assert_ptr_eq(any,
+	    scope_values(c, SLICE_LIT("nogroup"), SLICE_LIT("nobinding"), SLICE_LIT("b.example")));
 	ck_assert_ptr_ne(any, scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("x.example")));
 	ck_assert_ptr_eq(scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("X.EXAMPLE")),
 	    scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("x.example")));
@@ -222,12 +237,13 @@ static const struct {
 
 START_TEST(route_of_a_domain)
 {
-	struct conf *c = good("relay_host = relay.example\n"
-			      "domain \"two.example\" { route = { 192.0.2.1, \"b.example:2525\" } }\n"
-			      "domain \"none.example\" { route = { } }\n"
-			      "domain \"limit.example\" { concurrency = 1 }\n"
-			      "domain \".sub.example\" { route = sub-relay.example }\n"
-			      "binding \"b\" { domain \"two.example\" { route = \"[2001:db8::1]:25\" } }\n");
+	struct conf *c =
+	    good("relay_host = relay.example\n"
+		 "domain \"two.example\" { route = { 192.0.2.1, \"b.example:2525\" } }\n"
+		 "domain \"none.example\" { route = { } }\n"
+		 "domain \"limit.example\" { concurrency = 1 }\n"
+		 "domain \".sub.example\" { route = sub-relay.example }\n"
+		 "binding \"b\" { domain \"two.example\" { route = \"[2001:db8::1]:25\" } }\n");
 	const struct scope_values *v =
 	    scope_values(c, SLICE_NONE, slice_z(routes[_i].binding), slice_z(routes[_i].domain));
 
@@ -247,7 +263,8 @@ END_TEST
 START_TEST(no_route_at_all)
 {
 	struct conf *c = good("");
-	const struct scope_values *v = scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("a.example"));
+	const struct scope_values *v =
+	    scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("a.example"));
 
 	ck_assert_uint_eq(v->route.n, 0);
 	ck_assert_str_eq(v->route_rule, "");
@@ -263,8 +280,9 @@ add_hops(void *arg, const struct conf_hops *route)
 
 START_TEST(each_route_is_listed)
 {
-	struct conf *c = good("domain \"a\" { route = { x, y } }\ndomain \"b\" { route = { } }\ndomain \"c\" { }\n"
-			      "group \"g\" { binding \"b\" { domain \"a\" { route = z } } }\n");
+	struct conf *c = good(
+	    "domain \"a\" { route = { x, y } }\ndomain \"b\" { route = { } }\ndomain \"c\" { }\n"
+	    "group \"g\" { binding \"b\" { domain \"a\" { route = z } } }\n");
 	size_t sum = 0;
 
 	conf_each_route(c, add_hops, &sum);
@@ -275,11 +293,13 @@ END_TEST
 
 START_TEST(groups_know_their_members)
 {
-	struct conf *c = good("group \"g\" {\n\tbinding \"one\" { source = 192.0.2.1 }\n\tbinding \"two\" { }\n}\n"
-			      "group \"h\" { binding \"TWO\" { } }\n"
-			      "binding \"two\" { source = \"[2001:db8::2]\" }\n"
-			      "binding \"three\" { }\n");
-	const struct conf_group *g = conf_group(c, SLICE_LIT("G")), *h = conf_group(c, SLICE_LIT("h"));
+	struct conf *c = good(
+	    "group \"g\" {\n\tbinding \"one\" { source = 192.0.2.1 }\n\tbinding \"two\" { }\n}\n"
+	    "group \"h\" { binding \"TWO\" { } }\n"
+	    "binding \"two\" { source = \"[2001:db8::2]\" }\n"
+	    "binding \"three\" { }\n");
+	const struct conf_group *g = conf_group(c, SLICE_LIT("G")),
+				*h = conf_group(c, SLICE_LIT("h"));
 
 	ck_assert_uint_eq(c->nbinding, 3);
 	ck_assert_uint_eq(c->ngroup, 2);
@@ -332,12 +352,14 @@ START_TEST(eval_names_what_won)
 			      "#@ file /etc/angarium/angarium.conf\n#@ node n.example\n");
 	struct conf_eval e = { 0 };
 
-	ck_assert_int_eq(conf_eval(c, evals[_i].key, slice_z(evals[_i].group), slice_z(evals[_i].binding),
-			     slice_z(evals[_i].domain), &e),
+	ck_assert_int_eq(conf_eval(c, evals[_i].key, slice_z(evals[_i].group),
+			     slice_z(evals[_i].binding), slice_z(evals[_i].domain), &e),
 	    0);
 	ck_assert_str_eq(e.file, "/etc/angarium/angarium.conf");
-	ck_assert_msg(slice_is(slice_buf(&e.value), evals[_i].value), "%.*s", SLICE_ARG(slice_buf(&e.value)));
-	ck_assert_msg(slice_is(slice_buf(&e.scope), evals[_i].scope), "%.*s", SLICE_ARG(slice_buf(&e.scope)));
+	ck_assert_msg(
+	    slice_is(slice_buf(&e.value), evals[_i].value), "%.*s", SLICE_ARG(slice_buf(&e.value)));
+	ck_assert_msg(
+	    slice_is(slice_buf(&e.scope), evals[_i].scope), "%.*s", SLICE_ARG(slice_buf(&e.scope)));
 	ck_assert_uint_eq(e.line, evals[_i].line);
 	conf_eval_fini(&e);
 	conf_unref(c);
@@ -390,7 +412,8 @@ START_TEST(many_scopes)
 		char name[32];
 
 		snprintf(name, sizeof name, "D%u.example", i);
-		ck_assert_uint_eq(scope_values(c, SLICE_NONE, SLICE_NONE, slice_z(name))->connections, i + 1);
+		ck_assert_uint_eq(
+		    scope_values(c, SLICE_NONE, SLICE_NONE, slice_z(name))->connections, i + 1);
 	}
 	buf_fini(&text);
 	conf_unref(c);
