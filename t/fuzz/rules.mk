@@ -14,3 +14,6 @@ fuzz_sendmail_DEPS := ctl
 
 FUZZERS += conf
 fuzz_conf_DEPS := libcommon/conf
+
+FUZZERS += session
+fuzz_session_DEPS := smtpd
