@@ -42,6 +42,15 @@ limits_new(unsigned workers)
 }
 
 void
+limits_free(struct limits *l)
+{
+	if (l == NULL)
+		return;
+	munmap(l->columns, l->workers * sizeof *l->columns);
+	free(l);
+}
+
+void
 limits_clear(struct limits *l, unsigned worker)
 {
 	struct column *c = &l->columns[worker - 1];

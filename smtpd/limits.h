@@ -13,6 +13,7 @@
 struct limits;
 
 struct limits *limits_new(unsigned workers); /* the parent, before it forks; worker numbers from 1 */
+void limits_free(struct limits *l);
 void limits_clear(struct limits *l, unsigned worker);
 
 /* A client's key: an IPv4 address, the first 64 bits of an IPv6 address, a local user. Never 0. */
