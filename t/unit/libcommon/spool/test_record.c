@@ -148,6 +148,40 @@ START_TEST(impossible_header_is_refused)
 }
 END_TEST
 
+/* Lengths that agree with each other and are above their limits all the same. */
+START_TEST(lengths_above_their_limits_are_refused)
+{
+	static const struct {
+		size_t at, size;
+		uint64_t v;
+		enum record_status got;
+	} over[] = {
+		{ 16, 4, RECORD_ENV_MAX, RECORD_SHORT },
+		{ 16, 4, RECORD_ENV_MAX + 1, RECORD_BAD },
+		{ 20, 4, RECORD_HEAD_MAX, RECORD_SHORT },
+		{ 20, 4, RECORD_HEAD_MAX + 1, RECORD_BAD },
+		{ 24, 8, RECORD_MAX_BYTES - 4096, RECORD_OK },
+		{ 24, 8, RECORD_MAX_BYTES, RECORD_BAD },
+	};
+
+	for (size_t i = 0; i < COUNT(over); i++) {
+		struct buf b = { 0 };
+		struct record r;
+		uint64_t total, old = 0;
+
+		build(&b, SLICE_LIT("envelope"), SLICE_LIT("A: b\r\n"), SLICE_LIT("\r\nx\r\n"));
+		memcpy(&old, b.p + over[i].at, over[i].size);
+		memcpy(b.p + over[i].at, &over[i].v, over[i].size);
+		total = (RECORD_HEADER + 8 + 6 + 5 + RECORD_END - old + over[i].v + 63) / 64 * 64;
+		memcpy(b.p + 32, &total, sizeof total);
+		record_seal(b.p, SEGMENT, OFFSET, SEED);
+		ck_assert_int_eq(
+		    record_parse(slice_buf(&b), SEGMENT, OFFSET, SEED, &r), over[i].got);
+		buf_fini(&b);
+	}
+}
+END_TEST
+
 START_TEST(rule_27_unknown_flag_that_is_not_critical_passes)
 {
 	struct buf b = { 0 };
@@ -313,6 +347,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_4_bound_to_its_place_and_seed);
 	tcase_add_test(tc, every_truncation_asks_for_more);
 	tcase_add_loop_test(tc, impossible_header_is_refused, 0, COUNT(lies));
+	tcase_add_test(tc, lengths_above_their_limits_are_refused);
 	tcase_add_test(tc, rule_27_unknown_flag_that_is_not_critical_passes);
 	tcase_add_test(tc, limits_hold_when_building);
 	tcase_add_test(tc, frame_and_buffer_give_the_same_bytes);

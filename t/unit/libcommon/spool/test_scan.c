@@ -167,6 +167,17 @@ START_TEST(rule_7_a_torn_tail_is_no_damage)
 }
 END_TEST
 
+START_TEST(rule_6_nothing_is_taken_that_reaches_past_the_limit)
+{
+	for (int i = 0; i < 3; i++)
+		add(SLICE_LIT("\r\nhello\r\n"));
+	expect(at[3] - SPOOL_ALIGN, at[3] - SPOOL_ALIGN, false, "1 2 D%u+%u E", (unsigned)at[2],
+	    (unsigned)(at[3] - SPOOL_ALIGN - at[2]));
+	expect(
+	    at[2], at[3] - SPOOL_ALIGN, false, "1 2 T%u", (unsigned)(at[3] - SPOOL_ALIGN - at[2]));
+}
+END_TEST
+
 START_TEST(a_file_shorter_than_its_durable_offset_is_damage)
 {
 	add(SLICE_LIT("one"));
@@ -318,6 +329,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_22_damage_is_reported_and_passed_over);
 	tcase_add_test(tc, rule_22_past_durable_the_first_that_is_not_whole_ends_it);
 	tcase_add_test(tc, rule_7_a_torn_tail_is_no_damage);
+	tcase_add_test(tc, rule_6_nothing_is_taken_that_reaches_past_the_limit);
 	tcase_add_test(tc, a_file_shorter_than_its_durable_offset_is_damage);
 	tcase_add_test(tc, bodies_are_verified_on_demand);
 	tcase_add_test(tc, bodies_larger_than_the_window);
