@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef QMGR_CONTROL_H
+#define QMGR_CONTROL_H
+
+#include "ipc/ctl.h"
+
+/* The verbs of run/ctl/qmgr; `arg` of the server: the struct qmgr. */
+extern const struct ctl_verb control_verbs[];
+
+#endif
