@@ -32,7 +32,7 @@ daemon_make_dir(const char *path, const char *what)
 
 	if (strlen(path) >= sizeof name)
 		die(EXIT_CONFIG, "%s: name too long", what);
-	strcpy(name, path);
+	slice_copy(slice_z(path), name, sizeof name);
 	for (char *p = name + 1; *p != '\0'; p++) {
 		if (*p != '/' || p[1] == '\0' || p[1] == '/')
 			continue;
@@ -148,7 +148,7 @@ bind_socket(struct daemon *d, const char *name, int type)
 		die(EXIT_TEMP, "%s: cannot make a socket", name);
 	if (unlink(name) != 0 && errno != ENOENT)
 		die(EXIT_TEMP, "%s: %s", name, strerror(errno));
-	strcpy(sun.sun_path, name);
+	slice_copy(slice_z(name), sun.sun_path, sizeof sun.sun_path);
 	/*
 	 * Who may connect is decided by the folder or by SO_PEERCRED. By umask, since chmod(2)
 	 * follows names.

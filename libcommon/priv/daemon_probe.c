@@ -73,7 +73,7 @@ make_outsider(const struct daemon *d, struct scratch *s)
 static void
 prepare(const struct daemon *d, struct scratch *s)
 {
-	strcpy(s->dir, "/tmp/angarium-probe-XXXXXX");
+	slice_copy(SLICE_LIT("/tmp/angarium-probe-XXXXXX"), s->dir, sizeof s->dir);
 	/* The service's own, so that no mode refuses what the sandbox must refuse. */
 	if (mkdtemp(s->dir) == NULL || chdir(s->dir) != 0 ||
 	    chown(".", d->ids.uid[d->self], d->ids.gid[d->self]) != 0)
