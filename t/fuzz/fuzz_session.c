@@ -30,13 +30,16 @@ check(const struct fake *f)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct conf *conf;
 	static struct fake f;
 	unsigned how;
 
 	if (size == 0)
 		return 0;
 	how = data[0];
-	fake_init(&f, how & 1 ? CLASS_LOCAL : CLASS_MX, "message_size_limit = 64K\nerrors_max = 100\n");
+	if (conf == NULL)
+		conf = fake_conf("message_size_limit = 64K\nerrors_max = 100\n");
+	fake_init_conf(&f, how & 1 ? CLASS_LOCAL : CLASS_MX, conf_ref(conf));
 	f.answer_last_first = how & 2;
 	f.fate = how & 4 ? LETTER_TROUBLE : LETTER_DURABLE;
 	f.room = how & 8 ? WRITER_NO_SPACE : WRITER_ROOM;

@@ -179,25 +179,37 @@ fake_begin(struct fake *f)
 	session_greet(f->session);
 }
 
-/* conf: lines behind the defaults of the tests. The session has been greeted. */
-static inline void
-fake_init(struct fake *f, uint8_t class, const char *conf)
+/* Lines behind the defaults of the tests. */
+static inline const struct conf *
+fake_conf(const char *lines)
 {
 	struct buf text = { 0 }, err = { 0 };
 	struct conf *c;
 
-	*f = (struct fake){ .next_id = 1 };
-	log_open(SERVICE_SMTPD);
-	buf_printf(&text, "hostname = \"mx.test.example\"\nmyorigin = \"test.example\"\n%s", conf);
+	buf_printf(&text, "hostname = \"mx.test.example\"\nmyorigin = \"test.example\"\n%s", lines);
 	if (conf_parse(slice_buf(&text), "fake", &c, &err) != 0)
 		die(EXIT_CONFIG, "%.*s", SLICE_ARG(slice_buf(&err)));
 	buf_fini(&text);
-	f->conf = c;
+	return c;
+}
+
+/* Takes the reference. The session has been greeted. */
+static inline void
+fake_init_conf(struct fake *f, uint8_t class, const struct conf *conf)
+{
+	*f = (struct fake){ .next_id = 1, .conf = conf };
+	log_open(SERVICE_SMTPD);
 	intake_init(&f->intake, f->conf->in_flight_bytes, NULL, NULL);
 	f->letters_end = &f->letters;
 	f->world = (struct session_world){ .class = class, .intake = &f->intake, .ask = fake_ask,
 		.forget = fake_forget, .room = fake_room, .next_id = fake_next_id, .submit = fake_submit, .arg = f };
 	fake_begin(f);
+}
+
+static inline void
+fake_init(struct fake *f, uint8_t class, const char *conf)
+{
+	fake_init_conf(f, class, fake_conf(conf));
 }
 
 static inline struct rcpt *
