@@ -87,12 +87,23 @@ cmd_ehlo(struct session *s, const struct command *cmd)
  * MAIL
  */
 
-static enum reply
-bad_path(enum path_result r, enum path_kind kind)
+static enum step
+refuse_path(struct session *s, enum path_result r, enum path_kind kind)
 {
-	if (r == PATH_NEEDS_UTF8)
-		return kind == PATH_REVERSE ? REPLY_SENDER_NEEDS_UTF8 : REPLY_RECIPIENT_NEEDS_UTF8;
-	return kind == PATH_REVERSE ? REPLY_BAD_SENDER : REPLY_BAD_RECIPIENT;
+	static const uint8_t enh[2][3] = { [PATH_REVERSE] = { 5, 1, 8 }, [PATH_FORWARD] = { 5, 1, 2 } };
+	bool sender = kind == PATH_REVERSE;
+
+	switch (r) {
+	case PATH_OK:
+	case PATH_BAD:
+	case PATH_TOO_LONG:
+		break;
+	case PATH_NEEDS_UTF8:
+		return session_refuse(s, sender ? REPLY_SENDER_NEEDS_UTF8 : REPLY_RECIPIENT_NEEDS_UTF8, SLICE_NONE);
+	case PATH_UNKNOWN_LITERAL:
+		return session_refuse_text(s, 553, enh[kind], SLICE_LIT("Address literal of an unknown kind"));
+	}
+	return session_refuse(s, sender ? REPLY_BAD_SENDER : REPLY_BAD_RECIPIENT, SLICE_NONE);
 }
 
 /* "user@host" without brackets, as old programs send it. *arg then stands behind it. */
@@ -173,7 +184,7 @@ cmd_mail(struct session *s, const struct command *cmd)
 		return session_refuse(s, REPLY_NEED_FROM, SLICE_NONE);
 	r = parse_path(s, &arg, PATH_REVERSE, &from);
 	if (r != PATH_OK)
-		return session_refuse(s, bad_path(r, PATH_REVERSE), SLICE_NONE);
+		return refuse_path(s, r, PATH_REVERSE);
 	switch (param_parse_mail(arg, session_offers(s), &params)) {
 	case PARAM_OK:
 		break;
@@ -231,7 +242,7 @@ cmd_rcpt(struct session *s, const struct command *cmd)
 		return session_refuse(s, REPLY_NEED_TO, SLICE_NONE);
 	r = parse_path(s, &arg, PATH_FORWARD, &to);
 	if (r != PATH_OK)
-		return session_refuse(s, bad_path(r, PATH_FORWARD), SLICE_NONE);
+		return refuse_path(s, r, PATH_FORWARD);
 	switch (param_parse_rcpt(arg, session_offers(s), &params)) {
 	case PARAM_OK:
 		break;
