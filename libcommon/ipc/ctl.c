@@ -3,6 +3,7 @@
 
 #include "base/die.h"
 #include "base/log.h"
+#include "io/listen.h"
 #include "ipc/peer.h"
 
 #include <bsd/sys/queue.h>
@@ -12,7 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CALLS_MAX = 64, CHUNK = 32 * 1024, PACKETS_AT_ONCE = 16 };
+/* Half of the calls are for those who look after the house, so that users cannot lock them out. */
+enum { CALLS_MAX = 64, CALLS_OF_OTHERS = 32, CALLS_OF_USER = 8, CHUNK = 32 * 1024, PACKETS_AT_ONCE = 16 };
 
 struct ctl_call {
 	TAILQ_ENTRY(ctl_call) next;
@@ -36,8 +38,7 @@ struct ctl_server {
 	const struct ctl_verb *verbs;
 	gid_t admin_gid;
 	void *arg;
-	int fd;
-	struct watch *watch;
+	struct listener *listener;
 	uint64_t last_token;
 	unsigned ncalls;
 	TAILQ_HEAD(, ctl_call) calls;
@@ -152,10 +153,13 @@ ctl_out(struct ctl_call *c)
 void
 ctl_more(struct ctl_call *c, void (*more)(struct ctl_call *, void *), void *state, void (*free_state)(void *))
 {
-	drop_state(c);
+	/* A step that hands its own state on keeps it. */
+	if (state != c->state)
+		drop_state(c);
 	c->more = more;
 	c->state = state;
-	c->free_state = free_state;
+	if (free_state != NULL)
+		c->free_state = free_state;
 	loop_defer(c->server->loop, &c->pump);
 }
 
@@ -194,6 +198,7 @@ run_verb(struct ctl_call *c, const struct msg_ctl *m)
 	while (v->verb != NULL && !slice_is(m->verb, v->verb))
 		v++;
 	c->running = true;
+	c->token = ++c->server->last_token;
 	if (v->verb == NULL) {
 		ctl_end(c, EXIT_USAGE, "no such verb here");
 		return;
@@ -272,27 +277,42 @@ admin(int fd, const struct ucred *cred, gid_t gid)
 	return false;
 }
 
+static bool
+has_room(const struct ctl_server *s, uid_t uid, bool is_admin)
+{
+	const struct ctl_call *c;
+	unsigned others = 0, of_user = 0;
+
+	TAILQ_FOREACH(c, &s->calls, next) {
+		others += !c->admin;
+		of_user += c->uid == uid;
+	}
+	return s->ncalls < CALLS_MAX && (is_admin || (others < CALLS_OF_OTHERS && of_user < CALLS_OF_USER));
+}
+
 static void
-on_accept(int fd, int ready, void *arg)
+on_accept(int fd, const struct addr *from, void *arg)
 {
 	struct ctl_server *s = arg;
 	struct ucred cred;
 	socklen_t n = sizeof cred;
 	struct ctl_call *c;
-	int at = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	bool is_admin;
 
-	(void)ready;
-	if (at < 0)
+	(void)from;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0) {
+		close(fd);
 		return;
-	if (s->ncalls >= CALLS_MAX || getsockopt(at, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0) {
-		close(at);
+	}
+	is_admin = admin(fd, &cred, s->admin_gid);
+	if (!has_room(s, cred.uid, is_admin)) {
+		close(fd);
 		return;
 	}
 	c = xcalloc(1, sizeof *c);
-	*c = (struct ctl_call){ .server = s, .fd = at, .uid = cred.uid, .pid = cred.pid, .token = ++s->last_token };
-	c->admin = admin(at, &cred, s->admin_gid);
+	*c = (struct ctl_call){ .server = s, .fd = fd, .uid = cred.uid, .pid = cred.pid, .admin = is_admin };
 	c->pump = (struct deferred){ .fn = pump, .arg = c };
-	c->watch = watch_new(s->loop, at, on_call, c);
+	c->watch = watch_new(s->loop, fd, on_call, c);
 	watch_want(c->watch, WATCH_READ);
 	TAILQ_INSERT_TAIL(&s->calls, c, next);
 	s->ncalls++;
@@ -303,10 +323,9 @@ ctl_serve(struct loop *l, int fd, const struct ctl_verb *verbs, gid_t admin_gid,
 {
 	struct ctl_server *s = xcalloc(1, sizeof *s);
 
-	*s = (struct ctl_server){ .loop = l, .verbs = verbs, .admin_gid = admin_gid, .arg = arg, .fd = fd };
+	*s = (struct ctl_server){ .loop = l, .verbs = verbs, .admin_gid = admin_gid, .arg = arg };
 	TAILQ_INIT(&s->calls);
-	s->watch = watch_new(l, fd, on_accept, s);
-	watch_want(s->watch, WATCH_READ);
+	s->listener = listen_new(l, fd, on_accept, s);
 	return s;
 }
 
@@ -321,7 +340,7 @@ ctl_server_free(struct ctl_server *s)
 		next = TAILQ_NEXT(c, next);
 		call_free(c);
 	}
-	watch_free(s->watch);
+	listen_free(s->listener);
 	free(s);
 }
 
@@ -367,7 +386,7 @@ ctl_by_token(struct ctl_server *s, uint64_t token)
 	struct ctl_call *c;
 
 	TAILQ_FOREACH(c, &s->calls, next)
-		if (c->token == token && !c->gone)
+		if (c->token == token && c->running && !c->ended && !c->gone)
 			return c;
 	return NULL;
 }

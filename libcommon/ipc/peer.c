@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "io/listen.h"
 
 #include <assert.h>
 #include <bsd/stdlib.h>
@@ -56,8 +57,7 @@ struct peer {
 
 struct peer_listener {
 	struct loop *loop;
-	int fd;
-	struct watch *watch;
+	struct listener *listener;
 	enum service asker;
 	uid_t uid;
 	const struct peer_ops *ops;
@@ -527,23 +527,20 @@ right_uid(int fd, uid_t uid)
 }
 
 static void
-on_accept(int fd, int ready, void *arg)
+on_accept(int fd, const struct addr *from, void *arg)
 {
 	struct peer_listener *pl = arg;
-	int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	(void)ready;
-	if (c < 0)
-		return;
-	if (!right_uid(c, pl->uid)) {
+	(void)from;
+	if (!right_uid(fd, pl->uid)) {
 		log_begin(LOG_PEER_BAD);
 		log_z(LOGK_PEER, service_word(pl->asker));
 		log_z(LOGK_REASON, "connected as another user");
 		log_end();
-		close(c);
+		close(fd);
 		return;
 	}
-	open_link(peer_new(pl->loop, BY_ACCEPT, pl->asker, pl->uid, pl->ops, pl->arg), c);
+	open_link(peer_new(pl->loop, BY_ACCEPT, pl->asker, pl->uid, pl->ops, pl->arg), fd);
 }
 
 struct peer_listener *
@@ -551,9 +548,8 @@ peer_listen(struct loop *l, int fd, enum service asker, uid_t uid, const struct 
 {
 	struct peer_listener *pl = xcalloc(1, sizeof *pl);
 
-	*pl = (struct peer_listener){ .loop = l, .fd = fd, .asker = asker, .uid = uid, .ops = ops, .arg = arg };
-	pl->watch = watch_new(l, fd, on_accept, pl);
-	watch_want(pl->watch, WATCH_READ);
+	*pl = (struct peer_listener){ .loop = l, .asker = asker, .uid = uid, .ops = ops, .arg = arg };
+	pl->listener = listen_new(l, fd, on_accept, pl);
 	return pl;
 }
 
@@ -562,7 +558,7 @@ peer_listener_free(struct peer_listener *pl)
 {
 	if (pl == NULL)
 		return;
-	watch_free(pl->watch);
+	listen_free(pl->listener);
 	free(pl);
 }
 
