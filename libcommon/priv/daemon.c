@@ -182,12 +182,21 @@ daemon_start(struct daemon *d, enum service self, int argc, char *argv[])
 static void
 enter(struct daemon *d, enum profile p)
 {
+	d->profile = p;
 	if (!d->sandbox_off) {
 		sandbox_enter(p, &d->sandbox);
 		return;
 	}
 	log_begin(LOG_SANDBOX_OFF);
 	log_z(LOGK_DETAIL, profile_row(p)->word);
+	log_end();
+}
+
+static void
+log_started(const struct daemon *d)
+{
+	log_begin(LOG_STARTED);
+	log_z(LOGK_DETAIL, profile_row(d->profile)->word);
 	log_end();
 }
 
@@ -209,9 +218,7 @@ daemon_worker_enter(struct daemon *d, enum profile p)
 	notify_close(&d->notify);
 	log_open(d->self);
 	enter(d, p);
-	log_begin(LOG_STARTED);
-	log_z(LOGK_DETAIL, profile_row(p)->word);
-	log_end();
+	log_started(d);
 }
 
 uid_t
@@ -229,9 +236,7 @@ daemon_ready(struct daemon *d)
 	if (d->ready)
 		return;
 	d->ready = true;
-	log_begin(LOG_STARTED);
-	log_u64(LOGK_GENERATION, d->generation);
-	log_end();
+	log_started(d);
 }
 
 void

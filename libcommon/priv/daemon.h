@@ -53,6 +53,7 @@ struct daemon {
 	struct notify notify;
 	struct sandbox sandbox;
 	bool sandbox_off; /* as told by name; user and root are changed all the same */
+	enum profile profile; /* since daemon_drop() or daemon_worker_enter() */
 	bool probe;
 	bool ready, stopping;
 	unsigned nbound;

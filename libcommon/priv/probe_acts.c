@@ -572,6 +572,7 @@ static const struct act table[] = {
 	ACT("raise-limit", NOTHING, 0, raise_limit),
 
 	ACT("mmap-exec", NOTHING, 0, map_exec),
+	RAW("mmap-file", 0, mmap, 0, 4096, PROT_READ, MAP_SHARED, -1),
 	ACT("mprotect-exec", NOTHING, 0, protect_exec),
 	RAW("memfd", 0, memfd_create, PTR("probe"), MFD_CLOEXEC),
 	RAW("userfaultfd", 0, userfaultfd, 1),

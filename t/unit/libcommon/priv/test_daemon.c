@@ -200,6 +200,7 @@ serve(void *arg)
 	/* Nobody is served before we are who we shall be. */
 	JAIL_CHECK(dial("edge/qmgr.smtpd/s", SOCK_SEQPACKET) == -ECONNREFUSED);
 	daemon_drop(&d, PROFILE_QMGR);
+	JAIL_CHECK(getuid() == ID_BASE + SERVICE_QMGR && getgid() == ID_BASE + SERVICE_QMGR);
 	JAIL_CHECK(accept4(edge, NULL, NULL, 0) < 0 && errno == EAGAIN);
 	JAIL_CHECK(accept4(ctl, NULL, NULL, 0) < 0 && errno == EAGAIN);
 	JAIL_CHECK(accept4(submit, NULL, NULL, 0) < 0 && errno == EAGAIN);

@@ -129,6 +129,27 @@ START_TEST(drop_gives_all_away)
 END_TEST
 
 static void
+drop_keeps_one(void *arg)
+{
+	const gid_t *keep = arg;
+	gid_t groups[3] = { 4, 5, 6 };
+	const char *step;
+
+	JAIL_CHECK(setgroups(3, groups) == 0);
+	priv_keep_group(*keep);
+	JAIL_CHECK(priv_try_drop(JAIL_UID, JAIL_UID, false, &step) == (*keep == 0 ? -EPERM : 0));
+	JAIL_CHECK(*keep == 0 || (getgroups(3, groups) == 1 && groups[0] == *keep));
+}
+
+START_TEST(one_named_group_may_stay)
+{
+	gid_t keep[] = { JAIL_UID + 5, 0 };
+
+	ck_assert_int_eq(jail_child(drop_keeps_one, &keep[_i]), 0);
+}
+END_TEST
+
+static void
 drop_to(void *arg)
 {
 	const uid_t *id = arg;
@@ -249,6 +270,7 @@ cases(TCase *tc)
 	    tc, each_failing_step_ends_the_process, 0, 2 * (int)(sizeof steps / sizeof *steps));
 	tcase_add_loop_test(tc, a_step_that_lies_is_seen, 0, 3);
 	tcase_add_test(tc, drop_gives_all_away);
+	tcase_add_loop_test(tc, one_named_group_may_stay, 0, 2);
 	tcase_add_loop_test(tc, root_and_nobody_are_no_targets, 0, 4);
 	tcase_add_test(tc, without_privilege_it_ends);
 	tcase_add_test(tc, peers_are_told_by_the_kernel);
