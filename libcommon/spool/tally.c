@@ -225,6 +225,8 @@ on_expanded(struct tally *t, const struct journal_expanded *e)
 {
 	const struct tally_message *m = tally_message(t, e->id);
 
+	if (e->id == 0)
+		return odd(t, 0, "a message without an id");
 	if (m != NULL && e->first != m->nrcpt)
 		return odd(t, e->id, "an expansion that does not follow on");
 	t->part = (struct tally_part){ .m = { .id = e->id },
