@@ -73,7 +73,7 @@ jail_inject_arg(int nr, unsigned long arg, int err)
 
 	if (ctx == NULL ||
 	    seccomp_rule_add(
-		ctx, SCMP_ACT_ERRNO((unsigned)err), nr, 1, SCMP_A0(SCMP_CMP_EQ, arg)) != 0 ||
+		ctx, SCMP_ACT_ERRNO((unsigned)err), nr, 1, SCMP_A0(SCMP_CMP_EQ, arg, 0)) != 0 ||
 	    seccomp_load(ctx) != 0)
 		_exit(99);
 	seccomp_release(ctx);

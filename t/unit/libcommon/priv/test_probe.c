@@ -12,7 +12,7 @@
 /* Enters each profile for real, with its parent's around it, and lets the probe try everything. */
 
 static const char segment_text[] = "what was acknowledged";
-static const char abstract[] = "angarium-test-probe";
+static char abstract[32];
 
 struct run {
 	enum profile profile;
@@ -25,6 +25,7 @@ static void
 prepare(struct run *r, int out)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	size_t len;
 	int fd = open("segment", O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0600);
 
 	ck_assert_int_ge(fd, 0);
@@ -40,10 +41,11 @@ prepare(struct run *r, int out)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(fchown(fd, JAIL_UID, JAIL_UID), 0);
 	close(fd);
-	memcpy(sun.sun_path + 1, abstract, sizeof abstract - 1);
+	len = (size_t)snprintf(abstract, sizeof abstract, "angarium-test-%d", (int)getpid());
+	memcpy(sun.sun_path + 1, abstract, len);
 	r->listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	ck_assert_int_eq(bind(r->listener, (struct sockaddr *)&sun,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof abstract)),
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)),
 	    0);
 	ck_assert_int_eq(listen(r->listener, 5), 0);
 	r->env.outsider = fork();
