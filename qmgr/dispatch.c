@@ -171,11 +171,11 @@ job_apply(struct qmgr *q, struct qjob *j, const struct msg_job_done *done)
 			continue; /* said before: results are keyed (rule 15) */
 		attempt_from(&res, done, &end);
 		j->reached |= end.kind == OUTCOME_OK || end.phase > PHASE_CONNECT;
-		if (res.kind == KIND_DAMAGED) {
+		if (res.kind == KIND_DAMAGED)
 			end.kind = OUTCOME_TEMP; /* until we have seen it ourselves */
-			damage_look(q, m);
-		}
 		schedule_result(q, m, res.rcpt, res.attempt, &end);
+		if (res.kind == KIND_DAMAGED && (m = message_find(&q->messages, j->id)) != NULL)
+			damage_look(q, m);
 	}
 	buf_reset(&j->results);
 }
