@@ -15,7 +15,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { ROOM = 2000, BUCKETS = 4096 };
+enum { ROOM = 2000, HELD_MAX = 1 << 20, BUCKETS = 4096 };
 
 struct worker {
 	struct daemon *daemon;
@@ -82,7 +82,7 @@ on_job(struct worker *w, const struct msg_job *m)
 {
 	struct delivery **at = job_at(w, m->job), *d;
 
-	if (*at != NULL || w->njobs >= ROOM)
+	if (*at != NULL || w->nrunning >= ROOM || w->njobs >= HELD_MAX)
 		return false;
 	d = delivery_new(m, &w->segments);
 	if (d == NULL)
