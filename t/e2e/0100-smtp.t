@@ -91,7 +91,8 @@ is(code($t->ask('MAIL FROM:<a@b.example>')), 250, 'a stranger');
 for my $case ([ 'x@elsewhere.example', 550 ], [ 'x@ours.example', 250 ], [ 'x@OURS.example', 250 ],
 	[ 'x@a.below.example', 250 ], [ 'x@below.example', 550 ], [ 'x@xours.example', 550 ],
 	[ 'x%elsewhere.example@other.example', 550 ], [ 'postmaster', 250 ], [ 'Postmaster@ours.example', 250 ]) {
-	is(code($t->ask("RCPT TO:<$case->[0]>")), $case->[1], "RCPT $case->[0]");
+	my $code = code($t->ask("RCPT TO:<$case->[0]>"));
+	like($code, $case->[1] == 250 ? qr{^250} : qr{^55[04]}, "RCPT $case->[0]");
 }
 $house->end;
 done_testing;

@@ -15,7 +15,7 @@ my $house = House->new->start;
 my ($state, $port) = ($house->{state}, $house->port('mx'));
 $house->sink(args => [ '-d', "$state/out" ]);
 
-sub lines { my ($re) = @_; return scalar(() = (slurp("$state/sink.log") // '') =~ /$re/mg) }
+sub lines { my ($re) = @_; return scalar grep { /$re/ } split /\n/, slurp("$state/sink.log") // '' }
 
 # smtp-source: a thousand messages, twenty sessions.
 my ($status, $out, $err) = Peers::peer({ seconds => 120 }, 'smtp-source', '-s', 20, '-m', 1000, '-l', 4096,
@@ -38,8 +38,8 @@ my $arrived = sub {
 	my $n = lines(qr/./);
 	return sub {
 		wait_for(sub { lines(qr/./) > $n && lines($re) }, $what, 20);
-		my ($number) = slurp("$state/sink.log") =~ /^\S+\t(\d+)\t[^\n]*(?:$re)/m;
-		return slurp(sprintf '%s/out/%06d', $state, $number // 0);
+		my ($line) = grep { /$re/ } split /\n/, slurp("$state/sink.log");
+		return slurp(sprintf '%s/out/%06d', $state, (split /\t/, $line)[1]);
 	};
 };
 my $wait = $arrived->('mail(1)', qr/mailx\@d\.example/);
@@ -74,7 +74,7 @@ $git->('format-patch', '-q', '--root', '-o', "$repo/out");
 $wait = $arrived->('git send-email', qr/<list\@d\.example>/);
 ($status, $out, $err) = Peers::with_sendmail($house, { dir => $repo, env => { HOME => $repo, GIT_CONFIG_NOSYSTEM => 1 } },
 	'git', '-c', 'user.name=An Author', '-c', 'user.email=author@b.example', 'send-email', '--quiet', '--confirm=never',
-	'--from=An Author <author@b.example>', '--to=list@d.example', '--8bit-encoding=UTF-8', glob "$repo/out/*.patch");
+	'--from=An Author <author@b.example>', '--envelope-sender=author@b.example', '--to=list@d.example', '--8bit-encoding=UTF-8', glob "$repo/out/*.patch");
 is($status, 0, 'git send-email') or diag $out, $err;
 like($wait->(), qr/^\+one\r$/m, 'the patch arrived');
 like(slurp("$state/sink.log"), qr/<author\@b\.example>[^\n]*<list\@d\.example>/, 'from its author');
