@@ -28,6 +28,8 @@ struct conn {
 	struct deferred flush, offer;
 	bool connecting, paused, blocked, in_call, dead, finishing, skip_line, was_pending;
 	bool bare_cr_pending;
+	bool again;    /* what stands in `in` is to be offered anew */
+	bool undrained; /* drained() is owed */
 };
 
 /* All connections of a thread's loop read here: only one is read at a time. */
@@ -84,20 +86,6 @@ conn_free(struct conn *c)
 	unless_busy_destroy(c);
 }
 
-static void
-tell_closed(struct conn *c, int err)
-{
-	if (c->finishing) {
-		conn_free(c);
-		return;
-	}
-	c->in_call = true;
-	c->ops->closed(c, err, c->arg);
-	c->in_call = false;
-	if (c->dead)
-		unless_busy_destroy(c);
-}
-
 /* What a callback left unread is kept; the common case, nothing left, gives the memory back. */
 static void
 keep_rest(struct conn *c)
@@ -116,17 +104,35 @@ keep_rest(struct conn *c)
 		c->kept.n = c->in.n;
 }
 
+/* After each callback. */
+static void
+called(struct conn *c)
+{
+	c->in_call = false;
+	if (c->dead)
+		unless_busy_destroy(c);
+	else
+		keep_rest(c);
+}
+
+static void
+tell_closed(struct conn *c, int err)
+{
+	if (c->finishing) {
+		conn_free(c);
+		return;
+	}
+	c->in_call = true;
+	c->ops->closed(c, err, c->arg);
+	called(c);
+}
+
 static void
 offer(struct conn *c)
 {
 	c->in_call = true;
 	c->ops->input(c, c->arg);
-	c->in_call = false;
-	if (c->dead) {
-		unless_busy_destroy(c);
-		return;
-	}
-	keep_rest(c);
+	called(c);
 }
 
 static void
@@ -142,6 +148,7 @@ read_some(struct conn *c)
 	}
 	if (c->finishing)
 		return;
+	keep_rest(c); /* some of it may have been taken since, by who was not called from here */
 	if (c->in.n == 0)
 		c->in = slice_of(scratch, (size_t)n);
 	else {
@@ -193,12 +200,11 @@ after_write(struct conn *c, int err)
 		conn_free(c);
 		return;
 	}
-	if (c->ops->drained != NULL) {
+	if (c->undrained && c->ops->drained != NULL) {
+		c->undrained = false;
 		c->in_call = true;
 		c->ops->drained(c, c->arg);
-		c->in_call = false;
-		if (c->dead)
-			unless_busy_destroy(c);
+		called(c);
 	}
 }
 
@@ -216,11 +222,11 @@ on_connected(struct conn *c)
 	}
 	c->connecting = false;
 	want(c);
+	if (c->out.n > 0)
+		loop_defer(c->loop, &c->flush);
 	c->in_call = true;
 	c->ops->connected(c, c->arg);
-	c->in_call = false;
-	if (c->dead)
-		unless_busy_destroy(c);
+	called(c);
 }
 
 static void
@@ -297,6 +303,10 @@ conn_finish(struct conn *c)
 {
 	int err;
 
+	if (c->connecting) {
+		conn_free(c);
+		return;
+	}
 	c->finishing = true;
 	c->in = SLICE_NONE;
 	conn_deadline(c, FINISH_MS);
@@ -327,17 +337,23 @@ void
 conn_take(struct conn *c, size_t n)
 {
 	c->in = slice_from(c->in, n);
+	if (!c->in_call)
+		loop_defer(c->loop, &c->offer); /* the memory of what was taken goes then */
 }
 
 static void
 offer_deferred(void *arg)
 {
 	struct conn *c = arg;
+	bool again = c->again;
 
+	c->again = false;
 	if (c->dead)
 		unless_busy_destroy(c);
-	else if (!c->paused && !c->finishing && c->in.n > 0)
+	else if (again && !c->paused && !c->finishing && c->in.n > 0)
 		offer(c);
+	else
+		keep_rest(c);
 }
 
 void
@@ -347,8 +363,10 @@ conn_pause(struct conn *c, bool pause)
 		return;
 	c->paused = pause;
 	want(c);
-	if (!pause && c->in.n > 0)
+	if (!pause && c->in.n > 0) {
+		c->again = true;
 		loop_defer(c->loop, &c->offer);
+	}
 }
 
 /* Takes the rest of a line that was too long. False: its end has not come. */
@@ -409,13 +427,14 @@ flush_deferred(void *arg)
 
 	if (c->dead)
 		unless_busy_destroy(c);
-	else if (!c->blocked && !c->connecting && c->out.n > 0)
+	else if (!c->blocked && !c->connecting && (c->out.n > 0 || c->undrained))
 		after_write(c, write_out(c));
 }
 
 struct buf *
 conn_out(struct conn *c)
 {
+	c->undrained = true;
 	if (!c->blocked)
 		loop_defer(c->loop, &c->flush);
 	return &c->out;
@@ -430,9 +449,9 @@ conn_put(struct conn *c, const void *p, size_t n)
 void
 conn_flush(struct conn *c)
 {
-	/* The error, if any, is told at the turn's end: a caller does not expect to be freed here. */
-	if (!c->blocked && !c->connecting && c->out.n > 0 && write_out(c) == 0 && c->out.n == 0)
-		return;
+	/* The error, if any, and drained() are told at the turn's end: a caller does not expect to be freed here. */
+	if (!c->blocked && !c->connecting && c->out.n > 0)
+		write_out(c);
 	loop_defer(c->loop, &c->flush);
 }
 
@@ -448,7 +467,8 @@ conn_putv(struct conn *c, const struct iovec *v, int n)
 			conn_put(c, v[i].iov_base, v[i].iov_len);
 		return;
 	}
-	all[0] = (struct iovec){ c->out.p + c->out_sent, c->out.n - c->out_sent };
+	c->undrained = true;
+	all[0] = c->out.n == 0 ? (struct iovec){ 0 } : (struct iovec){ c->out.p + c->out_sent, c->out.n - c->out_sent };
 	for (int i = 0; i < n; i++)
 		all[i + 1] = v[i];
 	for (int i = 0; i <= n; i++)
@@ -504,9 +524,7 @@ on_timer(void *arg)
 	}
 	c->in_call = true;
 	c->ops->expired(c, c->arg);
-	c->in_call = false;
-	if (c->dead)
-		unless_busy_destroy(c);
+	called(c);
 }
 
 void

@@ -20,7 +20,7 @@ struct conn_ops {
 	void (*input)(struct conn *c, void *arg);           /* there are bytes that were not offered before */
 	void (*closed)(struct conn *c, int err, void *arg); /* 0: the peer's orderly end; else errno. Then conn_free(). */
 	void (*expired)(struct conn *c, void *arg);         /* the deadline passed (it is unset then) */
-	void (*drained)(struct conn *c, void *arg);         /* may be NULL: all that was put out is with the kernel */
+	void (*drained)(struct conn *c, void *arg);         /* may be NULL: all that was put out is with the kernel; from the loop */
 };
 
 /* Takes over fd (non-blocking). */
@@ -29,11 +29,13 @@ struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *
 struct conn *conn_connect(struct loop *l, const struct addr *to, const struct addr *from, const struct conn_ops *ops, void *arg);
 /* Closes at once; allowed in any callback. */
 void conn_free(struct conn *c);
-/* Closes when all that was put out is sent, or after 5 s; no callback comes any more. */
+/* Closes when all that was put out is sent, or after 5 s (at once where it is not yet connected); no callback
+ * comes any more. */
 void conn_finish(struct conn *c);
 int conn_fd(const struct conn *c);
 
-/* What has come and was not taken; valid until the callback returns or conn_take(). */
+/* What has come and was not taken; valid until the callback returns (outside of one: until the caller returns to
+ * the loop). Bytes may be taken at any time, not in callbacks only. */
 struct slice conn_in(const struct conn *c);
 void conn_take(struct conn *c, size_t n);
 /* Stops reading (back-pressure) or goes on; unread bytes are offered again when reading goes on. */
