@@ -104,8 +104,10 @@ look_up(struct names *n, const char *host)
 }
 
 static void
-look_up_hops(struct names *n, const struct conf_hops *hops)
+look_up_hops(void *names, const struct conf_hops *hops)
 {
+	struct names *n = names;
+
 	for (size_t i = 0; i < hops->n; i++)
 		if (!hops->at[i].literal)
 			look_up(n, hops->at[i].host);
@@ -115,7 +117,7 @@ void
 names_look_up(struct names *n, const struct conf *c)
 {
 	look_up_hops(n, &c->relay_host);
-	conf_each_route(c, (void (*)(void *, const struct conf_hops *))look_up_hops, n);
+	conf_each_route(c, look_up_hops, n);
 }
 
 unsigned
