@@ -15,7 +15,7 @@ struct client {
 	struct conn *conn; /* NULL: has ended, freed at the end of the turn */
 	struct deferred free;
 	unsigned place; /* among the limits */
-	bool told;      /* connect was told, so disconnect will be */
+	bool told;	/* connect was told, so disconnect will be */
 	bool wants_pause, full;
 };
 
@@ -117,8 +117,13 @@ io_hang_up(void *io)
 	conn_finish(conn);
 }
 
-static const struct session_io ops = { .in = io_in, .take = io_take, .out = io_out, .pending = io_pending,
-	.deadline = io_deadline, .pause = io_pause, .hang_up = io_hang_up };
+static const struct session_io ops = { .in = io_in,
+	.take = io_take,
+	.out = io_out,
+	.pending = io_pending,
+	.deadline = io_deadline,
+	.pause = io_pause,
+	.hang_up = io_hang_up };
 
 static void
 on_input(struct conn *conn, void *arg)
@@ -159,8 +164,9 @@ on_drained(struct conn *conn, void *arg)
 		session_run(&c->session);
 }
 
-static const struct conn_ops conn_ops = { .input = on_input, .closed = on_closed, .expired = on_expired,
-	.drained = on_drained };
+static const struct conn_ops conn_ops = {
+	.input = on_input, .closed = on_closed, .expired = on_expired, .drained = on_drained
+};
 
 static void
 tell(struct client *c)
@@ -205,8 +211,8 @@ client_accept(struct clients *all, int fd, const struct addr *peer, const uint32
 		s->uid = *uid;
 	}
 	c->conn = conn_new(all->loop, fd, &conn_ops, c);
-	c->place = limits_enter(all->limits, all->worker, uid != NULL ? limits_uid(*uid) : limits_client(peer->host),
-	    &now);
+	c->place = limits_enter(all->limits, all->worker,
+	    uid != NULL ? limits_uid(*uid) : limits_client(peer->host), &now);
 	if (all->finishing)
 		session_turn_away(s, REPLY_SHUTDOWN);
 	else if (now.all > s->conf->sessions_max)

@@ -6,7 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Buffers of small messages are used again: fresh pages cost more than what is written into them. */
+/* Buffers of small messages are used again: fresh pages cost more than what is written into them.
+ */
 enum { POOL_MAX = 256, POOL_CONTENT = 64 * 1024, POOL_ENVELOPE = 8 * 1024 };
 
 void
@@ -77,7 +78,8 @@ letter_free(struct letter *l)
 	assert(in->letters > 0);
 	in->letters--;
 	uncharge(l);
-	if (in->npool == POOL_MAX || l->content.cap > POOL_CONTENT || l->envelope.cap > POOL_ENVELOPE) {
+	if (in->npool == POOL_MAX || l->content.cap > POOL_CONTENT ||
+	    l->envelope.cap > POOL_ENVELOPE) {
 		buf_fini(&l->content);
 		buf_fini(&l->envelope);
 		free(l);
@@ -140,8 +142,10 @@ void
 intake_wake(struct intake *in)
 {
 	/* Who finds no room waits again, behind the others: each is called once. */
-	struct intake_wait *last = in->waiting == NULL ? NULL :
-	    (struct intake_wait *)((char *)in->waiting_end - offsetof(struct intake_wait, next));
+	struct intake_wait *last = in->waiting == NULL
+				       ? NULL
+				       : (struct intake_wait *)((char *)in->waiting_end -
+								offsetof(struct intake_wait, next));
 	struct intake_wait *w;
 
 	while (last != NULL && (w = in->waiting) != NULL) {

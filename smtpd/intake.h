@@ -8,8 +8,8 @@
 
 /*
  * Messages in memory, from DATA until they are durable, and how much of them there may be: what one
- * worker holds is bounded over all its sessions. Beyond the bound sessions wait; those that wait too
- * long give up what they hold.
+ * worker holds is bounded over all its sessions. Beyond the bound sessions wait; those that wait
+ * too long give up what they hold.
  */
 struct commit_token; /* proof of a sync that returned 0: see writer.h */
 struct letter;
@@ -18,7 +18,8 @@ struct letter;
 enum letter_fate { LETTER_DURABLE, LETTER_TROUBLE, LETTER_NO_SPACE };
 
 /* proof is NULL unless fate is LETTER_DURABLE. Called from the loop, then the letter is freed. */
-typedef void letter_done_fn(struct letter *l, enum letter_fate fate, const struct commit_token *proof);
+typedef void letter_done_fn(
+    struct letter *l, enum letter_fate fate, const struct commit_token *proof);
 
 struct letter {
 	struct letter *next;
@@ -40,14 +41,14 @@ struct letter {
 	struct slice from, to, msgid;
 	/* The writer's: */
 	struct record_frame frame;
-	uint64_t room;    /* bytes of the record, at most */
+	uint64_t room;	  /* bytes of the record, at most */
 	uint32_t segment; /* whose lease gave the id */
 };
 
 /* Embedded in who may have to wait for room. */
 struct intake_wait {
 	struct intake_wait *next, **prev; /* prev NULL: does not wait */
-	void (*go)(void *arg);            /* room there is again; from intake_wake() */
+	void (*go)(void *arg);		  /* room there is again; from intake_wake() */
 	void *arg;
 };
 
@@ -57,7 +58,8 @@ struct intake {
 	struct letter *pool;
 	unsigned npool;
 	struct intake_wait *waiting, **waiting_end;
-	void (*freed)(void *arg); /* room came back while somebody waits: call intake_wake() from the loop */
+	void (*freed)(
+	    void *arg); /* room came back while somebody waits: call intake_wake() from the loop */
 	void *arg;
 };
 
@@ -68,8 +70,8 @@ struct letter *letter_new(struct intake *in) __attribute__((returns_nonnull));
 void letter_free(struct letter *l); /* NULL allowed */
 
 /*
- * The letter is going to hold this many bytes. False: the bound is reached and nothing was charged. A
- * letter alone in memory is never refused, so that a small bound slows mail and does not stop it.
+ * The letter is going to hold this many bytes. False: the bound is reached and nothing was charged.
+ * A letter alone in memory is never refused, so that a small bound slows mail and does not stop it.
  */
 bool intake_charge(struct letter *l, uint64_t bytes);
 /* Gives up the content of a letter that will not be stored. */

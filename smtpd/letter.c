@@ -82,11 +82,15 @@ date_now(uint64_t wall_ms)
 }
 
 static void
-put_received(struct buf *env, const struct tx *tx, const struct letter_origin *from, const struct letter *l)
+put_received(
+    struct buf *env, const struct tx *tx, const struct letter_origin *from, const struct letter *l)
 {
 	static struct buf text;
 	char id[ID_TEXT + 1];
-	struct received r = { .helo = from->helo, .uid = from->uid, .host = from->host, .proto = from->proto,
+	struct received r = { .helo = from->helo,
+		.uid = from->uid,
+		.host = from->host,
+		.proto = from->proto,
 		.date = date_now(l->arrival_ms) };
 
 	id_text(l->id, id);
@@ -102,7 +106,8 @@ put_received(struct buf *env, const struct tx *tx, const struct letter_origin *f
 }
 
 static void
-put_message(struct buf *env, const struct tx *tx, const struct letter_origin *from, const struct letter *l)
+put_message(
+    struct buf *env, const struct tx *tx, const struct letter_origin *from, const struct letter *l)
 {
 	const struct mail_params *p = &tx->params;
 	struct envelope_addr client = { .port = from->client.port };
@@ -158,7 +163,8 @@ flags_of(const struct letter *l, unsigned seen)
 	uint32_t flags = 0;
 
 	if (seen & BODY_NUL)
-		seen = body_look(slice_buf(&l->content)); /* they were dropped, so lines begin otherwise */
+		seen = body_look(
+		    slice_buf(&l->content)); /* they were dropped, so lines begin otherwise */
 	if (seen & BODY_HAS_DOT)
 		flags |= RECORD_HAS_DOT;
 	if (seen & BODY_LONG_LINE)
@@ -172,7 +178,8 @@ flags_of(const struct letter *l, unsigned seen)
 }
 
 bool
-letter_seal(struct letter *l, const struct tx *tx, const struct letter_origin *from, uint64_t id, unsigned seen)
+letter_seal(struct letter *l, const struct tx *tx, const struct letter_origin *from, uint64_t id,
+    unsigned seen)
 {
 	struct buf *env = &l->envelope;
 

@@ -14,7 +14,7 @@ enum { SETS = 2048, WAYS = 16, PLACES = SETS * WAYS, NO_PLACE = PLACES };
 
 struct way {
 	_Atomic uint64_t client; /* 0: never used */
-	_Atomic uint32_t count;  /* 0: free */
+	_Atomic uint32_t count;	 /* 0: free */
 };
 
 struct column {
@@ -25,7 +25,7 @@ struct column {
 struct limits {
 	unsigned workers;
 	struct limits_tally past; /* of workers that died; the parent's */
-	struct column *columns;   /* shared; touched only where there are sessions */
+	struct column *columns;	  /* shared; touched only where there are sessions */
 };
 
 struct limits *
@@ -71,7 +71,8 @@ limits_client(const uint8_t host[16])
 
 	if (addr_is_v4(host)) {
 		memcpy(&v4, host + 12, sizeof v4);
-		return UINT64_C(0xff04) << 48 | v4; /* as IPv6 it would be multicast, which connects to nobody */
+		return UINT64_C(0xff04) << 48 |
+		       v4; /* as IPv6 it would be multicast, which connects to nobody */
 	}
 	memcpy(&key, host, sizeof key);
 	key = be64toh(key);
@@ -103,7 +104,8 @@ sum(const struct limits *l, uint64_t client, uint64_t *all)
 
 		*all += atomic_load_explicit(&c->all, memory_order_relaxed);
 		for (unsigned i = set; i < set + WAYS; i++)
-			if (atomic_load_explicit(&c->ways[i].client, memory_order_relaxed) == client)
+			if (atomic_load_explicit(&c->ways[i].client, memory_order_relaxed) ==
+			    client)
 				n += atomic_load_explicit(&c->ways[i].count, memory_order_relaxed);
 	}
 	return n;

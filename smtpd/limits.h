@@ -5,14 +5,15 @@
 #include "base/addr.h"
 
 /*
- * How many sessions there are, in all and of each client, over all workers: a table in memory that the parent
- * and its workers share. Each worker writes its own column only and reads those of the others, which it believes
- * no more than as numbers: a fallen worker can make the others refuse sessions, nothing else. The parent
- * clears the column of a worker that died.
+ * How many sessions there are, in all and of each client, over all workers: a table in memory that
+ * the parent and its workers share. Each worker writes its own column only and reads those of the
+ * others, which it believes no more than as numbers: a fallen worker can make the others refuse
+ * sessions, nothing else. The parent clears the column of a worker that died.
  */
 struct limits;
 
-struct limits *limits_new(unsigned workers); /* the parent, before it forks; worker numbers from 1 */
+struct limits *limits_new(
+    unsigned workers); /* the parent, before it forks; worker numbers from 1 */
 void limits_free(struct limits *l);
 void limits_clear(struct limits *l, unsigned worker);
 
@@ -24,13 +25,15 @@ struct limits_count {
 	uint64_t all, of_client;
 };
 /*
- * Counts one session more in worker's column; *now: how many there are with it. Returns what limits_leave() wants
- * back. Where a worker has more clients in one place of the table than it can count, one is not.
+ * Counts one session more in worker's column; *now: how many there are with it. Returns what
+ * limits_leave() wants back. Where a worker has more clients in one place of the table than it can
+ * count, one is not.
  */
 unsigned limits_enter(struct limits *l, unsigned worker, uint64_t client, struct limits_count *now);
 void limits_leave(struct limits *l, unsigned worker, unsigned place);
 
-/* For `angctl status`: a worker says what it has counted, the parent sums it up, of dead workers too. */
+/* For `angctl status`: a worker says what it has counted, the parent sums it up, of dead workers
+ * too. */
 struct limits_tally {
 	uint64_t sessions, accepted, refused;
 };

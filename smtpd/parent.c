@@ -51,7 +51,8 @@ add_listener(int fd, uint8_t class, bool is_socket)
 
 	if (b->nlisten == WORKER_LISTEN_MAX - 2)
 		die(EXIT_CONFIG, "more than %d listening sockets", WORKER_LISTEN_MAX - 2);
-	b->listen[b->nlisten++] = (struct worker_listen){ .fd = fd, .class = class, .is_socket = is_socket };
+	b->listen[b->nlisten++] =
+	    (struct worker_listen){ .fd = fd, .class = class, .is_socket = is_socket };
 }
 
 /* Sockets that init holds under the section's name come before those we could bind. */
@@ -72,8 +73,8 @@ bind_section(struct daemon *d, const struct conf_listen *at)
 		fd = listen_tcp(a, BACKLOG);
 		if (fd < 0) {
 			addr_text(a->host, text);
-			die(EXIT_TEMP, "listener %s: cannot listen at %s port %u: %s", at->name, text, a->port,
-			    strerror(-fd));
+			die(EXIT_TEMP, "listener %s: cannot listen at %s port %u: %s", at->name,
+			    text, a->port, strerror(-fd));
 		}
 		add_listener(fd, (uint8_t)at->origin, false);
 	}
@@ -87,7 +88,8 @@ workers_wished(const struct conf *conf)
 	if (conf->mx_workers > 0)
 		return (unsigned)conf->mx_workers;
 	cores = sysconf(_SC_NPROCESSORS_ONLN);
-	/* Two cores are one worker's: a second one would halve the commit groups and triple the syncs. */
+	/* Two cores are one worker's: a second one would halve the commit groups and triple the
+	 * syncs. */
 	return cores < 4 ? 1 : cores < 512 ? (unsigned)cores / 2 : 256;
 }
 
@@ -206,7 +208,9 @@ worker_answered(unsigned number, const struct msg_answer *m, void *arg)
 	}
 }
 
-static const struct brood_ops brood_ops = { .worker = worker_born, .gone = worker_gone, .answer = worker_answered };
+static const struct brood_ops brood_ops = {
+	.worker = worker_born, .gone = worker_gone, .answer = worker_answered
+};
 
 static void
 begin_brood(void)
@@ -244,7 +248,8 @@ ctl_status(struct ctl_call *c, struct slice args)
 	q->token = ctl_token(c);
 	if (q->timer == NULL)
 		q->timer = timer_new(parent.loop, question_late, q);
-	q->left = brood_ask(parent.brood, &(struct msg_ask){ .token = q->token, .verb = SLICE_LIT("status") });
+	q->left = brood_ask(
+	    parent.brood, &(struct msg_ask){ .token = q->token, .verb = SLICE_LIT("status") });
 	if (q->left == 0)
 		question_end(q);
 	else
@@ -314,7 +319,6 @@ on_hangup(int signo, void *arg)
 		peer_self_generation(conf->generation);
 		pass_conf();
 		log_begin(LOG_RELOADED);
-		log_u64(LOGK_GENERATION, conf->generation);
 		log_end();
 	} else {
 		log_begin(LOG_RELOAD_FAILED);
@@ -346,7 +350,8 @@ on_terminate(int signo, void *arg)
 	daemon_stopping(parent.daemon);
 	for (unsigned i = 0; i < parent.birth.nlisten; i++)
 		close(parent.birth.listen[i].fd);
-	brood_finish(parent.brood, (uint32_t)parent.birth.conf->shutdown_data_grace_ms, all_ended, NULL);
+	brood_finish(
+	    parent.brood, (uint32_t)parent.birth.conf->shutdown_data_grace_ms, all_ended, NULL);
 }
 
 void

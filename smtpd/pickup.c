@@ -17,7 +17,7 @@
 
 enum {
 	ROUND_MS = 10000,
-	SOON_MS = 1000,       /* after somebody came by the socket; at most as often */
+	SOON_MS = 1000, /* after somebody came by the socket; at most as often */
 	FIRST_MS = 100,
 	NAMES_AT_ONCE = 256,  /* of the folder, in one loop turn */
 	USERS_MAX = 1024,     /* counted in a round; more wait for the next one */
@@ -69,7 +69,7 @@ is_stale(const struct stat *st)
 	uint64_t now_s = clock_wall_ms() / 1000;
 
 	return st->st_mtim.tv_sec >= 0 && (uint64_t)st->st_mtim.tv_sec + STALE_S < now_s &&
-	    (uint64_t)st->st_ctim.tv_sec + STALE_S < now_s;
+	       (uint64_t)st->st_ctim.tv_sec + STALE_S < now_s;
 }
 
 /*
@@ -133,11 +133,12 @@ set_envelope(struct tx *tx, const struct dropfile *d, const struct conf *conf, c
 	*why = "bad sender";
 	if (!set_sender(tx, d->sender, flags, conf->myorigin))
 		return false;
-	tx->params.ret = d->ret == DROPFILE_RET_FULL ? PARAM_RET_FULL :
-	    d->ret == DROPFILE_RET_HDRS		     ? PARAM_RET_HDRS :
-						       PARAM_RET_NONE;
-	tx->params.body = d->body == DROPFILE_BODY_NONE || d->body == DROPFILE_BODY_7BIT ? PARAM_BODY_7BIT :
-											      PARAM_BODY_8BIT;
+	tx->params.ret = d->ret == DROPFILE_RET_FULL   ? PARAM_RET_FULL
+			 : d->ret == DROPFILE_RET_HDRS ? PARAM_RET_HDRS
+						       : PARAM_RET_NONE;
+	tx->params.body = d->body == DROPFILE_BODY_NONE || d->body == DROPFILE_BODY_7BIT
+			      ? PARAM_BODY_7BIT
+			      : PARAM_BODY_8BIT;
 	tx->params.smtputf8 = d->body == DROPFILE_BODY_UTF8;
 	*why = "bad envelope id";
 	if (d->envid.n > 0) {
@@ -174,10 +175,12 @@ set_content(struct letter *l, const struct conf *conf, const char **why, unsigne
 }
 
 struct letter *
-pickup_letter(struct slice file, uint32_t uid, struct session_world *world, const struct conf *conf, uint64_t id,
-    const char **why)
+pickup_letter(struct slice file, uint32_t uid, struct session_world *world, const struct conf *conf,
+    uint64_t id, const char **why)
 {
-	struct letter_origin from = { .class = world->class, .uid = uid, .host = slice_z(conf->hostname),
+	struct letter_origin from = { .class = world->class,
+		.uid = uid,
+		.host = slice_z(conf->hostname),
 		.generation = conf->generation };
 	struct tx tx = { .refusal = REPLY_COUNT };
 	struct letter *l = letter_new(world->intake);
@@ -197,7 +200,7 @@ pickup_letter(struct slice file, uint32_t uid, struct session_world *world, cons
 	buf_slice(&l->content, d.message);
 	*why = "envelope too large";
 	ok = set_envelope(&tx, &d, conf, why) && set_content(l, conf, why, &seen) &&
-	    letter_seal(l, &tx, &from, id, seen);
+	     letter_seal(l, &tx, &from, id, seen);
 out:
 	arena_fini(&tx.arena);
 	if (ok)
@@ -218,7 +221,8 @@ read_whole(struct pickup *p, int fd)
 	ssize_t n;
 
 	buf_room(&p->file, want + 1);
-	while (p->file.n <= want && (n = read(fd, p->file.p + p->file.n, want + 1 - p->file.n)) != 0) {
+	while (
+	    p->file.n <= want && (n = read(fd, p->file.p + p->file.n, want + 1 - p->file.n)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
@@ -271,7 +275,8 @@ remove_file(struct pickup *p, const struct stat *known)
 {
 	struct stat now;
 
-	if (fstatat(p->folder, p->name, &now, AT_SYMLINK_NOFOLLOW) != 0 || now.st_ino != known->st_ino)
+	if (fstatat(p->folder, p->name, &now, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    now.st_ino != known->st_ino)
 		return; /* the name is another file's by now */
 	if (unlinkat(p->folder, p->name, 0) == 0)
 		return;
@@ -332,9 +337,9 @@ job_done(struct job *j)
 
 	p->busy = false;
 	if (p->err == 0 && p->why == NULL) {
-		id = p->world->room(p->world->arg, p->file.n, conf->disk_floor) == WRITER_ROOM ?
-		    p->world->next_id(p->world->arg) :
-		    0;
+		id = p->world->room(p->world->arg, p->file.n, conf->disk_floor) == WRITER_ROOM
+			 ? p->world->next_id(p->world->arg)
+			 : 0;
 		if (id == 0 || p->stopped) {
 			end_round(p);
 			return;
@@ -345,7 +350,8 @@ job_done(struct job *j)
 		if (p->why != NULL)
 			refuse(p, p->why);
 		else if (p->err != -ENOENT)
-			log_trouble(-p->err, "a file of the drop folder cannot be read: %s", p->name);
+			log_trouble(
+			    -p->err, "a file of the drop folder cannot be read: %s", p->name);
 		loop_defer(p->loop, &p->more);
 		return;
 	}
@@ -384,7 +390,8 @@ look_at(struct pickup *p, const char *name)
 {
 	struct stat st;
 
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || !slice_copy(slice_z(name), p->name, NAME_SIZE) ||
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    !slice_copy(slice_z(name), p->name, NAME_SIZE) ||
 	    fstatat(p->folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return false;
 	if (name[0] == '.' || is_known_bad(p, &st)) {
@@ -448,7 +455,8 @@ begin_round(void *arg)
 }
 
 struct pickup *
-pickup_new(struct loop *l, struct offload *threads, int drop_fd, struct session_world *world, const struct conf *const *conf)
+pickup_new(struct loop *l, struct offload *threads, int drop_fd, struct session_world *world,
+    const struct conf *const *conf)
 {
 	struct pickup *p = xcalloc(1, sizeof *p);
 

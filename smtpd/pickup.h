@@ -6,10 +6,11 @@
 #include "smtpd/session.h"
 
 /*
- * Takes in what sendmail(8) left in the drop folder while nothing listened (mail/dropfile.h): at the start,
- * every ten seconds, and when somebody uses the local socket. Any user may write there, so a file must be
- * regular, have one link, belong to the user it names, be whole and not too large; of each user at most
- * drop_max_per_user are taken in a round. A file goes when its message is durable, never before.
+ * Takes in what sendmail(8) left in the drop folder while nothing listened (mail/dropfile.h): at
+ * the start, every ten seconds, and when somebody uses the local socket. Any user may write there,
+ * so a file must be regular, have one link, belong to the user it names, be whole and not too
+ * large; of each user at most drop_max_per_user are taken in a round. A file goes when its message
+ * is durable, never before.
  *
  * Router is not asked: nobody waits for the answer, so qmgr asks it later and refusals become
  * notices. What breaks a rule is told once and removed when it is a day old, as are files that were
@@ -18,8 +19,8 @@
 struct pickup;
 
 /* drop_fd: the folder. conf: where the newest configuration is found each time. */
-struct pickup *pickup_new(struct loop *l, struct offload *threads, int drop_fd, struct session_world *world,
-    const struct conf *const *conf);
+struct pickup *pickup_new(struct loop *l, struct offload *threads, int drop_fd,
+    struct session_world *world, const struct conf *const *conf);
 void pickup_soon(struct pickup *p);
 /* No new file is begun; what is under way ends. */
 void pickup_stop(struct pickup *p);
@@ -28,7 +29,7 @@ void pickup_free(struct pickup *p); /* NULL allowed; after the threads have ende
 /*
  * What a whole file makes: a letter ready for the writer, or NULL and *why. uid: the file's owner.
  */
-struct letter *pickup_letter(struct slice file, uint32_t uid, struct session_world *world, const struct conf *conf,
-    uint64_t id, const char **why);
+struct letter *pickup_letter(struct slice file, uint32_t uid, struct session_world *world,
+    const struct conf *conf, uint64_t id, const char **why);
 
 #endif

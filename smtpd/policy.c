@@ -98,8 +98,8 @@ put(struct policy *p, uint32_t i)
 	if (p->class != CLASS_LOCAL)
 		client = slice_of(s->client.host, sizeof s->client.host);
 	if (p->router != NULL && peer_is_up(p->router))
-		peer_send(p->router, resolve, .token = token_of(p, i), .class = p->class, .client = client,
-		    .sender = s->tx.sender, .rcpt = r->address);
+		peer_send(p->router, resolve, .token = token_of(p, i), .class = p->class,
+		    .client = client, .sender = s->tx.sender, .rcpt = r->address);
 }
 
 static void
@@ -144,7 +144,8 @@ policy_ask(struct policy *p, struct session *s, struct rcpt *r)
 	p->newest = i;
 	p->open++;
 	r->token = token_of(p, i);
-	/* Left set when the last question was answered: it fires once for nothing, which is cheaper. */
+	/* Left set when the last question was answered: it fires once for nothing, which is
+	 * cheaper. */
 	if (!timer_is_set(p->timer))
 		timer_set(p->timer, s->conf->ask_timeout_ms);
 	put(p, i);
@@ -191,7 +192,8 @@ policy_up(struct policy *p)
 		put(p, i);
 }
 
-/* The oldest first; a later one may have a nearer deadline after a reload, and is then a little late. */
+/* The oldest first; a later one may have a nearer deadline after a reload, and is then a little
+ * late. */
 static void
 on_timer(void *arg)
 {

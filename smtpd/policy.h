@@ -6,9 +6,9 @@
 #include "smtpd/session.h"
 
 /*
- * The questions that a worker has open with router. Each is answered once, from the loop: by router, or
- * with NULL when ask_timeout has passed. While router is away they wait for it, those it had not
- * answered are asked again when it is back; asking twice does no harm.
+ * The questions that a worker has open with router. Each is answered once, from the loop: by
+ * router, or with NULL when ask_timeout has passed. While router is away they wait for it, those it
+ * had not answered are asked again when it is back; asking twice does no harm.
  */
 struct policy;
 

@@ -35,8 +35,13 @@ void
 session_init(struct session *s, struct session_world *world, const struct session_io *ops, void *io,
     const struct conf *conf)
 {
-	*s = (struct session){ .world = world, .ops = ops, .io = io, .conf = conf, .id = next_session_id(),
-		.began_ms = clock_mono_ms(), .wait = { .go = room_again, .arg = s } };
+	*s = (struct session){ .world = world,
+		.ops = ops,
+		.io = io,
+		.conf = conf,
+		.id = next_session_id(),
+		.began_ms = clock_mono_ms(),
+		.wait = { .go = room_again, .arg = s } };
 	s->tx.refusal = REPLY_COUNT;
 	world->sessions++;
 }
@@ -53,7 +58,8 @@ session_fini(struct session *s)
 
 /*
  * Deadlines: a command has command_timeout from the reply before it, however slowly its bytes
- * trickle in; message data has data_timeout from block to block. Neither goes beyond the session's life.
+ * trickle in; message data has data_timeout from block to block. Neither goes beyond the session's
+ * life.
  */
 static void
 set_deadline(struct session *s, uint64_t ms)
@@ -82,12 +88,14 @@ argument_of(const struct session *s, enum reply reply)
 	static char limit[24];
 
 	if (reply == REPLY_TOO_BIG) {
-		snprintf(limit, sizeof limit, "%llu", (unsigned long long)s->conf->message_size_limit);
+		snprintf(
+		    limit, sizeof limit, "%llu", (unsigned long long)s->conf->message_size_limit);
 		return slice_z(limit);
 	}
 	if (reply == REPLY_SHUTDOWN || reply == REPLY_TIMEOUT || reply == REPLY_TOO_MANY_ERRORS ||
-	    reply == REPLY_TOO_MANY_SESSIONS || reply == REPLY_TOO_MANY_FROM_CLIENT || reply == REPLY_TROUBLE ||
-	    reply == REPLY_NO_SERVICE || reply == REPLY_GREETING || reply == REPLY_HELO_OK)
+	    reply == REPLY_TOO_MANY_SESSIONS || reply == REPLY_TOO_MANY_FROM_CLIENT ||
+	    reply == REPLY_TROUBLE || reply == REPLY_NO_SERVICE || reply == REPLY_GREETING ||
+	    reply == REPLY_HELO_OK)
 		return host(s);
 	return SLICE_NONE;
 }
@@ -337,7 +345,9 @@ swallow(struct session *s, enum reply why)
 	if (s->tx.refusal == REPLY_COUNT)
 		s->tx.refusal = why;
 	intake_discard(s->tx.letter);
-	return s->tx.body.bytes / 2 > s->conf->message_size_limit ? session_hang_up(s, s->tx.refusal) : STEP_AGAIN;
+	return s->tx.body.bytes / 2 > s->conf->message_size_limit
+		   ? session_hang_up(s, s->tx.refusal)
+		   : STEP_AGAIN;
 }
 
 static void letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *proof);
@@ -347,8 +357,13 @@ commit(struct session *s)
 {
 	struct tx *tx = &s->tx;
 	struct letter *l = tx->letter;
-	struct letter_origin from = { .class = s->world->class, .proto = s->esmtp ? "ESMTP" : "SMTP",
-		.helo = slice_z(s->helo), .client = s->client, .uid = s->uid, .session = s->id, .host = host(s),
+	struct letter_origin from = { .class = s->world->class,
+		.proto = s->esmtp ? "ESMTP" : "SMTP",
+		.helo = slice_z(s->helo),
+		.client = s->client,
+		.uid = s->uid,
+		.session = s->id,
+		.host = host(s),
 		.generation = s->conf->generation };
 	uint64_t id = s->world->next_id(s->world->arg);
 	enum reply bad = REPLY_COUNT;
@@ -489,7 +504,8 @@ judge(struct session *s, struct rcpt *r, const struct msg_route *m, struct buf *
 	uint8_t enh[3];
 
 	if (m != NULL) {
-		memcpy(enh, (uint8_t[3]){ m->enh_class, m->enh_subject, m->enh_detail }, sizeof enh);
+		memcpy(
+		    enh, (uint8_t[3]){ m->enh_class, m->enh_subject, m->enh_detail }, sizeof enh);
 		switch ((enum route_action)m->action) {
 		case ROUTE_DELIVER:
 			if (m->route.n <= ROUTE_MAX && m->seal.n == ROUTE_SEAL) {
@@ -505,7 +521,8 @@ judge(struct session *s, struct rcpt *r, const struct msg_route *m, struct buf *
 			buf_slice(text, reply_line(REPLY_RCPT_OK));
 			return true;
 		case ROUTE_REFUSE:
-			reply_put_text(text, m->code >= 400 && m->code <= 599 ? m->code : 550, enh, m->text);
+			reply_put_text(
+			    text, m->code >= 400 && m->code <= 599 ? m->code : 550, enh, m->text);
 			return false;
 		case ROUTE_TEMP:
 			if (m->code < 400 || m->code > 499)

@@ -12,19 +12,20 @@
  * An SMTP session as a machine: bytes in, bytes out, questions to the world around it. It knows no
  * descriptor, no loop and no peer; tests and the fuzzer give it a world of their own.
  *
- * Three small enums tell where it is: the phase of the byte stream, the state of the transaction (tx.h), and
- * what a step wants next.
+ * Three small enums tell where it is: the phase of the byte stream, the state of the transaction
+ * (tx.h), and what a step wants next.
  */
 struct session;
 
-/* The connection. hang_up ends it when all that was put is out; the session is freed in it or later. */
+/* The connection. hang_up ends it when all that was put is out; the session is freed in it or
+ * later. */
 struct session_io {
-	struct slice (*in)(void *io);  /* what has come and was not taken */
+	struct slice (*in)(void *io); /* what has come and was not taken */
 	void (*take)(void *io, size_t n);
-	struct buf *(*out)(void *io);  /* replies go here */
-	size_t (*pending)(void *io);   /* bytes of them that the client has not taken yet */
+	struct buf *(*out)(void *io); /* replies go here */
+	size_t (*pending)(void *io);  /* bytes of them that the client has not taken yet */
 	void (*deadline)(void *io, uint64_t ms); /* then session_expired(); 0: none */
-	void (*pause)(void *io, bool pause);     /* no more input for now */
+	void (*pause)(void *io, bool pause);	 /* no more input for now */
 	void (*hang_up)(void *io);
 };
 
@@ -32,11 +33,12 @@ struct session_io {
 struct session_world {
 	uint8_t class; /* enum origin_class */
 	struct intake *intake;
-	/* Asks router about r; session_answered() comes later from the loop. False: it cannot be asked. */
+	/* Asks router about r; session_answered() comes later from the loop. False: it cannot be
+	 * asked. */
 	bool (*ask)(void *arg, struct session *s, struct rcpt *r);
 	void (*forget)(void *arg, struct rcpt *r); /* its answer is not wanted any more */
 	enum writer_room (*room)(void *arg, uint64_t bytes, uint64_t floor_bytes);
-	uint64_t (*next_id)(void *arg); /* 0: none */
+	uint64_t (*next_id)(void *arg);		     /* 0: none */
 	void (*submit)(void *arg, struct letter *l); /* l->done comes later from the loop */
 	void *arg;
 	/* Counted here, told by `angctl status`. */
@@ -46,7 +48,8 @@ struct session_world {
 enum phase { SESSION_COMMAND, SESSION_BODY, SESSION_COMMIT, SESSION_CLOSED };
 enum step { STEP_AGAIN, STEP_WAIT, STEP_CLOSE };
 
-/* A reply that must wait for those before it: RCPTs of a pipelined group are asked about together. */
+/* A reply that must wait for those before it: RCPTs of a pipelined group are asked about together.
+ */
 struct held_reply {
 	struct held_reply *next;
 	struct rcpt *rcpt; /* NULL: text is the answer */
@@ -62,42 +65,44 @@ struct session {
 	struct tx tx;
 	char *helo; /* NULL: not said */
 	bool esmtp;
-	bool finishing;  /* ends with 421 as soon as no message is under way */
-	bool skip_line;  /* in the rest of a line that was too long */
+	bool finishing;	 /* ends with 421 as soon as no message is under way */
+	bool skip_line;	 /* in the rest of a line that was too long */
 	bool skipped_cr; /* and the last byte seen of it was a CR */
 	uint16_t nheld;
 	struct held_reply *held, **held_end; /* in the transaction's arena */
-	struct intake_wait wait; /* for room for message data */
+	struct intake_wait wait;	     /* for room for message data */
 	uint32_t errors, junk;
 	uint32_t messages, refused;
 	uint64_t skipped_bytes;
 	uint64_t id, began_ms;
 	struct addr client; /* zero where a user came by the local socket */
-	bool by_user;       /* then uid is who */
+	bool by_user;	    /* then uid is who */
 	uint32_t uid;
 };
 
 enum {
-	SESSION_AHEAD = 100,          /* RCPTs asked about at a time */
-	SESSION_JUNK = 100,           /* NOOP, RSET, VRFY, HELP that cost nothing, between messages */
-	SESSION_OUT_MAX = 64 * 1024,  /* replies the client does not read: no command is taken meanwhile */
+	SESSION_AHEAD = 100, /* RCPTs asked about at a time */
+	SESSION_JUNK = 100,  /* NOOP, RSET, VRFY, HELP that cost nothing, between messages */
+	SESSION_OUT_MAX =
+	    64 * 1024, /* replies the client does not read: no command is taken meanwhile */
 	SESSION_SKIP_MAX = 1 << 20,   /* bytes of overlong lines: then it is no client */
 	SESSION_ROOM_WAIT_MS = 10000, /* for room in memory; then 452 */
 };
 
 /* Greets. conf: a reference of the session's own, given back by session_fini(). */
-void session_init(struct session *s, struct session_world *world, const struct session_io *ops, void *io,
-    const struct conf *conf);
+void session_init(struct session *s, struct session_world *world, const struct session_io *ops,
+    void *io, const struct conf *conf);
 void session_greet(struct session *s);
 /* Refuses the client with a greeting of 421 or 554 and hangs up. */
 void session_turn_away(struct session *s, enum reply reply);
 /* A letter under way to the disk stays there. Forgets all questions. */
 void session_fini(struct session *s);
 
-/* Goes on until it lacks input or an answer. May hang up: the session can be gone after any of these. */
+/* Goes on until it lacks input or an answer. May hang up: the session can be gone after any of
+ * these. */
 void session_run(struct session *s);
 void session_expired(struct session *s); /* the deadline passed */
-void session_finish(struct session *s);  /* the worker ends */
+void session_finish(struct session *s);	 /* the worker ends */
 /* m NULL: no answer in time. */
 void session_answered(struct session *s, struct rcpt *r, const struct msg_route *m);
 
@@ -105,13 +110,15 @@ void session_answered(struct session *s, struct rcpt *r, const struct msg_route 
 unsigned session_offers(const struct session *s);
 
 /*
- * For verbs.c: replies. arg stands for the text's %s; SLICE_NONE is right too where that is our host name
- * or the size limit. refuse counts 5xx as errors, hang_up ends the session with this reply.
+ * For verbs.c: replies. arg stands for the text's %s; SLICE_NONE is right too where that is our
+ * host name or the size limit. refuse counts 5xx as errors, hang_up ends the session with this
+ * reply.
  */
 enum step session_reply(struct session *s, enum reply reply, struct slice arg);
 enum step session_refuse(struct session *s, enum reply reply, struct slice arg);
 enum step session_hang_up(struct session *s, enum reply reply);
-enum step session_refuse_text(struct session *s, unsigned code, const uint8_t enh[3], struct slice text);
+enum step session_refuse_text(
+    struct session *s, unsigned code, const uint8_t enh[3], struct slice text);
 /* Notes an event "reject". */
 void session_tell_reject(struct session *s, enum reply reply, struct slice to);
 /* Ends the transaction, forgetting what was asked about it. */

@@ -7,7 +7,9 @@
 #include <bsd/stdlib.h>
 #include <xxhash.h>
 
-enum { INDEX_FIRST = 64 }; /* up to half of it filled: below that many recipients a walk is as fast */
+enum {
+	INDEX_FIRST = 64
+}; /* up to half of it filled: below that many recipients a walk is as fast */
 
 void
 tx_reset(struct tx *tx)

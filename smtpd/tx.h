@@ -22,8 +22,9 @@ struct rcpt {
 	struct slice address;  /* as it is stored, and as router was asked about it */
 	struct slice original; /* as the client gave it; p NULL: the same */
 	struct slice orcpt;    /* p NULL: not said */
-	uint8_t notify;        /* enum param_notify */
-	/* What router answered. route is kept only where it says *deliver*: for all else qmgr asks itself. */
+	uint8_t notify;	       /* enum param_notify */
+	/* What router answered. route is kept only where it says *deliver*: for all else qmgr asks
+	 * itself. */
 	struct slice route; /* p NULL: none */
 	uint64_t generation;
 	uint8_t seal[ROUTE_SEAL];
@@ -39,8 +40,8 @@ struct tx {
 	struct slice sender;
 	struct mail_params params;
 	struct rcpt *rcpts, **rcpts_end;
-	uint32_t nrcpt;  /* accepted */
-	uint32_t tried;  /* RCPT commands seen */
+	uint32_t nrcpt;	 /* accepted */
+	uint32_t tried;	 /* RCPT commands seen */
 	uint32_t *index; /* hash table of the accepted, by address: nindex slots of number + 1 */
 	struct rcpt **by_number;
 	uint32_t nindex;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 /*
- * The verbs (RFC 5321 section 4.1). When each may come is data; what it does is a function. What has to wait
- * goes on in session.c: after RCPT session_answered(), after the dot letter_done().
+ * The verbs (RFC 5321 section 4.1). When each may come is data; what it does is a function. What
+ * has to wait goes on in session.c: after RCPT session_answered(), after the dot letter_done().
  */
 #define IN(state) (1U << (state))
 #define ANY (IN(TX_NONE) | IN(TX_READY) | IN(TX_MAIL) | IN(TX_RCPT))
@@ -19,10 +19,10 @@
 enum arg { ARG_NONE, ARG_MAY, ARG_MUST };
 
 struct rule {
-	unsigned in;          /* may come in these states */
-	bool ends_group;      /* nothing may stand behind it before its reply (RFC 2920 section 3.1) */
+	unsigned in;	 /* may come in these states */
+	bool ends_group; /* nothing may stand behind it before its reply (RFC 2920 section 3.1) */
 	enum arg arg;
-	bool is_junk;         /* moves no mail: counted */
+	bool is_junk; /* moves no mail: counted */
 	enum reply else_reply;
 	enum step (*run)(struct session *s, const struct command *cmd); /* NULL: not offered */
 };
@@ -78,7 +78,9 @@ cmd_ehlo(struct session *s, const struct command *cmd)
 	buf_printf(out, "250-%s\r\n", s->conf->hostname);
 	if (is_local(s))
 		buf_printf(out, "250-%s origin=%s\r\n", ext_word(EXT_XANGARIUM), s->conf->myorigin);
-	buf_printf(out, "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n",
+	buf_printf(out,
+	    "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-DSN\r\n250 "
+	    "ENHANCEDSTATUSCODES\r\n",
 	    (unsigned long long)s->conf->message_size_limit);
 	return STEP_AGAIN;
 }
@@ -90,7 +92,9 @@ cmd_ehlo(struct session *s, const struct command *cmd)
 static enum step
 refuse_path(struct session *s, enum path_result r, enum path_kind kind)
 {
-	static const uint8_t enh[2][3] = { [PATH_REVERSE] = { 5, 1, 8 }, [PATH_FORWARD] = { 5, 1, 2 } };
+	static const uint8_t enh[2][3] = {
+		[PATH_REVERSE] = { 5, 1, 8 }, [PATH_FORWARD] = { 5, 1, 2 }
+	};
 	bool sender = kind == PATH_REVERSE;
 
 	switch (r) {
@@ -99,9 +103,11 @@ refuse_path(struct session *s, enum path_result r, enum path_kind kind)
 	case PATH_TOO_LONG:
 		break;
 	case PATH_NEEDS_UTF8:
-		return session_refuse(s, sender ? REPLY_SENDER_NEEDS_UTF8 : REPLY_RECIPIENT_NEEDS_UTF8, SLICE_NONE);
+		return session_refuse(
+		    s, sender ? REPLY_SENDER_NEEDS_UTF8 : REPLY_RECIPIENT_NEEDS_UTF8, SLICE_NONE);
 	case PATH_UNKNOWN_LITERAL:
-		return session_refuse_text(s, 553, enh[kind], SLICE_LIT("Address literal of an unknown kind"));
+		return session_refuse_text(
+		    s, 553, enh[kind], SLICE_LIT("Address literal of an unknown kind"));
 	}
 	return session_refuse(s, sender ? REPLY_BAD_SENDER : REPLY_BAD_RECIPIENT, SLICE_NONE);
 }
@@ -216,7 +222,9 @@ ask(struct session *s, const struct path *to, const struct rcpt_params *params)
 {
 	struct rcpt *r = arena_alloc(&s->tx.arena, sizeof *r);
 
-	*r = (struct rcpt){ .session = s, .notify = params->notify, .orcpt = keep(s, params->orcpt) };
+	*r = (struct rcpt){
+		.session = s, .notify = params->notify, .orcpt = keep(s, params->orcpt)
+	};
 	r->address = keep_address(s, to, is_local(s));
 	if (!slice_eq(r->address, to->address))
 		r->original = keep(s, to->address);
@@ -333,8 +341,8 @@ static const struct rule rules[VERB_COUNT] = {
 static bool
 is_http(const struct command *cmd)
 {
-	static const char *const words[] = { "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HOST:", "USER-AGENT:",
-		"CONTENT-LENGTH:", "CONTENT-TYPE:" };
+	static const char *const words[] = { "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT",
+		"HOST:", "USER-AGENT:", "CONTENT-LENGTH:", "CONTENT-TYPE:" };
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (slice_iis(cmd->word, words[i]))
@@ -361,8 +369,8 @@ verbs_run(struct session *s, struct slice line, bool more)
 	struct command cmd;
 
 	if (!command_parse(line, &cmd))
-		return is_http(&cmd) ? session_hang_up(s, REPLY_HTTP) :
-				       session_refuse(s, REPLY_UNKNOWN_VERB, SLICE_NONE);
+		return is_http(&cmd) ? session_hang_up(s, REPLY_HTTP)
+				     : session_refuse(s, REPLY_UNKNOWN_VERB, SLICE_NONE);
 	rule = &rules[cmd.verb];
 	if (rule->run == NULL)
 		return session_refuse(s, REPLY_NOT_OFFERED, SLICE_NONE);

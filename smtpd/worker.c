@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 /*
- * A worker: serves the listeners of one class. It opens nothing: sockets and links are handed to it, and what it
- * appends to the queue goes through a descriptor that qmgr leased to it.
+ * A worker: serves the listeners of one class. It opens nothing: sockets and links are handed to
+ * it, and what it appends to the queue goes through a descriptor that qmgr leased to it.
  */
 enum { TICK_MS = 1000, LISTEN_AT_LEAST_MS = 3000 };
 
@@ -92,7 +92,8 @@ durable(void *arg, const struct letter *l)
 	letter_tell(l);
 }
 
-/* Clients are let in when there is somebody to ask and something to write to, or when that takes too long. */
+/* Clients are let in when there is somebody to ask and something to write to, or when that takes
+ * too long. */
 static void
 open_if_ready(void *arg)
 {
@@ -118,8 +119,12 @@ open_anyway(void *arg)
 	w->open = true;
 }
 
-static const struct writer_ops writer_ops = { .want = ask_leases, .ring = ring, .seal = seal, .submit = submit_job,
-	.leased = open_if_ready, .durable = durable };
+static const struct writer_ops writer_ops = { .want = ask_leases,
+	.ring = ring,
+	.seal = seal,
+	.submit = submit_job,
+	.leased = open_if_ready,
+	.durable = durable };
 
 static bool
 on_lease(struct worker *w, struct ipc_in *in)
@@ -329,8 +334,8 @@ on_config(uint32_t generation, int fd, void *arg)
 	if (conf_load(fd, generation, &conf, &err) == 0)
 		take_conf(w, conf);
 	else
-		log_trouble(0, "worker %u keeps generation %u: %.*s", w->number, w->clients.conf->generation,
-		    SLICE_ARG(slice_buf(&err)));
+		log_trouble(0, "worker %u keeps generation %u: %.*s", w->number,
+		    w->clients.conf->generation, SLICE_ARG(slice_buf(&err)));
 	buf_fini(&err);
 	close(fd);
 }
@@ -423,8 +428,10 @@ begin_links(struct worker *w, int pair_fd)
 
 	peer_self(SERVICE_SMTPD, 1, (uint16_t)w->number, w->world.class);
 	nest_open(w->loop, pair_fd, &nest_ops, w);
-	w->qmgr = peer_supplied(w->loop, SERVICE_QMGR, daemon_uid_of(SERVICE_QMGR, d), &qmgr_ops, w);
-	w->router = peer_supplied(w->loop, SERVICE_ROUTER, daemon_uid_of(SERVICE_ROUTER, d), &router_ops, w);
+	w->qmgr =
+	    peer_supplied(w->loop, SERVICE_QMGR, daemon_uid_of(SERVICE_QMGR, d), &qmgr_ops, w);
+	w->router = peer_supplied(
+	    w->loop, SERVICE_ROUTER, daemon_uid_of(SERVICE_ROUTER, d), &router_ops, w);
 	policy_link(w->policy, w->router);
 	nest_link(w->qmgr);
 	nest_link(w->router);
@@ -436,7 +443,8 @@ begin_listening(struct worker *w)
 {
 	for (unsigned i = 0; i < w->birth->nlisten; i++) {
 		const struct worker_listen *at = &w->birth->listen[i];
-		struct listener *ln = listen_new(w->loop, at->fd, at->is_socket ? on_user : on_client, w);
+		struct listener *ln =
+		    listen_new(w->loop, at->fd, at->is_socket ? on_user : on_client, w);
 
 		listen_pause(ln, true);
 		w->listeners[w->nlisteners++] = ln;
@@ -472,7 +480,8 @@ begin(struct worker *w)
 	timer_set(w->open_anyway, LISTEN_AT_LEAST_MS);
 	loop_at_turn_end(w->loop, TURN_DAEMON, on_turn_end, w);
 	if (local && w->birth->drop_fd >= 0)
-		w->pickup = pickup_new(w->loop, w->threads, w->birth->drop_fd, &w->world, &w->clients.conf);
+		w->pickup =
+		    pickup_new(w->loop, w->threads, w->birth->drop_fd, &w->world, &w->clients.conf);
 }
 
 /* Of the listening sockets only those of the own class are kept. */
@@ -501,7 +510,8 @@ worker_run(struct worker_birth *birth, unsigned number, uint8_t class, int pair_
 	w = (struct worker){ .number = number, .birth = birth };
 	w.world.class = class;
 	keep_own_sockets(birth, class);
-	daemon_worker_enter(birth->daemon, class == CLASS_LOCAL ? PROFILE_SMTPD_LOCAL : PROFILE_SMTPD_WORKER);
+	daemon_worker_enter(
+	    birth->daemon, class == CLASS_LOCAL ? PROFILE_SMTPD_LOCAL : PROFILE_SMTPD_WORKER);
 	w.loop = loop_new();
 	begin(&w);
 	take_conf(&w, conf_ref(birth->conf));

@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 enum {
-	LEASES_MAX = 4,    /* the one in use, the spare of rule 8, the next one, one on its way */
+	LEASES_MAX = 4, /* the one in use, the spare of rule 8, the next one, one on its way */
 	BATCH_RECORDS = 1024,
 	BATCH_BYTES = 64 << 20, /* where a batch ends, unless its first record is larger */
 	ROOM_KEEP_MS = 1000,
 };
 
-/* From here on a segment is left even for the spare one of rule 8: what waits then still finds room. */
+/* From here on a segment is left even for the spare one of rule 8: what waits then still finds
+ * room. */
 #define SEGMENT_LEAVE_BYTES (SEGMENT_MAX_BYTES / 2)
 
 struct commit_token {
@@ -32,7 +33,7 @@ struct lease {
 	int fd;
 	uint32_t segment;
 	uint64_t seed, soft_bytes, floor_bytes;
-	uint64_t end;   /* all before it is durable */
+	uint64_t end;	/* all before it is durable */
 	uint64_t filed; /* heard of qmgr */
 	uint64_t rung;
 	struct id_source ids;
@@ -155,7 +156,8 @@ ask_for_leases(struct writer *w)
 		w->asked += wish - have;
 }
 
-/* The descriptor is closed only when the seal is on its way: a segment whose writer is gone is read to its end. */
+/* The descriptor is closed only when the seal is on its way: a segment whose writer is gone is read
+ * to its end. */
 static void
 send_seal(struct writer *w, struct seal *s)
 {
@@ -188,13 +190,19 @@ writer_lease(struct writer *w, const struct msg_lease *m, int fd, uint8_t class)
 {
 	struct lease *l;
 
-	if (fd < 0 || w->asked == 0 || w->nleases == LEASES_MAX || m->class != class || m->version != SPOOL_VERSION ||
-	    m->start < SEGMENT_HEADER || m->start % SPOOL_ALIGN != 0 || m->start >= SEGMENT_MAX_BYTES)
+	if (fd < 0 || w->asked == 0 || w->nleases == LEASES_MAX || m->class != class ||
+	    m->version != SPOOL_VERSION || m->start < SEGMENT_HEADER ||
+	    m->start % SPOOL_ALIGN != 0 || m->start >= SEGMENT_MAX_BYTES)
 		return false;
 	w->asked--;
 	l = &w->leases[w->nleases++];
-	*l = (struct lease){ .fd = fd, .segment = m->segment, .seed = m->seed, .soft_bytes = m->soft_bytes,
-		.floor_bytes = m->floor_bytes, .end = m->start, .filed = m->start };
+	*l = (struct lease){ .fd = fd,
+		.segment = m->segment,
+		.seed = m->seed,
+		.soft_bytes = m->soft_bytes,
+		.floor_bytes = m->floor_bytes,
+		.end = m->start,
+		.filed = m->start };
 	id_source_init(&l->ids, m->segment, m->floor_ms);
 	ask_for_leases(w);
 	if (w->ops->leased != NULL)
@@ -278,7 +286,8 @@ writer_down(struct writer *w)
  * Room and ids
  */
 
-/* Rule 11: each writer asks on its own descriptor. The answer holds for a second: the floor has room for that. */
+/* Rule 11: each writer asks on its own descriptor. The answer holds for a second: the floor has
+ * room for that. */
 static bool
 know_free_bytes(struct writer *w)
 {
@@ -308,16 +317,17 @@ writer_room(struct writer *w, uint64_t bytes, uint64_t floor_bytes)
 		floor = w->leases[0].floor_bytes;
 	if (w->free_bytes < floor || w->free_bytes - floor < bytes)
 		return WRITER_NO_SPACE;
-	/* Rule 9: past the soft mark and without a new lease it goes on, up to the end of all segments. */
+	/* Rule 9: past the soft mark and without a new lease it goes on, up to the end of all
+	 * segments. */
 	if (w->nleases == 1 && bytes > SEGMENT_MAX_BYTES - w->leases[0].end)
 		return WRITER_NO_SPACE;
 	return WRITER_ROOM;
 }
 
 /*
- * Where the next letter goes. Its id names the lease, so it must be written into that segment and no
- * other: letters are in the order of their leases, and a segment is left between two of them. Past the
- * soft mark that is when a third lease has come.
+ * Where the next letter goes. Its id names the lease, so it must be written into that segment and
+ * no other: letters are in the order of their leases, and a segment is left between two of them.
+ * Past the soft mark that is when a third lease has come.
  */
 static struct lease *
 next_lease(struct writer *w)
@@ -326,7 +336,8 @@ next_lease(struct writer *w)
 
 	if (w->nleases == 0)
 		return NULL;
-	if ((w->nleases >= 3 && l->end >= l->soft_bytes) || (w->nleases >= 2 && l->end >= SEGMENT_LEAVE_BYTES))
+	if ((w->nleases >= 3 && l->end >= l->soft_bytes) ||
+	    (w->nleases >= 2 && l->end >= SEGMENT_LEAVE_BYTES))
 		w->leaving = true;
 	return &w->leases[w->leaving];
 }
@@ -354,7 +365,8 @@ answer(struct writer *w, struct letter *l, enum letter_fate fate, const struct c
 }
 
 static void
-answer_all(struct writer *w, struct letter *l, enum letter_fate fate, const struct commit_token *proof)
+answer_all(
+    struct writer *w, struct letter *l, enum letter_fate fate, const struct commit_token *proof)
 {
 	struct letter *next;
 
@@ -387,7 +399,7 @@ static bool
 fits(const struct writer *w, const struct letter *l, uint64_t bytes)
 {
 	return w->nleases > 0 && l->segment == w->leases[0].segment &&
-	    bytes + l->room <= SEGMENT_MAX_BYTES - w->leases[0].end;
+	       bytes + l->room <= SEGMENT_MAX_BYTES - w->leases[0].end;
 }
 
 /* Letters whose segment was given up under them, or has no room left, are refused. */
@@ -422,7 +434,7 @@ writer_turn(struct writer *w)
 	b->n = 0;
 	b->letters = NULL;
 	while (w->waiting != NULL && b->n < BATCH_RECORDS && fits(w, w->waiting, bytes) &&
-	    (b->n == 0 || bytes + w->waiting->room <= BATCH_BYTES)) {
+	       (b->n == 0 || bytes + w->waiting->room <= BATCH_BYTES)) {
 		struct letter *l = waiting_take(w);
 
 		bytes += l->room;
@@ -438,7 +450,8 @@ writer_turn(struct writer *w)
 	w->ops->submit(w->arg, &b->job);
 }
 
-/* In the thread. A short write is a failure like any other (rule 8): what stands there is cut by the seal. */
+/* In the thread. A short write is a failure like any other (rule 8): what stands there is cut by
+ * the seal. */
 static int
 write_pieces(struct batch *b, int n)
 {
@@ -466,7 +479,10 @@ write_letters(struct batch *b)
 		struct slice content = slice_buf(&l->content);
 		struct record_parts parts = { .envelope = slice_buf(&l->envelope),
 			.head = slice_head(content, l->head_bytes),
-			.body = slice_from(content, l->head_bytes), .flags = l->flags, .nrcpt = l->nrcpt, .id = l->id,
+			.body = slice_from(content, l->head_bytes),
+			.flags = l->flags,
+			.nrcpt = l->nrcpt,
+			.id = l->id,
 			.arrival_ms = l->arrival_ms };
 
 		if (n + RECORD_IOV > IOV_MAX) {
@@ -524,11 +540,14 @@ batch_done(struct job *j)
 	b->under_way = false;
 	b->letters = NULL;
 	if (b->err != 0) {
-		/* Rule 8: this segment ends where it was good, and is neither written nor synced again. */
+		/* Rule 8: this segment ends where it was good, and is neither written nor synced
+		 * again. */
 		w->failures++;
 		tell_failure(b);
 		give_up_lease(w);
-		answer_all(w, letters, b->err == -ENOSPC || b->err == -EDQUOT ? LETTER_NO_SPACE : LETTER_TROUBLE, NULL);
+		answer_all(w, letters,
+		    b->err == -ENOSPC || b->err == -EDQUOT ? LETTER_NO_SPACE : LETTER_TROUBLE,
+		    NULL);
 	} else {
 		struct commit_token proof = { .durable = b->end };
 
@@ -558,8 +577,11 @@ writer_submit(struct writer *w, struct letter *l)
 void
 writer_look(const struct writer *w, struct writer_state *out)
 {
-	*out = (struct writer_state){ .leases = w->nleases, .waiting = w->nwaiting, .batches = w->batches,
-		.records = w->records, .failures = w->failures };
+	*out = (struct writer_state){ .leases = w->nleases,
+		.waiting = w->nwaiting,
+		.batches = w->batches,
+		.records = w->records,
+		.failures = w->failures };
 	if (w->nleases > 0) {
 		out->segment = w->leases[0].segment;
 		out->end = w->leases[0].end;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The whole session machine, with a router and a disk made up. First byte: class, order of answers, commits that
- * fail, no room; then the client's bytes, cut into packets by 0xff and a length.
+ * The whole session machine, with a router and a disk made up. First byte: class, order of answers,
+ * commits that fail, no room; then the client's bytes, cut into packets by 0xff and a length.
  */
 #include "t/unit/smtpd/fake.h"
 
@@ -23,7 +23,8 @@ check(const struct fake *f)
 		abort();
 	if (body_look(content) & BODY_MALFORMED)
 		abort();
-	if (f->head_bytes > content.n || (content.n > 0 && (content.n < 2 || content.p[content.n - 1] != '\n')))
+	if (f->head_bytes > content.n ||
+	    (content.n > 0 && (content.n < 2 || content.p[content.n - 1] != '\n')))
 		abort();
 }
 

@@ -13,8 +13,9 @@
 #include <stdlib.h>
 
 /*
- * A world for sessions without a loop: input and output are buffers, router answers by the domain of
- * the recipient, the disk is a list. What waits is answered by fake_turn(), in which order may be chosen.
+ * A world for sessions without a loop: input and output are buffers, router answers by the domain
+ *of the recipient, the disk is a list. What waits is answered by fake_turn(), in which order may be
+ *chosen.
  *
  *	nobody@..., ...@refused.example   refused 550 5.1.1
  *	...@temp.example                  451
@@ -102,8 +103,8 @@ fake_io_hang_up(void *io)
 	f->session = NULL;
 }
 
-static const struct session_io fake_io = { fake_io_in, fake_io_take, fake_io_out, fake_io_pending, fake_io_deadline,
-	fake_io_pause, fake_io_hang_up };
+static const struct session_io fake_io = { fake_io_in, fake_io_take, fake_io_out, fake_io_pending,
+	fake_io_deadline, fake_io_pause, fake_io_hang_up };
 
 static bool
 fake_ask(void *arg, struct session *s, struct rcpt *r)
@@ -127,7 +128,8 @@ fake_forget(void *arg, struct rcpt *r)
 
 	for (unsigned i = 0; i < f->nasked; i++)
 		if (f->asked[i] == r) {
-			memmove(f->asked + i, f->asked + i + 1, (f->nasked - i - 1) * sizeof *f->asked);
+			memmove(
+			    f->asked + i, f->asked + i + 1, (f->nasked - i - 1) * sizeof *f->asked);
 			f->nasked--;
 			return;
 		}
@@ -201,8 +203,14 @@ fake_init_conf(struct fake *f, uint8_t class, const struct conf *conf)
 	log_open(SERVICE_SMTPD);
 	intake_init(&f->intake, f->conf->in_flight_bytes, NULL, NULL);
 	f->letters_end = &f->letters;
-	f->world = (struct session_world){ .class = class, .intake = &f->intake, .ask = fake_ask,
-		.forget = fake_forget, .room = fake_room, .next_id = fake_next_id, .submit = fake_submit, .arg = f };
+	f->world = (struct session_world){ .class = class,
+		.intake = &f->intake,
+		.ask = fake_ask,
+		.forget = fake_forget,
+		.room = fake_room,
+		.next_id = fake_next_id,
+		.submit = fake_submit,
+		.arg = f };
 	fake_begin(f);
 }
 
@@ -230,12 +238,19 @@ fake_next_question(struct fake *f, bool silent_too)
 static inline void
 fake_answer(struct rcpt *r)
 {
-	struct msg_route m = { .action = ROUTE_DELIVER, .generation = 7, .route = SLICE_LIT("route"),
+	struct msg_route m = { .action = ROUTE_DELIVER,
+		.generation = 7,
+		.route = SLICE_LIT("route"),
 		.seal = SLICE_LIT("0123456789abcdef") };
 
-	if (slice_istarts(r->address, "nobody@") || slice_iends(r->address, SLICE_LIT("@refused.example")))
-		m = (struct msg_route){ .action = ROUTE_REFUSE, .code = 550, .enh_class = 5, .enh_subject = 1,
-			.enh_detail = 1, .text = SLICE_LIT("No such user") };
+	if (slice_istarts(r->address, "nobody@") ||
+	    slice_iends(r->address, SLICE_LIT("@refused.example")))
+		m = (struct msg_route){ .action = ROUTE_REFUSE,
+			.code = 550,
+			.enh_class = 5,
+			.enh_subject = 1,
+			.enh_detail = 1,
+			.text = SLICE_LIT("No such user") };
 	else if (slice_iends(r->address, SLICE_LIT("@temp.example")))
 		m = (struct msg_route){ .action = ROUTE_TEMP };
 	else if (slice_iends(r->address, SLICE_LIT("@hold.example")))
@@ -329,7 +344,8 @@ fake_codes(struct fake *f)
 	codes[0] = '\0';
 	while (slice_next(&out, '\n', &line) && line.n > 3 && n + 5 < sizeof codes)
 		if (line.p[3] == ' ')
-			n += (size_t)snprintf(codes + n, sizeof codes - n, "%s%.3s", n > 0 ? " " : "", line.p);
+			n += (size_t)snprintf(
+			    codes + n, sizeof codes - n, "%s%.3s", n > 0 ? " " : "", line.p);
 	buf_reset(&f->out);
 	return codes;
 }

@@ -24,8 +24,10 @@ START_TEST(clients_have_keys)
 	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
 		uint8_t a[16], b[16];
 
-		ck_assert(addr_host_parse(slice_z(pairs[i].a), a) && addr_host_parse(slice_z(pairs[i].b), b));
-		ck_assert_msg((limits_client(a) == limits_client(b)) == pairs[i].same, "%s %s", pairs[i].a, pairs[i].b);
+		ck_assert(addr_host_parse(slice_z(pairs[i].a), a) &&
+			  addr_host_parse(slice_z(pairs[i].b), b));
+		ck_assert_msg((limits_client(a) == limits_client(b)) == pairs[i].same, "%s %s",
+		    pairs[i].a, pairs[i].b);
 		ck_assert_uint_ne(limits_client(a), 0);
 		ck_assert_uint_ne(limits_client(a), limits_uid(0));
 	}

@@ -20,9 +20,13 @@ static const struct dropfile_recipient rcpts[] = {
 
 /* A file as sendmail writes it. */
 static void
-make_file(struct buf *out, uint32_t uid, const char *sender, const struct dropfile_recipient *r, size_t n, const char *message)
+make_file(struct buf *out, uint32_t uid, const char *sender, const struct dropfile_recipient *r,
+    size_t n, const char *message)
 {
-	struct dropfile d = { .uid = uid, .sender = slice_z(sender), .recipients = r, .n_recipients = n,
+	struct dropfile d = { .uid = uid,
+		.sender = slice_z(sender),
+		.recipients = r,
+		.n_recipients = n,
 		.ret = DROPFILE_RET_HDRS };
 	struct dropfile_sum sum = { 0 };
 	char tail[DROPFILE_TAIL + 1];
@@ -91,13 +95,15 @@ START_TEST(bad_file_is_refused)
 
 	fake_init(&f, CLASS_LOCAL, "");
 	make_file(&file, 1000, bad_files[_i].sender, &r, 1, bad_files[_i].message);
-	ck_assert_ptr_null(pickup_letter(slice_buf(&file), bad_files[_i].uid, &f.world, f.conf, 77, &why));
+	ck_assert_ptr_null(
+	    pickup_letter(slice_buf(&file), bad_files[_i].uid, &f.world, f.conf, 77, &why));
 	ck_assert_str_eq(why, bad_files[_i].why);
 	ck_assert_uint_eq(f.intake.letters, 0);
 	/* Cut at any length it is refused as well. */
 	make_file(&file, 1000, "alice", rcpts, 2, "x\r\n");
 	for (size_t n = 0; n < file.n; n++)
-		ck_assert_ptr_null(pickup_letter(slice_of(file.p, n), 1000, &f.world, f.conf, 77, &why));
+		ck_assert_ptr_null(
+		    pickup_letter(slice_of(file.p, n), 1000, &f.world, f.conf, 77, &why));
 	buf_fini(&file);
 	fake_fini(&f);
 }
@@ -197,7 +203,8 @@ START_TEST(folder_is_taken_in)
 	ck_assert_int_eq(mkfifo(b, 0666), 0);
 	p = pickup_new(t.loop, t.threads, t.fd, &t.f.world, &t.f.conf);
 	serve(1, "good");
-	ck_assert(there("forged") && there("link") && there("hard") && there("fifo") && there(".unfinished"));
+	ck_assert(there("forged") && there("link") && there("hard") && there("fifo") &&
+		  there(".unfinished"));
 	ck_assert(slice_istarts(slice_buf(&t.f.content), "Subject: 1\r\n"));
 	close_folder(p);
 	buf_fini(&file);
@@ -254,7 +261,8 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_test(tc, file_becomes_letter);
-	tcase_add_loop_test(tc, bad_file_is_refused, 0, (int)(sizeof bad_files / sizeof *bad_files));
+	tcase_add_loop_test(
+	    tc, bad_file_is_refused, 0, (int)(sizeof bad_files / sizeof *bad_files));
 	tcase_add_test(tc, folder_is_taken_in);
 	tcase_add_test(tc, file_stays_until_its_message_is_durable);
 	tcase_add_test(tc, one_user_does_not_fill_a_round);

@@ -8,7 +8,8 @@
 #define MAIL "MAIL FROM:<a@client.example>\r\n"
 #define RCPT "RCPT TO:<b@test.example>\r\n"
 
-/* What is sent, in separate packets where "|" stands, and the codes that come; + behind them: still open. */
+/* What is sent, in separate packets where "|" stands, and the codes that come; + behind them: still
+ * open. */
 static const struct {
 	const char *say, *codes;
 	bool open;
@@ -26,7 +27,8 @@ static const struct {
 	{ "STARTTLS\r\n", "220 502", true },
 	{ "NOOP x y\r\nRSET\r\nHELP me\r\nVRFY root\r\nVRFY\r\n", "220 250 250 214 252 501", true },
 	{ "RSET x\r\nDATA x\r\n", "220 501 501", true },
-	{ HELLO "|MAIL\r\nMAIL x\r\nMAIL FROM:\r\nMAIL FROM:<a b>\r\nMAIL FROM:<a@b\r\n", "220 250 501 501 501 501 501", true },
+	{ HELLO "|MAIL\r\nMAIL x\r\nMAIL FROM:\r\nMAIL FROM:<a b>\r\nMAIL FROM:<a@b\r\n",
+	    "220 250 501 501 501 501 501", true },
 	{ HELLO "|MAIL FROM:<>\r\nMAIL FROM:<>\r\n", "220 250 250 503", true },
 	{ HELLO "|MAIL FROM:<a@b> SIZE=99999999999\r\n", "220 250 552", true },
 	{ HELLO "|MAIL FROM:<a@b> SIZE=x\r\nMAIL FROM:<a@b> XX=1\r\n", "220 250 501 555", true },
@@ -35,9 +37,11 @@ static const struct {
 	{ HELLO "|" MAIL "RCPT TO:<nobody@test.example>\r\nDATA\r\n", "220 250 250 550 554", true },
 	{ HELLO "|" MAIL "RCPT TO:<>\r\nRCPT\r\nRCPT TO:<c>\r\n", "220 250 250 501 501 501", true },
 	{ HELLO "|" MAIL "RCPT TO:<x@temp.example>\r\n" RCPT, "220 250 250 451 250", true },
-	{ HELLO "|" MAIL RCPT "DATA\r\n|Subject: x\r\n\r\ny\r\n.\r\n", "220 250 250 250 354 250", true },
+	{ HELLO "|" MAIL RCPT "DATA\r\n|Subject: x\r\n\r\ny\r\n.\r\n", "220 250 250 250 354 250",
+	    true },
 	{ HELLO "|" MAIL RCPT "DATA\r\n|.\r\nQUIT\r\n", "220 250 250 250 354 250 221", false },
-	{ HELLO "|" MAIL RCPT "DATA\r\n|x\r\n.\r\n" MAIL RCPT "DATA\r\n|y\r\n.\r\n", "220 250 250 250 354 250 250 250 354 250", true },
+	{ HELLO "|" MAIL RCPT "DATA\r\n|x\r\n.\r\n" MAIL RCPT "DATA\r\n|y\r\n.\r\n",
+	    "220 250 250 250 354 250 250 250 354 250", true },
 	{ HELLO "|" MAIL RCPT "RSET\r\nDATA\r\n", "220 250 250 250 250 503", true },
 	{ HELLO "|" MAIL RCPT HELLO "|DATA\r\n", "220 250 250 250 250 503", true },
 	{ HELLO "|MAIL FROM:a@b.example\r\nRCPT TO: b@test.example\r\n", "220 250 250 250", true },
@@ -49,7 +53,8 @@ static const struct {
 	/* Nothing may stand behind these before their reply. */
 	{ HELLO "NOOP\r\n", "220 521", false },
 	{ "HELO x\r\nMAIL FROM:<>\r\n", "220 521", false },
-	{ HELLO "|" MAIL RCPT "DATA\r\nSubject: x\r\n\r\ny\r\n.\r\n", "220 250 250 250 521", false },
+	{ HELLO "|" MAIL RCPT "DATA\r\nSubject: x\r\n\r\ny\r\n.\r\n", "220 250 250 250 521",
+	    false },
 	{ "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "220 521", false },
 };
 
@@ -106,9 +111,19 @@ END_TEST
 
 /* What smugglers send for the end of data. None of it ends the data, none of it is stored. */
 static const struct slice ends[] = {
-	SLICE_LIT("\n.\n"), SLICE_LIT("\r.\r"), SLICE_LIT("\n.\r"), SLICE_LIT("\r\n.\n"), SLICE_LIT("\r\n.\r"),
-	SLICE_LIT("\n.\r\n"), SLICE_LIT("\r.\r\n"), SLICE_LIT("\r\r\n.\r\r\n"), SLICE_LIT("\n\n.\n\n"),
-	SLICE_LIT("\r\n.\r\r\n"), SLICE_LIT("\r\n.\0\n"), SLICE_LIT("\r\n.\0\r\n"), SLICE_LIT("\r\n\0.\r\n"),
+	SLICE_LIT("\n.\n"),
+	SLICE_LIT("\r.\r"),
+	SLICE_LIT("\n.\r"),
+	SLICE_LIT("\r\n.\n"),
+	SLICE_LIT("\r\n.\r"),
+	SLICE_LIT("\n.\r\n"),
+	SLICE_LIT("\r.\r\n"),
+	SLICE_LIT("\r\r\n.\r\r\n"),
+	SLICE_LIT("\n\n.\n\n"),
+	SLICE_LIT("\r\n.\r\r\n"),
+	SLICE_LIT("\r\n.\0\n"),
+	SLICE_LIT("\r\n.\0\r\n"),
+	SLICE_LIT("\r\n\0.\r\n"),
 };
 
 START_TEST(nothing_is_smuggled_in)
@@ -129,7 +144,8 @@ START_TEST(nothing_is_smuggled_in)
 }
 END_TEST
 
-/* All texts of six of these letters between two lines: at most one message, and what is stored is clean. */
+/* All texts of six of these letters between two lines: at most one message, and what is stored is
+ * clean. */
 START_TEST(all_short_streams_are_safe)
 {
 	static const char letters[] = "\r\n.x";
@@ -168,7 +184,8 @@ START_TEST(all_short_streams_are_safe)
 }
 END_TEST
 
-/* Pipelined recipients are asked about together and answered in order, whatever order the answers have. */
+/* Pipelined recipients are asked about together and answered in order, whatever order the answers
+ * have. */
 START_TEST(rcpts_are_asked_together)
 {
 	struct fake f;
@@ -177,8 +194,9 @@ START_TEST(rcpts_are_asked_together)
 	f.answer_last_first = _i == 1;
 	fake_say(&f, HELLO);
 	fake_codes(&f);
-	fake_say(&f, MAIL RCPT "RCPT TO:<nobody@test.example>\r\nRCPT TO:<>\r\nRCPT TO:<x@temp.example>\r\n"
-	    "RCPT TO:<c@test.example>\r\nDATA\r\n");
+	fake_say(&f,
+	    MAIL RCPT "RCPT TO:<nobody@test.example>\r\nRCPT TO:<>\r\nRCPT TO:<x@temp.example>\r\n"
+		      "RCPT TO:<c@test.example>\r\nDATA\r\n");
 	ck_assert_str_eq(fake_codes(&f), "250 250 550 501 451 250 354");
 	ck_assert_uint_eq(f.open_most, 4);
 	fake_say(&f, ".\r\n");
@@ -372,7 +390,8 @@ START_TEST(large_message_is_refused)
 		fake_send(&f, slice_of(piece, sizeof piece));
 	ck_assert_uint_eq(f.intake.used_bytes, 0); /* nothing of it is kept */
 	fake_say(&f, ".\r\n" MAIL);
-	ck_assert_str_eq(fake_heard(&f), "552 5.3.4 Message exceeds 65536 bytes\r\n250 2.1.0 Sender ok\r\n");
+	ck_assert_str_eq(
+	    fake_heard(&f), "552 5.3.4 Message exceeds 65536 bytes\r\n250 2.1.0 Sender ok\r\n");
 	/* And nobody swallows for ever. */
 	fake_say(&f, RCPT "DATA\r\n");
 	for (int i = 0; f.session != NULL && i < 1000; i++)
@@ -407,7 +426,8 @@ START_TEST(no_room_at_mail)
 	static const struct {
 		enum writer_room room;
 		const char *codes;
-	} rooms[] = { { WRITER_NO_LEASE, "451" }, { WRITER_NO_SPACE, "452" }, { WRITER_ROOM, "250" } };
+	} rooms[] = { { WRITER_NO_LEASE, "451" }, { WRITER_NO_SPACE, "452" },
+		{ WRITER_ROOM, "250" } };
 	struct fake f;
 
 	fake_init(&f, CLASS_MX, "");
@@ -532,7 +552,11 @@ END_TEST
 
 /* One reset: after each end of a transaction it equals a fresh one (but for what is counted). */
 static const char *const endings[] = {
-	"RSET\r\n", HELLO, "HELO client.example\r\n", "|DATA\r\n|x\r\n.\r\n", "|DATA\r\n|x\n\r\n.\r\n",
+	"RSET\r\n",
+	HELLO,
+	"HELO client.example\r\n",
+	"|DATA\r\n|x\r\n.\r\n",
+	"|DATA\r\n|x\n\r\n.\r\n",
 	"RCPT TO:<x@hold.example>\r\nRSET\r\n",
 };
 
@@ -572,7 +596,8 @@ START_TEST(envelope_holds_all)
 	fake_init(&f, CLASS_MX, "");
 	fake_say(&f, HELLO);
 	fake_say(&f, "MAIL FROM:<a@client.example> RET=HDRS ENVID=x+2By BODY=8BITMIME\r\n"
-	    "RCPT TO:<b@test.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@x\r\nRCPT TO:<\"c\"@hold.example>\r\nDATA\r\n");
+		     "RCPT TO:<b@test.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@x\r\nRCPT "
+		     "TO:<\"c\"@hold.example>\r\nDATA\r\n");
 	fake_say(&f, "Subject: \xc3\xa4\r\nMessage-ID: <1@x>\r\n\r\n..dot\r\n.\r\n");
 	ck_assert_uint_eq(f.committed, 1);
 	ck_assert_int_eq(envelope_message(slice_buf(&f.envelope), &e), 0);
@@ -600,7 +625,8 @@ START_TEST(envelope_holds_all)
 	ck_assert_int_eq(envelope_rcpt_next(&it, &r), 1);
 	ck_assert(slice_is(r.recipient, "c@hold.example"));
 	ck_assert(slice_is(r.original, "\"c\"@hold.example"));
-	ck_assert_ptr_null(r.route.bytes.p); /* not to be delivered by what router said: qmgr asks */
+	ck_assert_ptr_null(
+	    r.route.bytes.p); /* not to be delivered by what router said: qmgr asks */
 	ck_assert_int_eq(envelope_rcpt_next(&it, &r), 0);
 	ck_assert_uint_eq(f.flags, RECORD_HAS_DOT | RECORD_EIGHT_BIT | RECORD_EIGHT_BIT_HEAD);
 	ck_assert_uint_eq(f.head_bytes, strlen("Subject: \xc3\xa4\r\nMessage-ID: <1@x>\r\n"));
@@ -618,7 +644,8 @@ START_TEST(local_class)
 	fake_init(&f, CLASS_LOCAL, "");
 	fake_say(&f, "EHLO localhost\r\n");
 	ck_assert(strstr(fake_heard(&f), "\r\n250-XANGARIUM origin=test.example\r\n") != NULL);
-	fake_say(&f, "MAIL FROM:<alice>\r\nRCPT TO:<bob>\r\nRCPT TO:<carol@else.example>\r\nDATA\r\n");
+	fake_say(
+	    &f, "MAIL FROM:<alice>\r\nRCPT TO:<bob>\r\nRCPT TO:<carol@else.example>\r\nDATA\r\n");
 	fake_send(&f, SLICE_LIT("Subject: x\r\n\r\nNU\0L\r\n.\r\n"));
 	ck_assert_str_eq(fake_codes(&f), "250 250 250 354 250");
 	ck_assert(slice_is(slice_buf(&f.content), "Subject: x\r\n\r\nNUL\r\n"));

@@ -6,8 +6,8 @@
 #include <glob.h>
 
 /*
- * Plays the dialogues of t/talk against the session machine; over loopback t/e2e plays the same files. The
- * form is told in t/e2e/lib/Talk.pm.
+ * Plays the dialogues of t/talk against the session machine; over loopback t/e2e plays the same
+ * files. The form is told in t/e2e/lib/Talk.pm.
  */
 static glob_t files;
 
@@ -28,7 +28,11 @@ unescape(char *s)
 			*to++ = (char)byte;
 			p += 2;
 		} else
-			*to++ = *p == 'r' ? '\r' : *p == 'n' ? '\n' : *p == 't' ? '\t' : *p == '0' ? '\0' : *p;
+			*to++ = *p == 'r'   ? '\r'
+				: *p == 'n' ? '\n'
+				: *p == 't' ? '\t'
+				: *p == '0' ? '\0'
+					    : *p;
 	}
 	return (size_t)(to - s);
 }
@@ -61,7 +65,8 @@ has_line(const struct buf *reply, const char *pattern)
 	char text[1024];
 
 	while (slice_next(&lines, '\n', &line))
-		if (line.n > 4 && slice_copy(slice_from(line, 4), text, sizeof text) && fnmatch(pattern, text, 0) == 0)
+		if (line.n > 4 && slice_copy(slice_from(line, 4), text, sizeof text) &&
+		    fnmatch(pattern, text, 0) == 0)
 			return true;
 	return false;
 }
@@ -75,7 +80,8 @@ expect(struct fake *f, const char *where, const char *text)
 
 	if (strcmp(text, "close") == 0) {
 		ck_assert_msg(f->session == NULL, "%s: the session goes on", where);
-		ck_assert_msg(f->out.n == 0, "%s: more was said: %.*s", where, (int)f->out.n, f->out.p);
+		ck_assert_msg(
+		    f->out.n == 0, "%s: more was said: %.*s", where, (int)f->out.n, f->out.p);
 		return;
 	}
 	if (text[3] == '-') {
@@ -83,12 +89,13 @@ expect(struct fake *f, const char *where, const char *text)
 		return;
 	}
 	ck_assert_msg(next_reply(f, &reply), "%s: no reply, expected %s", where, text);
-	ck_assert_msg(strncmp(reply.p, text, 3) == 0, "%s: expected %s, got %.*s", where, text, (int)reply.n, reply.p);
+	ck_assert_msg(strncmp(reply.p, text, 3) == 0, "%s: expected %s, got %.*s", where, text,
+	    (int)reply.n, reply.p);
 	if (text[3] == ' ')
 		snprintf(others[nothers++], sizeof *others, "%s", text + 4);
 	while (nothers > 0)
-		ck_assert_msg(has_line(&reply, others[--nothers]), "%s: no line like %s in %.*s", where, others[nothers],
-		    (int)reply.n, reply.p);
+		ck_assert_msg(has_line(&reply, others[--nothers]), "%s: no line like %s in %.*s",
+		    where, others[nothers], (int)reply.n, reply.p);
 }
 
 START_TEST(dialogue)
@@ -116,7 +123,8 @@ START_TEST(dialogue)
 			expect(&f, where, text);
 			expected++;
 		} else if (strncmp(line, "C>", 2) == 0)
-			ck_assert_msg(fake_send(&f, slice_of(text, unescape(text))), "%s: closed", where);
+			ck_assert_msg(
+			    fake_send(&f, slice_of(text, unescape(text))), "%s: closed", where);
 		else {
 			ck_assert_msg(strncmp(line, "C:", 2) == 0, "%s: what is this?", where);
 			n = unescape(text);

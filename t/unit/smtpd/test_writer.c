@@ -129,7 +129,9 @@ t_submit(void *arg, struct job *j)
 	t.job = j;
 }
 
-static const struct writer_ops ops = { .want = t_want, .ring = t_ring, .seal = t_seal, .submit = t_submit };
+static const struct writer_ops ops = {
+	.want = t_want, .ring = t_ring, .seal = t_seal, .submit = t_submit
+};
 
 static uint64_t now_ms = 100000;
 
@@ -142,8 +144,14 @@ t_now(void)
 static bool
 grant(uint32_t segment, uint64_t soft)
 {
-	struct msg_lease m = { .segment = segment, .start = SEGMENT_HEADER, .seed = SEED + segment, .floor_ms = 5,
-		.class = CLASS_MX, .version = SPOOL_VERSION, .soft_bytes = soft, .floor_bytes = 1000 };
+	struct msg_lease m = { .segment = segment,
+		.start = SEGMENT_HEADER,
+		.seed = SEED + segment,
+		.floor_ms = 5,
+		.class = CLASS_MX,
+		.version = SPOOL_VERSION,
+		.soft_bytes = soft,
+		.floor_bytes = 1000 };
 	char path[32];
 	char header[SEGMENT_HEADER] = { 0 };
 
@@ -244,7 +252,10 @@ look(void)
 static unsigned
 records(uint32_t segment, uint64_t upto)
 {
-	struct segment seg = { .number = segment, .version = SPOOL_VERSION, .class = CLASS_MX, .seed = SEED + segment };
+	struct segment seg = { .number = segment,
+		.version = SPOOL_VERSION,
+		.class = CLASS_MX,
+		.seed = SEED + segment };
 	struct scan scan;
 	struct scan_item item;
 	unsigned n = 0;
@@ -265,8 +276,12 @@ START_TEST(rule_2_two_leases_are_wanted)
 	ck_assert(grant(2, UINT64_MAX));
 	ck_assert_uint_eq(t.wanted, 2);
 	/* One that was not asked for, of another class, or with a start where none can be. */
-	ck_assert(!writer_lease(t.w, &(struct msg_lease){ .segment = 9, .start = SEGMENT_HEADER, .class = CLASS_MX,
-		.version = SPOOL_VERSION }, 0, CLASS_MX));
+	ck_assert(!writer_lease(t.w,
+	    &(struct msg_lease){ .segment = 9,
+		.start = SEGMENT_HEADER,
+		.class = CLASS_MX,
+		.version = SPOOL_VERSION },
+	    0, CLASS_MX));
 	end();
 }
 END_TEST
@@ -337,7 +352,8 @@ START_TEST(rule_10_large_groups)
 }
 END_TEST
 
-/* No 250 without a sync that returned 0, in whichever way it fails; and never a second sync of that segment. */
+/* No 250 without a sync that returned 0, in whichever way it fails; and never a second sync of that
+ * segment. */
 static const struct {
 	int write_errno, sync_errno;
 	size_t write_short;
@@ -366,7 +382,8 @@ START_TEST(rule_8_failure_ends_the_segment_at_its_last_good_offset)
 	submit(1, 10);
 	submit(2, 10);
 	writer_turn(t.w);
-	submit(3, 10); /* comes while the batch is under way, with an id of the segment that fails */
+	submit(
+	    3, 10); /* comes while the batch is under way, with an id of the segment that fails */
 	run_job();
 	ck_assert_int_eq(t.fate[1], failures[_i].fate);
 	ck_assert_int_eq(t.fate[2], failures[_i].fate);
@@ -388,7 +405,8 @@ START_TEST(rule_8_failure_ends_the_segment_at_its_last_good_offset)
 	ck_assert_uint_eq(t.syncs, syncs + 1);
 	ck_assert_int_eq(t.synced_fd, t.fd[2]);
 	ck_assert_int_eq(t.fate[4], LETTER_DURABLE);
-	ck_assert_uint_eq(records(2, look().end), 1); /* whole under the other segment's seed and number */
+	ck_assert_uint_eq(
+	    records(2, look().end), 1); /* whole under the other segment's seed and number */
 	ck_assert_uint_eq(records(1, good), 1);
 	end();
 }
@@ -402,7 +420,8 @@ START_TEST(rule_8_seal_is_repeated_until_it_is_journalled)
 	submit(0, 10);
 	turn();
 	ck_assert_uint_eq(t.nseals, 0); /* qmgr is away */
-	ck_assert_uint_eq(t.closed, 0); /* and must not take the segment for one whose writer died */
+	ck_assert_uint_eq(
+	    t.closed, 0); /* and must not take the segment for one whose writer died */
 	/* An acknowledgement of what was never said is a lie. */
 	ck_assert(!writer_sealed(t.w, &(struct msg_sealed){ .segment = 1 }));
 	writer_up(t.w);
@@ -483,8 +502,12 @@ END_TEST
 
 START_TEST(rule_9_four_gigabytes_are_the_end)
 {
-	struct msg_lease m = { .segment = 5, .start = SEGMENT_MAX_BYTES - 4096, .seed = 1, .class = CLASS_MX,
-		.version = SPOOL_VERSION, .soft_bytes = 1 };
+	struct msg_lease m = { .segment = 5,
+		.start = SEGMENT_MAX_BYTES - 4096,
+		.seed = 1,
+		.class = CLASS_MX,
+		.version = SPOOL_VERSION,
+		.soft_bytes = 1 };
 
 	begin(0, 0);
 	ck_assert(writer_lease(t.w, &m, open("/dev/null", O_WRONLY), CLASS_MX));
@@ -615,7 +638,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_2_two_leases_are_wanted);
 	tcase_add_loop_test(tc, bad_lease_is_refused, 0, N(bad_leases));
 	tcase_add_test(tc, rule_6_doorbell_is_repeated_until_filed);
-	tcase_add_loop_test(tc, rule_8_failure_ends_the_segment_at_its_last_good_offset, 0, N(failures));
+	tcase_add_loop_test(
+	    tc, rule_8_failure_ends_the_segment_at_its_last_good_offset, 0, N(failures));
 	tcase_add_test(tc, rule_8_seal_is_repeated_until_it_is_journalled);
 	tcase_add_test(tc, rule_8_both_segments_fail);
 	tcase_add_test(tc, rule_8_no_segment_is_left_for_who_waits);
