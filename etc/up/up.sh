@@ -60,36 +60,30 @@ echo $! >"$state/sink.pid"
 
 angctl() { "$bin/angctl" -c "$state/etc/angarium.conf" "$@"; }
 
-# The id that a message got, from the log, once its story has ended; awaited, not slept for.
+# The id of the newest message that has come in by this class of listener, once it is done.
 finished() {
-	timeout 30 "$bin/angctl" -c "$state/etc/angarium.conf" --json log follow event=done | {
-		read -r line
-		printf '%s\n' "$line" | sed 's/.*"id":"\([^"]*\)".*/\1/'
-	}
-}
-
-story() {
-	[ -n "$1" ] || fail "the message did not arrive within 30 s; see $state/log/angarium.log"
-	angctl trace "$1"
+	tries=0
+	while :; do
+		id=$(grep '"event":"received"' "$state/log/angarium.log" 2>/dev/null | grep "\"class\":\"$1\"" |
+			tail -n 1 | sed 's/.*"id":"\([^"]*\)".*/\1/')
+		[ -n "$id" ] && grep '"event":"done"' "$state/log/angarium.log" | grep -q "\"id\":\"$id\"" && break
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || fail "the message did not arrive within 30 s; see $state/log/angarium.log"
+		sleep 0.05
+	done
+	echo "$id"
 }
 
 say
 say 'One message by the sendmail command:'
-finished >"$state/id.1" &
-follower=$!
-until angctl status logd >/dev/null 2>&1; do :; done
 printf 'To: first@example.org\nSubject: by sendmail\n\nHello.\n' |
 	ANGARIUM_ROOT=$state "$bin/sendmail" -t -i -f demo@example.com || fail 'sendmail failed'
-wait "$follower"
-story "$(cat "$state/id.1")"
+angctl trace "$(finished local)"
 
 say
 say "One message by SMTP to 127.0.0.1:$smtp:"
-finished >"$state/id.2" &
-follower=$!
 "$bin/smtpsource" -h "127.0.0.1:$smtp" -s 1 -m 1 -l 1024 -f demo@example.com -t second@example.org
-wait "$follower"
-story "$(cat "$state/id.2")"
+angctl trace "$(finished mx)"
 
 say
 say 'What the sink got:'
