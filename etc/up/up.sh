@@ -60,11 +60,12 @@ echo $! >"$state/sink.pid"
 
 angctl() { "$bin/angctl" -c "$state/etc/angarium.conf" "$@"; }
 
-# The id of the newest message that has come in by this class of listener, once it is done.
+# The id of the newest message that has come in by this class of listener since we are up, once it is done.
+seen=$(wc -l <"$state/log/angarium.log")
 finished() {
 	tries=0
 	while :; do
-		id=$(grep '"event":"received"' "$state/log/angarium.log" 2>/dev/null | grep "\"class\":\"$1\"" |
+		id=$(tail -n "+$((seen + 1))" "$state/log/angarium.log" | grep '"event":"received"' | grep "\"class\":\"$1\"" |
 			tail -n 1 | sed 's/.*"id":"\([^"]*\)".*/\1/')
 		[ -n "$id" ] && grep '"event":"done"' "$state/log/angarium.log" | grep -q "\"id\":\"$id\"" && break
 		tries=$((tries + 1))
