@@ -4,7 +4,7 @@
 # that was promised is still there.
 #
 #	crash-block.pl --load CMD --verify CMD [--start CMD] [--stop CMD] [--states 300] [--seed 1]
-#	    [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
+#	    [--drain CMD --drain-every 15] [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
 #
 # The commands are given to sh, with CRASH_SPOOL, a folder on a journaled ext4 of its own, and
 # CRASH_MARKS, a file that takes lines, one write each: "A ID" when a client has seen the 250 for
@@ -12,6 +12,9 @@
 # `load`; states are drawn from within the load. Then each state is mounted at the same place, and
 # `verify` (CRASH_SPOOL only) prints the id of every message it finds whole, one a line. Missing is
 # what was acknowledged before the power went, not yet taken by the next hop, and is not printed.
+#
+# `drain` takes the place of `verify` in each n-th state: it is to start the system on what is left,
+# let it deliver, and print the ids of what came out. CRASH_OWED is a file with the ids to wait for.
 #
 # Prints "crash_states N count", "crash_lost N count" (states where something is missing),
 # "crash_unreadable N count" (states that could not be mounted or verified) and more of that form.
@@ -31,9 +34,10 @@ use Time::HiRes qw(time sleep);
 
 use constant { BLKFLSBUF => 0x1261 };
 my %opt = (states => 300, seed => 1, size => 64, bin => "$FindBin::Bin/../../build/debug/bin",
-	work => "$FindBin::Bin/../../build/t/crash.$$");
+	work => "$FindBin::Bin/../../build/t/crash.$$", 'drain-every' => 15);
 my @argv = @ARGV;
-GetOptions(\%opt, qw(states=i seed=i size=i bin=s work=s start=s load=s stop=s verify=s keep))
+GetOptions(\%opt, qw(states=i seed=i size=i bin=s work=s start=s load=s stop=s verify=s
+    drain=s drain-every=i keep))
     && $opt{load} && $opt{verify} && !@ARGV
     or die "usage: see the head of crash-block.pl\n";
 
@@ -166,6 +170,7 @@ sub replay
 	show('crash_unreadable', $sum{unreadable});
 	show('crash_missing_messages', $sum{missing});
 	show('crash_checked_messages', $sum{owed});
+	show('crash_drained', $sum{drained}) if defined $opt{drain};
 	show('crash_rate', sprintf('%.1f', $sum{states} / (time - $begun)), 'states/s');
 	close $fh;
 	{ local $SIG{PIPE} = 'IGNORE'; close $cmd_w; }
@@ -177,10 +182,18 @@ sub replay
 	return $sum{lost} || $sum{unreadable} ? 1 : 0;
 }
 
+sub write_owed
+{
+	$ENV{CRASH_OWED} = "$work/owed";
+	open my $fh, '>', $ENV{CRASH_OWED} or die "$ENV{CRASH_OWED}: $!\n";
+	print $fh map { "$_\n" } @_;
+	close $fh or die "$ENV{CRASH_OWED}: $!\n";
+}
+
 sub judge
 {
 	my ($marks, $cmd, $out, $fh, $dev) = @_;
-	my %sum = map { $_ => 0 } qw(states lost unreadable missing owed);
+	my %sum = map { $_ => 0 } qw(states lost unreadable missing owed drained);
 	my %owed;
 
 	while (print($cmd "next\n") && defined(my $line = readline $out)) {
@@ -197,17 +210,20 @@ sub judge
 			print "$what: cannot be mounted\n";
 			next;
 		}
-		my $text = `$opt{verify}`;
+		my $drain = defined $opt{drain} && $n % $opt{'drain-every'} == 0;
+		write_owed(@must) if $drain;
+		my $text = $drain ? `$opt{drain}` : `$opt{verify}`;
 		my $status = $?;
 		system('umount', $mnt) == 0 or must('umount', '--lazy', $mnt);
 		if ($status != 0) {
 			$sum{unreadable}++;
-			print "$what: verify failed, status $status\n" if $sum{unreadable} <= 10;
+			print "$what: ", $drain ? 'drain' : 'verify', " failed, status $status\n" if $sum{unreadable} <= 10;
 			next;
 		}
 		$found{$_} = 1 for split /\n/, $text;
 		my @missing = sort grep { !$found{$_} } @must;
 		$sum{owed} += @must;
+		$sum{drained}++ if $drain;
 		next unless @missing;
 		$sum{missing} += @missing;
 		print "$what: ", scalar @missing, ' of ', scalar @must, " missing: @missing[0 .. ($#missing < 4 ? $#missing : 4)]\n"

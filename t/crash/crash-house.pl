@@ -3,6 +3,7 @@
 # make crash-block: the power-cut test of crash-block.pl on the real services.
 #
 #	crash-house.pl [--states N] [--seed S] [--messages M] [--sessions K] [--nosync] [--size MIB]
+#	    [--drain-every 15]
 use strict;
 use warnings;
 use FindBin;
@@ -10,12 +11,13 @@ use lib "$FindBin::Bin/../e2e/lib";
 use Getopt::Long;
 use House qw(bin_dir build_dir);
 
-my %opt = (states => 300, seed => 1, messages => 300, sessions => 8, size => 1024);
-GetOptions(\%opt, qw(states=i seed=i messages=i sessions=i size=i nosync))
+my %opt = (states => 300, seed => 1, messages => 300, sessions => 8, size => 1024, 'drain-every' => 15);
+GetOptions(\%opt, qw(states=i seed=i messages=i sessions=i size=i nosync drain-every=i))
     or die "usage: see the head of crash-house.pl\n";
 my ($bin, $work) = (bin_dir(), build_dir() . "/t/crash-house.$$");
 my $load = join ' ', 'perl', "$FindBin::Bin/house-load.pl", "$work/house", $opt{messages}, $opt{sessions},
     $opt{nosync} ? "$bin/nosync.so" : ();
 
 exec 'perl', "$FindBin::Bin/crash-block.pl", '--bin', $bin, '--work', $work, '--states', $opt{states},
-    '--seed', $opt{seed}, '--size', $opt{size}, '--load', $load, '--verify', "$bin/spoolids \$CRASH_SPOOL/queue";
+    '--seed', $opt{seed}, '--size', $opt{size}, '--load', $load, '--verify', "$bin/spoolids \$CRASH_SPOOL/queue",
+    '--drain', "perl $FindBin::Bin/house-drain.pl $work/drain", '--drain-every', $opt{'drain-every'};

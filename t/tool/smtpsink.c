@@ -15,7 +15,7 @@
  *none) -r	a rule: see t/tool/sinkrule.h, e.g. 'rcpt,p=0.1=450 4.2.0 later', 'dot,times=1=drop'
  *
  * Lines are on file before the 250 is sent, so what a client was told to forget is in the file.
- * SIGTERM ends it with a line of counts on standard output.
+ * SIGTERM ends it with a line of counts on standard output; highest: sessions open at a time.
  */
 #include <bsd/stdlib.h>
 #include <errno.h>
@@ -54,7 +54,7 @@ static struct {
 	const char *dir;
 	long limit;
 	bool no_ehlo, quiet;
-	long messages, connections, rcpts, refused;
+	long messages, connections, open, highest, rcpts, refused;
 	unsigned long long bytes;
 } sink = { .log = -1, .marks = -1 };
 
@@ -87,6 +87,7 @@ static void
 session_free(struct session *s)
 {
 	LIST_REMOVE(s, link);
+	sink.open--;
 	close(s->fd);
 	buf_fini(&s->in);
 	buf_fini(&s->out);
@@ -127,7 +128,8 @@ ruled(struct session *s, enum sink_phase phase, struct slice arg)
 		return false;
 	if (a.delay_ms > 0)
 		s->due_us = net_now_us() + a.delay_ms * 1000ULL;
-	reply_lines(s, a.reply);
+	if (a.reply[0] != '\0')
+		reply_lines(s, a.reply);
 	s->stalled |= a.stall;
 	s->closing |= a.drop;
 	return a.stall || a.drop || a.reply[0] != '\0';
@@ -410,6 +412,8 @@ on_accept(const struct session *listener)
 	s->address = listener->address;
 	LIST_INSERT_HEAD(&sessions, s, link);
 	sink.connections++;
+	if (++sink.open > sink.highest)
+		sink.highest = sink.open;
 	watch(s, EPOLL_CTL_ADD);
 	if (!ruled(s, SINK_CONNECT, SLICE_NONE))
 		reply(s, "220 sink.test.example ESMTP");
@@ -543,9 +547,10 @@ static void
 report(void)
 {
 	if (!sink.quiet)
-		printf("messages=%ld connections=%ld recipients=%ld refused_recipients=%ld "
-		       "bytes=%llu\n",
-		    sink.messages, sink.connections, sink.rcpts, sink.refused, sink.bytes);
+		printf("messages=%ld connections=%ld highest=%ld recipients=%ld "
+		       "refused_recipients=%ld bytes=%llu\n",
+		    sink.messages, sink.connections, sink.highest, sink.rcpts, sink.refused,
+		    sink.bytes);
 }
 
 int

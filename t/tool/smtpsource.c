@@ -162,7 +162,7 @@ session_open(struct session *s)
 static void
 session_broken(struct session *s)
 {
-	bool in_message = s->phase >= WAIT_MAIL && s->phase <= WAIT_DOT;
+	bool in_message = s->phase >= WAIT_MAIL && s->phase <= WAIT_RSET;
 
 	if (in_message)
 		run.broken++;
@@ -170,8 +170,7 @@ session_broken(struct session *s)
 		run.failed_connects++;
 	close(s->fd);
 	s->fd = -1;
-	if (enough() ||
-	    (!opt.keep && !in_message && s->phase != WAIT_QUIT && s->phase != WAIT_RSET)) {
+	if (enough() || (!opt.keep && !in_message && s->phase != WAIT_QUIT)) {
 		session_end(s);
 		return;
 	}
