@@ -55,6 +55,16 @@ read_all(struct delivery *d)
 	return true;
 }
 
+/* Text that stands in a command: nothing in it may end the line (the disk is no more trusted than a peer). */
+static bool
+fits_a_line(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 127)
+			return false;
+	return true;
+}
+
 /* Each recipient of the job gets what the envelope says of it. */
 static bool
 find_rcpts(struct delivery *d)
@@ -66,6 +76,8 @@ find_rcpts(struct delivery *d)
 	envelope_rcpts(&d->envelope, &it);
 	while (i < d->nrcpts && envelope_rcpt_next(&it, &r) == 1)
 		if (r.number == d->rcpts[i].number) {
+			if (!fits_a_line(r.recipient) || !fits_a_line(r.orcpt))
+				return false;
 			d->rcpts[i].address = r.recipient;
 			d->rcpts[i].orcpt = r.orcpt;
 			d->rcpts[i].notify = r.notify;
@@ -90,7 +102,8 @@ load(struct delivery *d)
 		d->damage = "the record does not verify";
 	else if (!record_body_verify(&d->record, all, d->segment->seed))
 		d->damage = "the body does not verify";
-	else if (envelope_message(d->record.envelope, &d->envelope) != 0 || !find_rcpts(d))
+	else if (envelope_message(d->record.envelope, &d->envelope) != 0 || !fits_a_line(d->envelope.sender) ||
+	    !fits_a_line(d->envelope.envid) || !find_rcpts(d))
 		d->damage = "the envelope does not fit the job";
 	else if (content_make(&d->content, d->record.head, d->record.body, d->record.flags, d->envelope.fields, &d->arena) != 0)
 		d->damage = "the header edits do not fit the message";

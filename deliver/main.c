@@ -192,7 +192,6 @@ on_hup(int signo, void *arg)
 		peer_self_generation(fresh->generation);
 		pass_config(m);
 		log_begin(LOG_RELOADED);
-		log_u64(LOGK_GENERATION, fresh->generation);
 		log_end();
 	}
 	buf_fini(&err);

@@ -163,6 +163,8 @@ idle_ended(struct session *s, void *arg)
 
 static const struct session_owner owner = { .left = left, .idle_ended = idle_ended };
 
+static const char *sender = "from@a.example";
+
 /* A record of one message with three recipients in a memory file, announced as a segment. */
 static uint64_t
 make_segment(struct world *w, const char *body)
@@ -173,7 +175,7 @@ make_segment(struct world *w, const char *body)
 		.arrival_ms = 1 };
 	int fd = memfd_create("segment", MFD_CLOEXEC);
 
-	envelope_put_text(&env, ENVELOPE_SENDER, SLICE_LIT("from@a.example"));
+	envelope_put_text(&env, ENVELOPE_SENDER, slice_z(sender));
 	envelope_put_u8(&env, ENVELOPE_RET, RET_HDRS);
 	envelope_put_edit(&env, EDIT_INSERT, 1, SLICE_LIT("Received: by us\r\n"));
 	for (int i = 0; i < RCPTS; i++) {
@@ -503,6 +505,20 @@ START_TEST(a_damaged_record_is_not_sent)
 }
 END_TEST
 
+/* Whatever wrote the record: no line of ours carries a second command. */
+START_TEST(an_envelope_is_not_code)
+{
+	struct world w;
+
+	sender = "a@b>\r\nRCPT TO:<evil@c.example>\r\nX:<";
+	world_open(&w, "\r\nHello.\r\n", 25);
+	play(&w);
+	ck_assert(w.d->rcpts[0].damaged);
+	ck_assert_uint_eq(w.server.transactions, 0);
+	world_close(&w);
+}
+END_TEST
+
 /* An idle connection that the server had closed costs nothing but a new one. */
 START_TEST(a_stale_connection_is_no_failure)
 {
@@ -586,6 +602,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, ehlo_unknown_helo_serves);
 	tcase_add_test(tc, larger_than_the_server_says);
 	tcase_add_test(tc, a_damaged_record_is_not_sent);
+	tcase_add_test(tc, an_envelope_is_not_code);
 	tcase_add_test(tc, a_stale_connection_is_no_failure);
 	tcase_add_loop_test(tc, no_connection, 0, 2);
 	tcase_add_test(tc, every_row_is_there);
