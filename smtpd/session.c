@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "smtpd/letter.h"
+#include "smtpd/line.h"
 
 #include <assert.h>
 #include <bsd/stdlib.h>
@@ -241,51 +242,18 @@ session_reset(struct session *s)
  * Phases
  */
 
-enum line { LINE_NONE, LINE_WHOLE, LINE_LONG, LINE_BARE_END, LINE_ENDLESS };
-
-/* Takes the rest of a line that was too long; what is thrown away is counted. */
-static enum line
+/* Takes the rest of a line that was too long; what is thrown away is counted. False: more comes. */
+static bool
 skip_rest(struct session *s)
 {
 	struct slice in = s->ops->in(s->io);
-	bool cr = s->skipped_cr;
+	size_t len;
+	bool ended = line_skip(in, &s->skipped_cr, &len);
 
-	for (size_t i = 0; i < in.n; i++) {
-		if (in.p[i] == '\n' && cr) {
-			s->ops->take(s->io, i + 1);
-			s->skip_line = false;
-			return LINE_WHOLE;
-		}
-		cr = in.p[i] == '\r';
-	}
-	s->skipped_cr = cr;
-	s->skipped_bytes += in.n;
-	s->ops->take(s->io, in.n);
-	return s->skipped_bytes > SESSION_SKIP_MAX ? LINE_ENDLESS : LINE_NONE;
-}
-
-/* The next line, strictly ended by CR LF, given without it and not yet taken: *len bytes are. */
-static enum line
-next_line(struct session *s, struct slice *line, size_t *len)
-{
-	size_t max = s->conf->command_line_max;
-	struct slice head = slice_head(s->ops->in(s->io), max);
-	ptrdiff_t lf = slice_find(head, '\n'), cr;
-
-	if (lf < 0 && head.n < max) {
-		/* A CR that is followed by something else can be told before the line ends. */
-		cr = slice_find(head, '\r');
-		return cr >= 0 && (size_t)cr + 1 < head.n ? LINE_BARE_END : LINE_NONE;
-	}
-	if (lf < 0)
-		return LINE_LONG;
-	*line = slice_head(head, (size_t)lf);
-	*len = (size_t)lf + 1;
-	cr = slice_find(*line, '\r');
-	if (cr < 0 || cr != lf - 1)
-		return LINE_BARE_END;
-	line->n--;
-	return LINE_WHOLE;
+	s->skipped_bytes += len;
+	s->ops->take(s->io, len);
+	s->skip_line = !ended;
+	return ended;
 }
 
 static enum step
@@ -303,27 +271,18 @@ read_command(struct session *s)
 	size_t len;
 	enum step step;
 
-	if (s->skip_line) {
-		switch (skip_rest(s)) {
-		case LINE_NONE:
-			return STEP_WAIT;
-		case LINE_ENDLESS:
-			return session_hang_up(s, REPLY_TOO_MANY_ERRORS);
-		case LINE_WHOLE:
-		case LINE_LONG:
-		case LINE_BARE_END:
-			break;
-		}
-	}
+	if (s->skip_line && !skip_rest(s))
+		return s->skipped_bytes > SESSION_SKIP_MAX
+			   ? session_hang_up(s, REPLY_TOO_MANY_ERRORS)
+			   : STEP_WAIT;
 	if (s->ops->pending(s->io) > SESSION_OUT_MAX)
 		return STEP_WAIT; /* a client that does not listen is not served */
-	switch (next_line(s, &line, &len)) {
-	case LINE_NONE:
+	switch (line_next(s->ops->in(s->io), s->conf->command_line_max, &line, &len)) {
+	case LINE_PART:
 		return STEP_WAIT;
 	case LINE_LONG:
 		return s->nheld > 0 ? STEP_WAIT : line_too_long(s);
-	case LINE_BARE_END:
-	case LINE_ENDLESS:
+	case LINE_BROKEN:
 		return s->nheld > 0 ? STEP_WAIT : session_hang_up(s, REPLY_BARE_LF);
 	case LINE_WHOLE:
 		break;
