@@ -153,9 +153,10 @@ journal_check(struct checker *c)
 {
 	struct journal_replay r = { .each = on_journal, .gap = on_gap, .ctx = c };
 	uint32_t errors = c->report->errors;
+	enum spool_level level = SPOOL_ERROR;
 	char name[SPOOL_NAME];
 	uint32_t *numbers;
-	size_t count;
+	size_t count, nsegments = 1;
 	int error = journal_file_list(c->dirfd, &numbers, &count);
 
 	if (error != 0)
@@ -177,8 +178,13 @@ journal_check(struct checker *c)
 		return 0; /* a spool that no qmgr has opened yet */
 	if (error == 0)
 		return 0;
+	/* The first file's start is synced before any segment is made: a cut may come between. */
+	if (error == -ENODATA && segments_list(c->dirfd, &numbers, &nsegments) == 0)
+		free(numbers);
+	if (nsegments == 0)
+		level = SPOOL_NOTE;
 	spool_journal_name(r.at, name);
-	finding(c, SPOOL_ERROR,
+	finding(c, level,
 	    &(struct spool_finding){ .file = error == -ENODATA ? SPOOL_STATE : name,
 		.what = error == -ENODATA ? "no journal file begins with a FILE_START that verifies"
 			: r.why != NULL	  ? r.why
@@ -268,6 +274,28 @@ records_check(struct checker *c, const char *file, int fd, const struct segment 
 	scan_fini(&s);
 }
 
+static uint64_t
+known_filed(const struct tally_segment *known)
+{
+	return known != NULL ? known->durable : 0;
+}
+
+/*
+ * No byte of a header. A segment is handed out when its header is synced, so a cut while it is made
+ * leaves this, and no mail in it.
+ */
+static bool
+segment_is_blank(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char bytes[SEGMENT_HEADER + 1], blank[SEGMENT_HEADER] = { 0 };
+	ssize_t n = fd < 0 ? -1 : pread(fd, bytes, sizeof bytes, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && n <= SEGMENT_HEADER && memcmp(bytes, blank, (size_t)n) == 0;
+}
+
 static void
 segment_check(struct checker *c, uint32_t number)
 {
@@ -283,7 +311,10 @@ segment_check(struct checker *c, uint32_t number)
 	spool_segment_name(number, name);
 	c->report->segments++;
 	if (fd < 0) {
-		finding(c, SPOOL_ERROR,
+		bool unborn = fd == -EBADMSG && known_filed(known) <= SEGMENT_HEADER &&
+			      segment_is_blank(c->dirfd, name);
+
+		finding(c, unborn ? SPOOL_NOTE : SPOOL_ERROR,
 		    &(struct spool_finding){
 			.file = name, .what = why != NULL ? why : strerror(-fd) });
 		return;

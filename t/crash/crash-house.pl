@@ -3,7 +3,7 @@
 # make crash-block: the power-cut test of crash-block.pl on the real services.
 #
 #	crash-house.pl [--states N] [--seed S] [--messages M] [--sessions K] [--nosync] [--size MIB]
-#	    [--drain-every 15]
+#	    [--drain-every 30]
 use strict;
 use warnings;
 use FindBin;
@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/../e2e/lib";
 use Getopt::Long;
 use House qw(bin_dir build_dir);
 
-my %opt = (states => 300, seed => 1, messages => 300, sessions => 8, size => 1024, 'drain-every' => 15);
+my %opt = (states => 300, seed => 1, messages => 300, sessions => 8, size => 1024, 'drain-every' => 30);
 GetOptions(\%opt, qw(states=i seed=i messages=i sessions=i size=i nosync drain-every=i))
     or die "usage: see the head of crash-house.pl\n";
 my ($bin, $work) = (bin_dir(), build_dir() . "/t/crash-house.$$");

@@ -392,6 +392,24 @@ START_TEST(strange_segments)
 }
 END_TEST
 
+/* What a power cut leaves of a segment that was being made, or of a first start. */
+START_TEST(unborn_segments)
+{
+	char zeros[SEGMENT_HEADER] = { 0 };
+	int fd = openat(spool, "data/0000000099.seg", O_WRONLY | O_CREAT, 0600);
+
+	close(fd);
+	fd = openat(spool, "data/0000000098.seg", O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_eq(write(fd, zeros, sizeof zeros), sizeof zeros);
+	check();
+	ck_assert_uint_eq(report.errors, 0);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	close(fd);
+	check();
+	ck_assert_uint_eq(report.errors, 1);
+}
+END_TEST
+
 START_TEST(damage_in_the_journal_is_found)
 {
 	char name[SPOOL_NAME];
@@ -465,6 +483,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, a_live_message_without_its_record);
 	tcase_add_test(tc, a_file_cut_below_what_was_filed);
 	tcase_add_test(tc, strange_segments);
+	tcase_add_test(tc, unborn_segments);
 	tcase_add_test(tc, damage_in_the_journal_is_found);
 	tcase_add_test(tc, a_record_is_found_by_its_id);
 	tcase_add_test(tc, of_two_copies_the_later);
