@@ -19,6 +19,7 @@ address_cache_free(struct address_cache *c)
 	if (c == NULL)
 		return;
 	buf_fini(&c->bytes);
+	buf_fini(&c->reply_bytes);
 	free(c);
 }
 
@@ -79,58 +80,89 @@ address_rcpt(struct qmgr *q, const struct message *m, uint32_t rcpt)
 	return &c->rcpt;
 }
 
-/* Entry `n` of a row of entries. */
-static bool
-entry(struct slice rest, uint32_t n, struct journal_rcpt *out)
+/* The record at this place; asked for again and again where one record holds many recipients' replies. */
+static const struct journal_rec *
+reply_record(struct qmgr *q, struct journal_place at)
 {
-	for (uint32_t i = 0; i <= n; i++)
-		if (journal_rcpt_next(&rest, out) <= 0)
+	struct address_cache *c = q->address;
+
+	if (c->reply_at.file == at.file && c->reply_at.at == at.at)
+		return &c->reply;
+	c->reply_at.file = 0;
+	if (c->reply_bytes.cap > KEEP_BYTES)
+		buf_fini(&c->reply_bytes);
+	if (journal_read(&q->journal, at, &c->reply_bytes, &c->reply) != 0)
+		return NULL;
+	c->reply_at = at;
+	c->entries = SLICE_NONE;
+	c->entry = 0;
+	return &c->reply;
+}
+
+/* Entry `n` of a record that holds them from `first` on. In order, this is one walk. */
+static bool
+entry(struct address_cache *c, struct slice rcpts, uint32_t first, uint32_t n, struct journal_rcpt *out)
+{
+	if (n < first)
+		return false;
+	if (c->entries.p == NULL || c->entry > n) {
+		c->entries = rcpts;
+		c->entry = first;
+	}
+	for (; c->entry <= n; c->entry++)
+		if (journal_rcpt_next(&c->entries, out) <= 0) {
+			c->entries = SLICE_NONE;
 			return false;
+		}
 	return true;
 }
 
 bool
-reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *bytes, struct journal_rcpt *out)
+reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct journal_rcpt *out)
 {
 	const struct recipient *r = &message_rcpts(m)[rcpt];
-	struct journal_rec rec;
+	const struct journal_rec *rec;
 
 	*out = (struct journal_rcpt){ 0 };
-	if (r->reply_file == 0 ||
-	    journal_read(&q->journal, (struct journal_place){ r->reply_file, r->reply_at }, bytes, &rec) != 0)
+	if (r->reply_file == 0)
 		return false;
-	if (rec.kind == JOURNAL_KIND_MESSAGE)
-		return rec.message.id == m->id && entry(rec.message.rcpts, rcpt, out);
-	if (rec.kind == JOURNAL_KIND_MORE)
-		return rec.more.id == m->id && rcpt >= rec.more.first && entry(rec.more.rcpts, rcpt - rec.more.first, out);
-	if (rec.kind == JOURNAL_KIND_OPERATOR) {
-		out->reply = rec.operator.reason;
+	rec = reply_record(q, (struct journal_place){ r->reply_file, r->reply_at });
+	if (rec == NULL)
+		return false;
+	if (rec->kind == JOURNAL_KIND_MESSAGE)
+		return rec->message.id == m->id && entry(q->address, rec->message.rcpts, 0, rcpt, out);
+	if (rec->kind == JOURNAL_KIND_MORE)
+		return rec->more.id == m->id && entry(q->address, rec->more.rcpts, rec->more.first, rcpt, out);
+	if (rec->kind == JOURNAL_KIND_OPERATOR) {
+		out->reply = rec->operator.reason;
 		return true;
 	}
-	if (rec.kind != JOURNAL_KIND_RESULT)
+	if (rec->kind != JOURNAL_KIND_RESULT)
 		return false;
-	out->code = rec.result.code;
-	out->enh[0] = rec.result.enh0;
-	out->enh[1] = rec.result.enh1;
-	out->enh[2] = rec.result.enh2;
-	out->host = rec.result.host;
-	out->reply = rec.result.reply;
+	out->code = rec->result.code;
+	out->enh[0] = rec->result.enh0;
+	out->enh[1] = rec->result.enh1;
+	out->enh[2] = rec->result.enh2;
+	out->host = rec->result.host;
+	out->reply = rec->result.reply;
 	return true;
 }
 
 bool
 reply_text(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out)
 {
-	struct buf bytes = { 0 };
 	struct journal_rcpt e;
-	bool found = reply_read(q, m, rcpt, &bytes, &e);
+	bool found = reply_read(q, m, rcpt, &e);
 
 	if (found && e.host.n > 0) {
 		buf_slice(out, e.host);
-		buf_puts(out, " said: ");
+		buf_puts(out, e.code != 0 ? " said: " : ": ");
 	}
+	if (found && e.code != 0)
+		buf_printf(out, "%u ", e.code);
+	if (found && e.code != 0 && e.enh[0] != 0)
+		buf_printf(out, "%u.%u.%u ", e.enh[0], e.enh[1], e.enh[2]);
 	if (found)
 		buf_slice(out, e.reply);
-	buf_fini(&bytes);
 	return found;
 }

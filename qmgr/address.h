@@ -16,6 +16,12 @@ struct address_cache {
 	struct envelope envelope;
 	struct envelope_iter at;
 	struct envelope_rcpt rcpt; /* the last one taken; number UINT32_MAX: none yet */
+	/* The journal record that held the last reply asked for, and how far its entries have been walked. */
+	struct journal_place reply_at;
+	struct buf reply_bytes;
+	struct journal_rec reply;
+	struct slice entries;
+	uint32_t entry; /* number of the next one in entries */
 };
 
 struct address_cache *address_cache_new(void);
@@ -27,11 +33,11 @@ const struct record *address_record(struct qmgr *q, const struct message *m);
 /* One recipient of it. */
 const struct envelope_rcpt *address_rcpt(struct qmgr *q, const struct message *m, uint32_t rcpt);
 /*
- * The last reply (code, enh, host, reply of *out), from the journal record that holds it; *bytes owns what
- * *out points into. False: there is none, or it is not written yet.
+ * The last reply (code, enh, host, reply of *out), from the journal record that holds it; valid until the
+ * next call. False: there is none, or it is not written yet.
  */
-bool reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *bytes, struct journal_rcpt *out);
-/* As text, with "host said: " where a host said it; appended. False: as above. */
+bool reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct journal_rcpt *out);
+/* As text, "host said: 450 4.2.2 text" where a host said it; appended. False: as above. */
 bool reply_text(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out);
 
 #endif

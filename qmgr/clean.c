@@ -125,13 +125,13 @@ clean_consider(struct qmgr *q, bool force)
 
 /* The entry of one recipient. True: a reply stands in it. */
 static bool
-put_rcpt(struct qmgr *q, struct buf *out, struct message *m, unsigned i, struct buf *bytes)
+put_rcpt(struct qmgr *q, struct buf *out, struct message *m, unsigned i)
 {
 	const struct recipient *r = &message_rcpts(m)[i];
 	bool running = r->state == SPOOL_STARTED, said;
 	struct journal_rcpt e;
 
-	said = reply_read(q, m, i, bytes, &e);
+	said = reply_read(q, m, i, &e);
 	e.queue = r->queue;
 	e.notify = r->notify;
 	e.state = running ? SPOOL_QUEUED : r->state;
@@ -176,7 +176,7 @@ replies_moved(struct message *m, unsigned from, unsigned to, const struct buf *s
 void
 clean_message(struct qmgr *q, struct message *m)
 {
-	struct buf rcpts = { 0 }, bytes = { 0 }, said = { 0 };
+	struct buf rcpts = { 0 }, said = { 0 };
 	const struct hold *h = hold_of(q, m);
 	unsigned first = 0, i = 0;
 
@@ -185,7 +185,7 @@ clean_message(struct qmgr *q, struct message *m)
 
 		buf_reset(&rcpts);
 		for (; i < m->nrcpt && rcpts.n < CHUNK_BYTES; i++)
-			buf_putc(&said, put_rcpt(q, &rcpts, m, i, &bytes));
+			buf_putc(&said, put_rcpt(q, &rcpts, m, i));
 		if (first == 0)
 			at = commit(q, message, .id = m->id, .segment = seg_at(&q->segtab, m->seg)->number,
 			    .offset = message_offset(m), .total = message_bytes(m), .arrival_ms = qclock_of_tick(m->arrival),
@@ -204,7 +204,6 @@ clean_message(struct qmgr *q, struct message *m)
 		if (message_rcpts(m)[i].state == SPOOL_STARTED)
 			put_started(q, m, i, &message_rcpts(m)[i]);
 	buf_fini(&rcpts);
-	buf_fini(&bytes);
 	buf_fini(&said);
 }
 

@@ -180,6 +180,8 @@ job_apply(struct qmgr *q, struct qjob *j, const struct msg_job_done *done)
 	buf_reset(&j->results);
 }
 
+static void site_freed(struct qmgr *q, struct queue *queue);
+
 /* Its worker is through with it, alive or not. What is in the journal now must be durable before it counts no more. */
 static void
 job_end(struct qmgr *q, struct qjob *j)
@@ -197,6 +199,7 @@ job_end(struct qmgr *q, struct qjob *j)
 		w->alone = false;
 	if (queue != NULL) {
 		queue->njobs--;
+		site_freed(q, queue);
 		dispatch_wake(q, queue);
 	}
 	journal_after(&q->journal, &j->wait, d->waiting >= q->conf->jobs_max / 2 ? JOURNAL_NOW : JOURNAL_GROUP);
@@ -212,7 +215,13 @@ may_run(struct qmgr *q, struct queue *queue)
 	connections = (uint32_t)queue_limits(q, queue)->connections;
 	if (queue->njobs >= (queue->down_count > 0 ? 1 : connections))
 		return false;
-	return !queue_is_blocked(q, queue);
+	if (queue_is_blocked(q, queue))
+		return false;
+	if (queue->site != NULL && queue->site->njobs >= connections) {
+		site_wait(queue->site, queue);
+		return false;
+	}
+	return true;
 }
 
 void
@@ -220,6 +229,33 @@ dispatch_wake(struct qmgr *q, struct queue *queue)
 {
 	if (!queue->active && may_run(q, queue))
 		active_push(&q->queues, queue);
+}
+
+static void
+take_place(struct queue *queue)
+{
+	queue->njobs++;
+	if (queue->site == NULL)
+		return;
+	queue->site_jobs++;
+	queue->site->njobs++;
+}
+
+/* A place at the queue's site: for the first in line that can use it. */
+static void
+site_freed(struct qmgr *q, struct queue *queue)
+{
+	struct queue *next;
+
+	if (queue->site == NULL || queue->site_jobs == 0)
+		return;
+	queue->site_jobs--;
+	queue->site->njobs--;
+	while ((next = site_next(queue->site)) != NULL) {
+		dispatch_wake(q, next);
+		if (next->active)
+			break;
+	}
 }
 
 /* ---- giving out ---- */
@@ -332,7 +368,7 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	}
 	j->alone = m->suspicion >= SUSPECT_ALONE;
 	w->alone = j->alone;
-	queue->njobs++;
+	take_place(queue);
 	queue->last_worker = (uint32_t)(w - d->worker);
 	send_job(q, w, j, m, queue);
 }
@@ -561,7 +597,7 @@ adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
 		r->next_msg = j->slot;
 		if (n == 0 && r->queue != QUEUE_ROUTING) {
 			j->queue = r->queue;
-			queue_at(&q->queues, r->queue)->njobs++;
+			take_place(queue_at(&q->queues, r->queue));
 		}
 		rcpt[n++] = pair[0];
 	}

@@ -60,7 +60,6 @@ on_hup(int signo, void *arg)
 		peer_self_generation(conf->generation);
 		log_set_generation(conf->generation);
 		log_begin(LOG_RELOADED);
-		log_u64(LOGK_GENERATION, conf->generation);
 		log_end();
 	}
 	buf_fini(&err);

@@ -16,8 +16,13 @@ queues_init(struct queues *all)
 }
 
 static void
-destroy(struct queue *q)
+destroy(struct queues *all, struct queue *q)
 {
+	if (q->site != NULL) {
+		site_leave(q->site, q);
+		q->site->njobs -= q->site_jobs;
+		site_drop(&all->sites, q->site);
+	}
 	free(q->key);
 	free(q->suspend_holder);
 	free(q->suspend_reason);
@@ -31,10 +36,11 @@ queues_fini(struct queues *all)
 {
 	for (uint32_t i = 0; i < all->n; i++)
 		if (all->at[i] != NULL)
-			destroy(all->at[i]);
+			destroy(all, all->at[i]);
 	free(all->at);
 	free(all->bucket);
 	free(all->heap);
+	sites_fini(&all->sites);
 	*all = (struct queues){ 0 };
 }
 
@@ -144,6 +150,19 @@ queue_make(struct queues *all, uint32_t number)
 	return q;
 }
 
+/* Jobs that run still go to where they were sent; they are few and soon over. */
+static void
+move_site(struct queues *all, struct queue *q, struct site *to)
+{
+	if (q->site != NULL) {
+		site_leave(q->site, q);
+		q->site->njobs -= q->site_jobs;
+		site_drop(&all->sites, q->site);
+	}
+	q->site = to;
+	to->njobs += q->site_jobs;
+}
+
 bool
 queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice route)
 {
@@ -160,6 +179,7 @@ queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice ro
 	q->key[0] = (char)class;
 	memcpy(q->key + 1, route.p, route.n);
 	route_get(queue_route(q), &q->route);
+	move_site(all, q, site_take(&all->sites, &q->route));
 	q->defined = true;
 	q->limits = NULL;
 	all->count++;
@@ -180,7 +200,7 @@ queue_free(struct queues *all, struct queue *q)
 	all->at[q->number] = NULL;
 	if (q->number < all->free_from)
 		all->free_from = q->number;
-	destroy(q);
+	destroy(all, q);
 }
 
 static struct ready *

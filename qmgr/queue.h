@@ -5,6 +5,7 @@
 #include "conf/scope.h"
 #include "ipc/route.h"
 #include "qmgr/message.h"
+#include "qmgr/site.h"
 
 /*
  * Queues: one for each (transport, pool, tenant, class, routing domain, next hops), interned; a recipient
@@ -40,6 +41,11 @@ struct queue {
 	bool active;         /* in the ring of those that may be dispatched from */
 	struct queue *active_next;
 
+	struct site *site;   /* NULL: not defined yet, or the queue that asks router */
+	uint32_t site_jobs;  /* of njobs, counted at the site */
+	bool in_line;        /* waits for a place at its site */
+	struct queue *line_next;
+
 	bool suspended;
 	char *suspend_holder, *suspend_reason;
 	uint64_t suspend_wall_ms;
@@ -63,6 +69,7 @@ struct queues {
 	uint32_t nheap;
 	struct queue *active_first, *active_last;
 	uint32_t last_found;
+	struct sites sites;
 };
 
 void queues_init(struct queues *all);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef QMGR_SITE_H
+#define QMGR_SITE_H
+
+#include "base/buf.h"
+#include "ipc/route.h"
+
+/*
+ * A site: the next hops that several queues share, as all domains behind one relay host do. The
+ * receiver counts connections there, so the limit of connections holds there too; and deliver
+ * lets the queues of a site share its idle ones. Interned by transport, pool, tenant and hops.
+ */
+struct queue;
+struct site {
+	struct site *next;
+	struct buf key;
+	uint32_t refs;  /* queues */
+	uint32_t njobs; /* running, of all of them */
+	struct queue *wait_first, *wait_last; /* have something ready and wait for a place, in order */
+};
+
+struct sites {
+	struct site **bucket;
+	uint32_t nbucket, count;
+};
+
+void sites_fini(struct sites *all); /* after the last site_drop() */
+struct site *site_take(struct sites *all, const struct route *r); /* a reference */
+void site_drop(struct sites *all, struct site *s);
+
+/* The line for a place. A queue stands in it once (queue->in_line). */
+void site_wait(struct site *s, struct queue *q);
+struct queue *site_next(struct site *s); /* takes the first; NULL: nobody waits */
+void site_leave(struct site *s, struct queue *q);
+
+#endif
