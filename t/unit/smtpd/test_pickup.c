@@ -181,6 +181,19 @@ serve(unsigned n, const char *gone)
 	ck_assert_uint_eq(t.f.committed, n);
 }
 
+static unsigned
+refusals(void)
+{
+	uint64_t lost;
+	struct slice events = log_pending(&lost);
+	struct log_record r;
+	unsigned n = 0;
+
+	while (log_record_next(&events, &r))
+		n += r.event == LOG_DROP_REFUSED;
+	return n;
+}
+
 START_TEST(folder_is_taken_in)
 {
 	struct buf file = { 0 };
@@ -203,6 +216,10 @@ START_TEST(folder_is_taken_in)
 	ck_assert_int_eq(mkfifo(b, 0666), 0);
 	p = pickup_new(t.loop, t.threads, t.fd, &t.f.world, &t.f.conf);
 	serve(1, "good");
+	for (int i = 0; i < 500 && refusals() < 4; i++)
+		loop_turn(t.loop, true);
+	ck_assert_uint_eq(refusals(), 4);
+	ck_assert_uint_eq(t.f.committed, 1);
 	ck_assert(there("forged") && there("link") && there("hard") && there("fifo") &&
 		  there(".unfinished"));
 	ck_assert(slice_istarts(slice_buf(&t.f.content), "Subject: 1\r\n"));
