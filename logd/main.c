@@ -138,7 +138,6 @@ reload(struct main *m)
 		log_set_generation(fresh->generation);
 		peer_self_generation(fresh->generation);
 		log_begin(LOG_RELOADED);
-		log_u64(LOGK_GENERATION, fresh->generation);
 		log_end();
 	}
 	buf_fini(&err);

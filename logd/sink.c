@@ -21,7 +21,7 @@ struct sink {
 static void
 open_file(struct sink *s)
 {
-	s->fd = openat(s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	s->fd = openat(s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->error = s->fd < 0 ? errno : 0;
 }
 

@@ -9,6 +9,7 @@
  * LOG_KEYS: NAME, number, word in the log, how the value is shown:
  *   U64 decimal, ID a queue id (base/id.h), HEX 16 digits, STR text, ADDR 16 bytes and a port, ENH enhanced
  *   status code as its three digits in one number (class << 16 | subject << 8 | detail).
+ * No word is one of those that each line begins with (time, service, pid, event, level, generation).
  */
 #define LOG_KEYS(K)                    \
 	K(ID, 1, "id", ID)             \
@@ -35,7 +36,7 @@
 	K(OFFSET, 22, "offset", U64)   \
 	K(COUNT, 23, "count", U64)     \
 	K(PEER, 24, "peer", STR)       \
-	K(PID, 25, "pid", U64)         \
+	K(PID, 25, "peer_pid", U64)    \
 	K(UID, 26, "uid", U64)         \
 	K(FILE, 27, "file", STR)       \
 	K(ERROR, 28, "error", STR)     \
@@ -48,7 +49,7 @@
 	K(RCPT, 35, "rcpt", U64)       \
 	K(CONN_USE, 36, "conn_use", U64) \
 	K(DETAIL, 37, "detail", STR)   \
-	K(GENERATION, 38, "generation", U64) \
+	K(GENERATION, 38, "loaded", U64) \
 	K(TRANSPORT, 39, "transport", STR) \
 	K(ORIG_TO, 40, "orig_to", STR) \
 	K(LOGIN, 41, "login", STR)     \

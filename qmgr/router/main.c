@@ -160,7 +160,6 @@ on_hup(int signo, void *arg)
 		log_set_generation(fresh->generation);
 		peer_self_generation(fresh->generation);
 		log_begin(LOG_RELOADED);
-		log_u64(LOGK_GENERATION, fresh->generation);
 		log_end();
 	}
 	buf_fini(&err);
