@@ -153,12 +153,15 @@ session_reply(struct session *s, enum reply reply, struct slice arg)
 	return STEP_AGAIN;
 }
 
-/* True: it was one too many. */
+/*
+ * True: it was one too many. Users of this host are not counted: of the thousands of recipients
+ * that one message of theirs may have, each has its own reply.
+ */
 static bool
 one_more_error(struct session *s, unsigned code)
 {
 	s->refused++;
-	return code >= 500 && ++s->errors >= s->conf->errors_max;
+	return code >= 500 && s->world->class != CLASS_LOCAL && ++s->errors >= s->conf->errors_max;
 }
 
 enum step
@@ -292,8 +295,9 @@ read_command(struct session *s)
 		return STEP_WAIT;
 	step = verbs_run(s, line, s->ops->in(s->io).n > len);
 	s->ops->take(s->io, len);
-	if (step != STEP_CLOSE && s->phase == SESSION_COMMAND)
-		set_deadline(s, s->conf->command_timeout_ms);
+	if (step != STEP_CLOSE)
+		set_deadline(s, s->phase == SESSION_BODY ? s->conf->data_timeout_ms
+							 : s->conf->command_timeout_ms);
 	return step;
 }
 

@@ -276,7 +276,6 @@ cmd_data(struct session *s, const struct command *cmd)
 	s->tx.letter = letter_new(s->world->intake);
 	s->tx.body = (struct body_decoder){ 0 };
 	s->phase = SESSION_BODY;
-	/* The deadline of the command holds for the first block too. */
 	return session_reply(s, REPLY_GO_AHEAD, SLICE_NONE);
 }
 

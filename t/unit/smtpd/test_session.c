@@ -320,6 +320,22 @@ START_TEST(refused_recipients_are_errors)
 }
 END_TEST
 
+/* A user's message with many bad recipients: each has its reply. */
+START_TEST(users_errors_are_not_counted)
+{
+	struct fake f;
+
+	fake_init(&f, CLASS_LOCAL, "errors_max = 2\n");
+	fake_say(&f, HELLO);
+	fake_say(&f, MAIL);
+	fake_codes(&f);
+	for (int i = 0; i < 4; i++)
+		fake_say(&f, "RCPT TO:<nobody@test.example>\r\n");
+	ck_assert_str_eq(fake_codes(&f), "550 550 550 550");
+	fake_fini(&f);
+}
+END_TEST
+
 START_TEST(junk_ends_the_session)
 {
 	struct fake f;
@@ -732,6 +748,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, recipients_are_stored_once);
 	tcase_add_test(tc, errors_end_the_session);
 	tcase_add_test(tc, refused_recipients_are_errors);
+	tcase_add_test(tc, users_errors_are_not_counted);
 	tcase_add_test(tc, junk_ends_the_session);
 	tcase_add_test(tc, long_lines_keep_in_step);
 	tcase_add_test(tc, endless_line_is_cut);
