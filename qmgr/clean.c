@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = JOURNAL_RCPTS_MAX / 2, SLICE_RECORDS = 64, SLICE_US = 1000, FILES_FREE = 4, MESSAGE_BYTES = 256, RCPT_BYTES = 64 };
+enum { CHUNK_BYTES = JOURNAL_RCPTS_MAX / 4, CHUNK_HEAD = 4096, REPLIES_BYTES = 2 << 20, HOST_BYTES = 48, SLICE_RECORDS = 64, SLICE_US = 1000, FILES_FREE = 4, MESSAGE_BYTES = 256, RCPT_BYTES = 64 };
 
 enum clean_phase { CLEAN_IDLE, CLEAN_READING, CLEAN_MESSAGES, CLEAN_QUEUES, CLEAN_SEGMENTS, CLEAN_LAST };
 
@@ -132,6 +132,9 @@ put_rcpt(struct qmgr *q, struct buf *out, struct message *m, unsigned i)
 	struct journal_rcpt e;
 
 	said = reply_read(q, m, i, &e);
+	/* Where there are many, long replies are cut: a message's entries fit into half a file. */
+	e.reply = slice_head(e.reply, REPLIES_BYTES / m->nrcpt);
+	e.host = slice_head(e.host, HOST_BYTES);
 	e.queue = r->queue;
 	e.notify = r->notify;
 	e.state = running ? SPOOL_QUEUED : r->state;
@@ -173,34 +176,47 @@ replies_moved(struct message *m, unsigned from, unsigned to, const struct buf *s
 	}
 }
 
+static struct journal_place
+put_chunk(struct qmgr *q, struct message *m, unsigned first, struct slice rcpts)
+{
+	const struct hold *h = hold_of(q, m);
+
+	if (first > 0)
+		return JOURNAL_SAY(&q->journal, more, .id = m->id, .first = first, .rcpts = rcpts);
+	return commit(q, message, .id = m->id, .segment = seg_at(&q->segtab, m->seg)->number, .offset = message_offset(m),
+	    .total = message_bytes(m), .arrival_ms = qclock_of_tick(m->arrival), .wall_ms = id_ms(m->id), .nrcpt = m->nrcpt,
+	    .suspicion = m->suspicion,
+	    .flags = (m->flags & MESSAGE_NULL_SENDER ? JOURNAL_NULL_SENDER : 0U) |
+		(m->flags & MESSAGE_NOTICE ? JOURNAL_IS_NOTICE : 0U),
+	    .priority = m->flags & MESSAGE_URGENT ? 1 : 0, .rcpts = rcpts, .holder = slice_z(h == NULL ? NULL : h->holder),
+	    .reason = slice_z(h == NULL ? NULL : h->reason), .held_wall_ms = h == NULL ? 0 : h->wall_ms);
+}
+
+/* MESSAGE and the MOREs behind it stand in one file: all entries are made before the first is put. */
 void
 clean_message(struct qmgr *q, struct message *m)
 {
 	struct buf rcpts = { 0 }, said = { 0 };
-	const struct hold *h = hold_of(q, m);
-	unsigned first = 0, i = 0;
+	unsigned first = 0;
+	size_t at = 0;
 
+	for (unsigned i = 0; i < m->nrcpt; i++)
+		buf_putc(&said, put_rcpt(q, &rcpts, m, i));
+	journal_together(&q->journal, rcpts.n + (rcpts.n / CHUNK_BYTES + 2) * CHUNK_HEAD);
 	do {
-		struct journal_place at;
+		struct slice rest = slice_from(slice_buf(&rcpts), at);
+		struct journal_rcpt e;
+		unsigned next = first;
+		struct journal_place place;
 
-		buf_reset(&rcpts);
-		for (; i < m->nrcpt && rcpts.n < CHUNK_BYTES; i++)
-			buf_putc(&said, put_rcpt(q, &rcpts, m, i));
-		if (first == 0)
-			at = commit(q, message, .id = m->id, .segment = seg_at(&q->segtab, m->seg)->number,
-			    .offset = message_offset(m), .total = message_bytes(m), .arrival_ms = qclock_of_tick(m->arrival),
-			    .wall_ms = id_ms(m->id), .nrcpt = m->nrcpt, .suspicion = m->suspicion,
-			    .flags = (m->flags & MESSAGE_NULL_SENDER ? JOURNAL_NULL_SENDER : 0U) |
-				(m->flags & MESSAGE_NOTICE ? JOURNAL_IS_NOTICE : 0U),
-			    .priority = m->flags & MESSAGE_URGENT ? 1 : 0, .rcpts = slice_buf(&rcpts),
-			    .holder = slice_z(h == NULL ? NULL : h->holder), .reason = slice_z(h == NULL ? NULL : h->reason),
-			    .held_wall_ms = h == NULL ? 0 : h->wall_ms);
-		else
-			at = JOURNAL_SAY(&q->journal, more, .id = m->id, .first = first, .rcpts = slice_buf(&rcpts));
-		replies_moved(m, first, i, &said, at);
-		first = i;
-	} while (i < m->nrcpt);
-	for (i = 0; i < m->nrcpt; i++)
+		while (next < m->nrcpt && (size_t)(rest.p - rcpts.p) - at < CHUNK_BYTES && journal_rcpt_next(&rest, &e) > 0)
+			next++;
+		place = put_chunk(q, m, first, slice_of(rcpts.p + at, (size_t)(rest.p - rcpts.p) - at));
+		replies_moved(m, first, next, &said, place);
+		at = (size_t)(rest.p - rcpts.p);
+		first = next;
+	} while (first < m->nrcpt);
+	for (unsigned i = 0; i < m->nrcpt; i++)
 		if (message_rcpts(m)[i].state == SPOOL_STARTED)
 			put_started(q, m, i, &message_rcpts(m)[i]);
 	buf_fini(&rcpts);

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { TOKEN_BITS = 9, TEXT_MAX = 1900, BACKLOG_MAX = 256 * 1024 };
+enum { TOKEN_BITS = 9, TEXT_MAX = 1900, REASON_MAX = 1000, BACKLOG_MAX = 256 * 1024 };
 _Static_assert(1 << TOKEN_BITS == ASKING_MAX, "a token's low bits are its place");
 
 struct asking {
@@ -120,7 +120,7 @@ delivered_to(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_
 static void
 hold(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_route *r)
 {
-	struct slice reason = r->text.n > 0 ? slice_head(r->text, TEXT_MAX) : SLICE_LIT("held by a rule of the router");
+	struct slice reason = r->text.n > 0 ? slice_head(r->text, REASON_MAX) : SLICE_LIT("held by a rule of the router");
 
 	rcpt_leave(q, m, rcpt);
 	rcpt_enter(q, m, rcpt, RCPT_DEFERRED);

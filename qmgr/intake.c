@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { DAY_MS = 24 * 3600 * 1000 };
+enum { DAY_MS = 24 * 3600 * 1000, REASON_MAX = 1000 };
 
 void
 intake_wake(struct qmgr *q, struct seg *s)
@@ -181,7 +181,8 @@ admit(struct qmgr *q, struct message *m, const struct envelope *e)
 		log_id(m->id);
 		log_str(LOGK_REASON, e->hold);
 		log_end();
-		commit(q, hold, .id = m->id, .holder = SLICE_LIT("smtpd"), .reason = e->hold, .wall_ms = wall);
+		commit(q, hold, .id = m->id, .holder = SLICE_LIT("smtpd"), .reason = slice_head(e->hold, REASON_MAX),
+		    .wall_ms = wall);
 	}
 	if (envelope_has(e, ENVELOPE_HOLD_UNTIL) && e->hold_until_ms > wall) {
 		commit(q, due, .id = m->id, .rcpt = JOURNAL_ALL, .due_ms = qclock_ms(&q->clock) + (e->hold_until_ms - wall),

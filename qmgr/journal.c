@@ -137,6 +137,14 @@ journal_put(struct journal *j, size_t from)
 }
 
 void
+journal_together(struct journal *j, uint64_t n)
+{
+	assert(n <= JOURNAL_FILE_BYTES / 2);
+	if (j->at + n > JOURNAL_FILE_BYTES)
+		next_file(j);
+}
+
+void
 journal_hurry(struct journal *j, enum journal_haste haste)
 {
 	uint64_t now = clock_mono_ms(), when = now, lazy;
@@ -380,8 +388,15 @@ start(struct journal *j)
 {
 	struct batch *b;
 
-	if (j->writing || STAILQ_EMPTY(&j->pending))
+	if (j->writing)
 		return;
+	if (STAILQ_EMPTY(&j->pending)) { /* all is durable, so nobody has to wait for more */
+		j->want_ms = UINT64_MAX;
+		call_waits(j);
+		if (j->want_ms != UINT64_MAX && j->timer != NULL)
+			timer_set(j->timer, 0);
+		return;
+	}
 	j->writing = true;
 	j->want_ms = UINT64_MAX;
 	j->group_lsn = j->lsn;

@@ -110,6 +110,9 @@ struct journal_place journal_put(struct journal *j, size_t from);
 #define JOURNAL_ADD(j, name, record) journal_put(j, journal_put_##name(journal_buf(j), record))
 #define JOURNAL_SAY(j, name, ...) JOURNAL_ADD(j, name, (&(const struct journal_##name){ __VA_ARGS__ }))
 
+/* The next n bytes of records (at most JOURNAL_FILE_BYTES / 2) will stand in one file. */
+void journal_together(struct journal *j, uint64_t n);
+
 void journal_hurry(struct journal *j, enum journal_haste haste);
 /* Calls when all that was put so far is durable, from the loop, never from here. */
 void journal_after(struct journal *j, struct journal_wait *w, enum journal_haste haste);

@@ -7,6 +7,8 @@
 #include "qmgr/state.h"
 #include "spool/envelope.h"
 
+enum { REASON_MAX = 1000 }; /* a snapshot of the message holds both, with room for more */
+
 static void
 log_operation(enum log_event event, uint64_t id, struct slice holder, struct slice reason)
 {
@@ -102,6 +104,8 @@ due_now(struct qmgr *q, struct message *m, struct slice holder, bool record)
 bool
 operate(struct qmgr *q, enum operation what, struct message *m, struct slice holder, struct slice reason)
 {
+	reason = slice_head(reason, REASON_MAX);
+	holder = slice_head(holder, REASON_MAX);
 	switch (what) {
 	case OPERATE_HOLD:
 		return hold(q, m, holder, reason);

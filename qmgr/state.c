@@ -910,7 +910,7 @@ state_oldest(struct qmgr *q, const struct journal_oldest *r, struct journal_plac
 int
 state_apply(struct qmgr *q, const struct journal_rec *r, struct journal_place at)
 {
-	if (r->kind != JOURNAL_KIND_MORE)
+	if (r->kind != JOURNAL_KIND_MORE && r->kind != JOURNAL_KIND_FILE_START)
 		partial_drop(q); /* the rest did not follow at once: void */
 	switch (r->kind) {
 	case JOURNAL_KIND_EXPANDED:

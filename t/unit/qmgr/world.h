@@ -160,7 +160,8 @@ world_new(struct world *w, const char *conf)
 	nforgotten = nsegments_told = 0;
 	clock_set_source(&fake_clock);
 	log_open(SERVICE_QMGR);
-	snprintf(w->dir, sizeof w->dir, "%s/qmgrtest.XXXXXX", getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+	/* No test here cuts the power: memory serves, and spares the disk a thousand journals. */
+	snprintf(w->dir, sizeof w->dir, "%s/qmgrtest.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	w->dirfd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(w->dirfd, 0);
