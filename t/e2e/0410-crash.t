@@ -23,7 +23,7 @@ cmp_ok($is{crash_checked_messages} // 0, '>', 1000, 'much was owed, and was ther
 
 SKIP: {
 	skip('a preloaded library and the sanitizers do not go together', 2) if ($ENV{V} // '') eq 'san';
-	($status, $out, $err) = run({ seconds => 300 }, @crash, '--states', 60, '--nosync');
+	($status, $out, $err) = run({ seconds => 300 }, @crash, '--states', 60, '--nosync', '--drain-every', 1000);
 	%is = $out =~ /^(crash_\w+) ([\d.]+)/mg;
 	is($status, 1, 'without syncs the test goes red') or diag $out, $err;
 	cmp_ok(($is{crash_lost} // 0) + ($is{crash_unreadable} // 0), '>', 20, 'in many states');

@@ -6,6 +6,7 @@
 #include "spool/envelope.h"
 #include "spool/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { KNOWN = 64, TEXT_SHORT = 40, TEXT_LONG = 60000 };

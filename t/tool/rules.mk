@@ -17,3 +17,8 @@ t/tool/adapter_address_DEPS := libcommon/smtp
 PROGS += t/tool/confman
 t/tool/confman_SRCS := confman.c
 t/tool/confman_DEPS := libcommon/conf
+
+# A process of the house that has fallen: mutated frames on every edge.
+PROGS += t/tool/evilpeer
+t/tool/evilpeer_SRCS := evilpeer.c evilframe.c net.c
+t/tool/evilpeer_DEPS := libcommon/spool libcommon/ipc/client libcommon/base
