@@ -117,6 +117,7 @@ blockfs_mount(const struct blockfs *fs, const char *folder)
 	fuse = fuse_new(&args, &ops, sizeof ops, NULL);
 	if (fuse == NULL || fuse_mount(fuse, folder) != 0)
 		die(EXIT_UNAVAILABLE, "cannot mount on %s", folder);
+	fuse_opt_free_args(&args);
 	if (unshare(CLONE_NEWNS) < 0)
 		die(EXIT_UNAVAILABLE, "no mount name space: %s", strerror(errno));
 	return fuse;

@@ -387,10 +387,12 @@ states_show(size_t wanted, uint64_t seed)
 		if (shown == wanted || !next_state(states, n, &i, shown, wanted)) {
 			printf("end\n");
 			fflush(stdout);
-			return;
+			break;
 		}
 		shown++;
 	}
+	free(states);
+	free(seen);
 }
 
 int

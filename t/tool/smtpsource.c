@@ -598,5 +598,12 @@ main(int argc, char *argv[])
 	}
 	if (!opt.quiet)
 		report();
+	for (int i = 0; i < opt.sessions; i++) {
+		buf_fini(&all[i].in);
+		buf_fini(&all[i].out);
+	}
+	free(all);
+	free(run.latency_us);
+	buf_fini(&filler);
 	return run.acked >= opt.messages ? 0 : 1;
 }
