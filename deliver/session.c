@@ -278,9 +278,14 @@ on_connected(struct conn *c, void *arg)
 static void
 on_closed(struct conn *c, int err, void *arg)
 {
+	struct session *s = arg;
+	static const uint8_t none[3];
+
 	(void)c;
-	(void)err;
-	broke(arg, CONN_LOST);
+	if (s->phase == PHASE_CONNECT && s->d != NULL && err != 0) /* refused, unreachable: worth a word */
+		session_fail(s, verdict(PHASE_CONNECT, CONN_LOST), 0, none, slice_z(strerror(err)));
+	else
+		broke(s, CONN_LOST);
 }
 
 static void
