@@ -271,6 +271,11 @@ step(struct qmgr *q, struct seg *s)
 	struct scan_item item;
 	const char *why;
 
+	if (s->busy) {
+		/* A thread looks for its end. What is known of it is not all there is, and it is woken after. */
+		unlist(q, s);
+		return 0;
+	}
 	begin_scan(s);
 	bounds(s);
 	switch (scan_next(s->scan, &item)) {

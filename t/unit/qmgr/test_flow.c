@@ -210,6 +210,32 @@ START_TEST(rule_7_of_a_dead_writer_every_whole_record_is_filed)
 }
 END_TEST
 
+/* Its end is asked of the disk in a thread: what was listed before must not be taken for all there is. */
+START_TEST(rule_7_a_segment_is_not_ended_before_its_size_is_known)
+{
+	struct pen p = world_lease(&w, CLASS_MX, 11);
+	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" };
+	struct seg *s = pen_seg(&w, &p);
+
+	pen_write(&w, &p, &l);
+	ck_assert(intake_rung(&w.q, s, p.at));
+	ck_assert(s->listed);
+	pen_write(&w, &p, &l); /* acknowledged, then its writer died */
+	s->state = SEG_ENDING;
+	s->busy = true;
+	s->limit = s->durable;
+	world_settle(&w);
+	ck_assert_int_eq(s->state, SEG_ENDING);
+	s->busy = false;
+	s->limit = p.at;
+	intake_wake(&w.q, s);
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.messages.count, 2);
+	ck_assert_int_eq(s->state, SEG_ENDED);
+	close(p.fd);
+}
+END_TEST
+
 START_TEST(rule_8_nothing_beyond_a_seal_is_served)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
@@ -546,6 +572,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_6_nothing_is_read_beyond_what_was_rung);
 	tcase_add_test(tc, rule_6_repeated_doorbells_are_harmless);
 	tcase_add_loop_test(tc, rule_7_of_a_dead_writer_every_whole_record_is_filed, 0, 2);
+	tcase_add_test(tc, rule_7_a_segment_is_not_ended_before_its_size_is_known);
 	tcase_add_loop_test(tc, rule_8_nothing_beyond_a_seal_is_served, 0, 2);
 	tcase_add_loop_test(tc, rule_14_a_route_counts_only_with_its_seal_and_generation, 0, 4);
 	tcase_add_test(tc, rule_14_an_unrouted_message_survives_a_restart_and_waits_for_router);
