@@ -62,6 +62,7 @@ job_durable(void *arg)
 	assert(j->state == JOB_ENDED);
 	if (w->used && w->linked)
 		d->bus->ack(w, j->number);
+	j->q->more = true; /* room in the window */
 	d->window--;
 	d->waiting--;
 	d->nforeign -= j->foreign;

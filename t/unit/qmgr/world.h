@@ -377,6 +377,17 @@ world_send(struct world *w, struct pen *p, const char *from, const char *to)
 	return id;
 }
 
+/* To a domain that has a next hop of its own. */
+static inline uint64_t
+world_send_apart(struct world *w, struct pen *p, const char *from, const char *to)
+{
+	const struct letter l = { .from = from, .to = { to }, .hop = strchr(to, '@') + 1 };
+	uint64_t id = pen_write(w, p, &l);
+
+	pen_ring(w, p);
+	return id;
+}
+
 /* ---- workers ---- */
 
 static inline struct worker *

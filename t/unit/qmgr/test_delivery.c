@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: ISC */
+#include "world.h"
+
+static struct world w;
+static struct pen pen;
+static struct worker *worker;
+
+#define CONF "retry_first = 10m\nretry_max = 1h\nlife = 2h\nlife_bounce = 1h\nfailed_keep = 1h\nconcurrency = 3\njobs_max = 10\n"
+
+static void
+setup(void)
+{
+	world_new(&w, CONF);
+	pen = world_lease(&w, CLASS_MX, 11);
+	worker = world_worker(&w, 1, 100);
+}
+
+static void
+teardown(void)
+{
+	close(pen.fd);
+	world_end(&w);
+}
+
+static void
+again(void)
+{
+	world_crash(&w);
+	ck_assert_int_eq(world_open(&w), 0);
+	world_settle(&w);
+}
+
+/* ---- results ---- */
+
+static const struct {
+	uint8_t kind;
+	const char *from, *notify;
+	uint64_t delivered, bounced, queued;
+	bool kept; /* in the queue afterwards */
+} ends[] = {
+	{ OUTCOME_OK, "a@x.example", NULL, 1, 0, 0, false },
+	{ OUTCOME_TEMP, "a@x.example", NULL, 0, 0, 1, true },
+	{ OUTCOME_PERM, "a@x.example", NULL, 0, 1, 0, true }, /* its notice is owed */
+	{ OUTCOME_PERM, "a@x.example", "4", 0, 1, 0, true },
+	{ OUTCOME_PERM, "a@x.example", "1", 0, 1, 0, false }, /* NEVER */
+	{ OUTCOME_PERM, "a@x.example", "2", 0, 1, 0, false }, /* SUCCESS only */
+	{ OUTCOME_PERM, "", NULL, 0, 1, 0, false },
+};
+
+START_TEST(rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is)
+{
+	const struct letter l = { .from = ends[_i].from, .to = { "b@y.example" }, .hop = "192.0.2.1", .notify = ends[_i].notify };
+	uint64_t id = pen_write(&w, &pen, &l);
+
+	pen_ring(&w, &pen);
+	job_finish(&w, &told[0], ends[_i].kind, ends[_i].kind == OUTCOME_OK ? 250 : ends[_i].kind == OUTCOME_TEMP ? 450 : 550);
+	for (int round = 0; round < 2; round++) {
+		ck_assert_uint_eq(w.q.ledger.delivered, ends[_i].delivered);
+		ck_assert_uint_eq(w.q.ledger.bounced, ends[_i].bounced);
+		ck_assert_uint_eq(w.q.messages.recipients, ends[_i].queued);
+		ck_assert_int_eq(message_find(&w.q.messages, id) != NULL, ends[_i].kept);
+		again();
+	}
+	if (ends[_i].kind == OUTCOME_PERM && ends[_i].kept) {
+		struct buf text = { 0 };
+
+		ck_assert(reply_text(&w.q, message_find(&w.q.messages, id), 0, &text));
+		ck_assert_msg(slice_is(slice_buf(&text), "192.0.2.1 said: 550 5.0.0 said the server"), "%.*s", SLICE_ARG(slice_buf(&text)));
+		buf_fini(&text);
+		world_pass(&w, 3600000 + 1000);
+		ck_assert_ptr_null(message_find(&w.q.messages, id)); /* failed_keep is over: by rule */
+		ck_assert_uint_eq(w.q.ledger.bounced, 1);
+	}
+}
+END_TEST
+
+START_TEST(rule_18_a_notice_settles_its_failure_once)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	struct letter l = { .from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = id };
+	struct pen bounced = world_lease(&w, CLASS_BOUNCED, 55);
+
+	job_finish(&w, &told[0], OUTCOME_PERM, 550);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_OWED);
+	pen_write(&w, &bounced, &l);
+	pen_ring(&w, &bounced);
+	ck_assert_ptr_null(message_find(&w.q.messages, id));
+	ck_assert_uint_eq(w.q.ledger.notices, 1);
+	ck_assert_uint_eq(w.q.messages.count, 1);
+	pen_write(&w, &bounced, &l); /* the same once more: dropped by the rule duplicate-notice */
+	pen_ring(&w, &bounced);
+	ck_assert_uint_eq(w.q.ledger.notices, 2);
+	ck_assert_uint_eq(w.q.ledger.dropped, 1);
+	ck_assert_uint_eq(w.q.messages.count, 1);
+	close(bounced.fd);
+}
+END_TEST
+
+START_TEST(rule_15_a_result_counts_once)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	struct msg_result r = { .job = told[0].number, .rcpt = 0, .attempt = 1, .kind = OUTCOME_TEMP, .code = 450 };
+
+	ck_assert(dispatch_result(&w.q, worker, &r));
+	ck_assert(dispatch_result(&w.q, worker, &r));
+	r.rcpt = 7; /* not of this job */
+	ck_assert(dispatch_result(&w.q, worker, &r));
+	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[0].number }));
+	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[0].number })); /* told again */
+	world_settle(&w);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 1);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
+	r.job = 12345; /* of nobody */
+	ck_assert(!dispatch_result(&w.q, worker, &r));
+	ck_assert(!dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 12345 }));
+	r.job = told[0].number;
+	r.kind = 200;
+	ck_assert(!dispatch_result(&w.q, worker, &r));
+}
+END_TEST
+
+START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	uint64_t job = told[0].number;
+	uint32_t pair[2] = { 0, 1 };
+	struct worker *other;
+
+	again();
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_ORPHAN);
+	other = world_worker(&w, 2, 10); /* another worker does not matter */
+	world_pass(&w, 600000);
+	ck_assert_uint_eq(ntold, 0);
+	if (_i == 0) { /* it has it still */
+		worker = dispatch_linked(&w.q, 1, 1, NULL);
+		ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = job, .id = id,
+		    .rcpts = slice_of(pair, sizeof pair), .last = 1 }));
+		world_settle(&w);
+		ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_RUNNING);
+		ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = job, .attempt = 1, .kind = OUTCOME_OK }));
+		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = job }));
+		world_settle(&w);
+		ck_assert_uint_eq(w.q.ledger.delivered, 1);
+	} else if (_i == 1) { /* it never saw it: at once, and not held against the message */
+		worker = dispatch_linked(&w.q, 1, 1, NULL);
+		ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .last = 1 }));
+		world_settle(&w);
+		ck_assert_uint_eq(ntold, 1);
+		ck_assert_uint_eq(told[0].attempt[0], 1);
+		ck_assert_uint_eq(message_find(&w.q.messages, id)->suspicion, 0);
+	} else if (_i == 2) { /* it is dead, says its parent */
+		uint64_t alive = 2;
+
+		ck_assert(dispatch_workers(&w.q, slice_of(&alive, 8)));
+		ck_assert_uint_eq(ntold, 0);
+		ck_assert_uint_eq(message_find(&w.q.messages, id)->suspicion, 1);
+		world_pass(&w, 10000);
+		ck_assert_uint_eq(ntold, 1);
+		ck_assert_uint_eq(told[0].attempt[0], 2);
+	} else { /* a list that it is on, and one that is none */
+		uint64_t alive[2] = { 1, 2 };
+
+		ck_assert(dispatch_workers(&w.q, slice_of(alive, 16)));
+		ck_assert(!dispatch_workers(&w.q, slice_of(alive, 15)));
+		world_pass(&w, 600000);
+		ck_assert_uint_eq(ntold, 0);
+	}
+	(void)other;
+}
+END_TEST
+
+START_TEST(rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	uint32_t pair[2] = { 0, 2 };
+
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	again(); /* attempt 2 was begun, but its STARTED never became durable */
+	worker = dispatch_linked(&w.q, 1, 1, NULL);
+	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
+	world_pass(&w, 3000000);
+	ck_assert_uint_eq(ntold, 0); /* due, but running */
+	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = 4711, .attempt = 2, .kind = OUTCOME_OK }));
+	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.ledger.delivered, 1);
+}
+END_TEST
+
+START_TEST(rule_15_a_link_that_was_lost_loses_no_job)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example"), second;
+	uint32_t pair[2] = { 0, 1 };
+
+	second = world_send(&w, &pen, "a@x.example", "c@y.example");
+	ck_assert_uint_eq(ntold, 2);
+	dispatch_unlinked(&w.q, worker);
+	world_pass(&w, 60000);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_ptr_eq(dispatch_linked(&w.q, 1, 1, NULL), worker);
+	dispatch_room(&w.q, worker, 100);
+	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = told[0].number, .id = id,
+	    .rcpts = slice_of(pair, 8), .last = 1 }));
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 3); /* the second never arrived: given out again, as the same attempt */
+	ck_assert_uint_eq(told[2].id, second);
+	ck_assert_uint_eq(told[2].attempt[0], 1);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	job_finish(&w, &told[2], OUTCOME_OK, 250);
+	ck_assert_uint_eq(w.q.ledger.delivered, 2);
+}
+END_TEST
+
+/* ---- windows ---- */
+
+START_TEST(rule_16_jobs_without_a_durable_result_are_capped)
+{
+	char to[40];
+
+	for (int i = 0; i < 30; i++) {
+		snprintf(to, sizeof to, "b@d%d.example", i);
+		world_send_apart(&w, &pen, "a@x.example", to);
+	}
+	ck_assert_uint_eq(ntold, 10); /* jobs_max */
+	ck_assert_uint_eq(w.q.dispatch.window, 10);
+	ck_assert_uint_eq(w.q.duplicates_bound, 10);
+	/* A result that is not durable yet does not make room. */
+	job_results(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[0].number }));
+	dispatch_run(&w.q);
+	ck_assert_uint_eq(ntold, 10);
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 11);
+	for (unsigned i = 1; i < 30; i++)
+		job_finish(&w, &told[i], OUTCOME_OK, 250);
+	ck_assert_uint_eq(w.q.ledger.delivered, 30);
+	ck_assert_uint_eq(w.q.duplicates_bound, 10);
+}
+END_TEST
+
+START_TEST(concurrency_bounds_one_destination_and_costs_the_others_nothing)
+{
+	for (int i = 0; i < 8; i++)
+		world_send(&w, &pen, "a@x.example", "b@slow.example");
+	ck_assert_uint_eq(ntold, 3); /* concurrency */
+	world_send_apart(&w, &pen, "a@x.example", "b@fast.example");
+	ck_assert_uint_eq(ntold, 4);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(ntold, 5);
+}
+END_TEST
+
+START_TEST(a_worker_gets_no_more_than_it_has_room_for)
+{
+	dispatch_room(&w.q, worker, 2);
+	for (int i = 0; i < 5; i++)
+		world_send_apart(&w, &pen, "a@x.example", i % 2 == 0 ? "b@one.example" : "b@two.example");
+	ck_assert_uint_eq(ntold, 2);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(ntold, 3);
+	dispatch_room(&w.q, worker, 100);
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 5);
+}
+END_TEST
+
+START_TEST(urgent_mail_goes_first)
+{
+	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .priority = 3 };
+	uint64_t id;
+
+	for (int i = 0; i < 6; i++)
+		world_send(&w, &pen, "a@x.example", "b@y.example");
+	id = pen_write(&w, &pen, &l);
+	pen_ring(&w, &pen);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(told[3].id, id);
+}
+END_TEST
+
+/* ---- workers that die ---- */
+
+START_TEST(rule_17_a_poison_message_is_tried_alone_then_held)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example"), instance = 1;
+	unsigned at;
+
+	for (unsigned death = 1; death <= 3; death++) {
+		for (at = ntold; at > 0 && told[at - 1].id != id; at--)
+			;
+		ck_assert_uint_gt(at, 0);
+		if (death == 3) { /* alone: nothing else is given to this worker meanwhile */
+			unsigned before = ntold;
+
+			ck_assert_uint_eq(told[at - 1].worker->njobs, 1);
+			world_send(&w, &pen, "a@x.example", "c@other.example");
+			ck_assert_uint_eq(ntold, before);
+		}
+		dispatch_unlinked(&w.q, told[at - 1].worker);
+		instance++;
+		ck_assert(dispatch_workers(&w.q, slice_of(&instance, 8)));
+		world_settle(&w);
+		ck_assert_uint_eq(message_find(&w.q.messages, id)->suspicion, death);
+		if (death == 2)
+			again(); /* the count is in the journal */
+		worker = world_worker(&w, instance, 100);
+		ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED); /* a short pause */
+		world_pass(&w, 30000);
+	}
+	ck_assert_uint_ne(message_find(&w.q.messages, id)->flags & MESSAGE_HELD, 0);
+	world_pass(&w, 600000);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 3);
+	ck_assert(operate(&w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	world_pass(&w, 1000);
+	ck_assert_uint_eq(told[ntold - 1].id, id);
+}
+END_TEST
+
+START_TEST(rule_17_what_a_worker_said_before_it_died_counts)
+{
+	struct letter l = { .from = "a@x.example", .to = { "b@y.example", "c@y.example" }, .hop = "192.0.2.1" };
+	uint64_t id = pen_write(&w, &pen, &l), none = 99;
+
+	pen_ring(&w, &pen);
+	ck_assert_uint_eq(told[0].n, 2);
+	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = told[0].number, .rcpt = 1, .attempt = 1,
+	    .kind = OUTCOME_PERM, .code = 550, .phase = PHASE_RCPT }));
+	dispatch_unlinked(&w.q, worker);
+	ck_assert(dispatch_workers(&w.q, slice_of(&none, 8)));
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.ledger.bounced, 1);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
+}
+END_TEST
+
+/* ---- time ---- */
+
+START_TEST(deferred_mail_is_tried_again_with_doubled_waits_until_it_expires)
+{
+	uint64_t id = world_send(&w, &pen, _i == 0 ? "a@x.example" : "", "b@y.example");
+	static const unsigned minutes[] = { 10, 20, 40 };
+	unsigned tries = 0;
+
+	for (unsigned i = 0; i < (_i == 0 ? 3U : 2U); i++) {
+		ck_assert_uint_eq(ntold, ++tries);
+		ck_assert_uint_eq(told[i].attempt[0], tries);
+		job_finish(&w, &told[i], OUTCOME_TEMP, 450);
+		world_pass(&w, minutes[i] * 60000 - 2000);
+		ck_assert_uint_eq(ntold, tries);
+		again();
+		worker = world_worker(&w, 1, 100);
+		ntold = tries;
+		ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, tries); /* attempts and times as before */
+		world_pass(&w, 3000);
+	}
+	/* 70 minutes gone (30 of the bounce's 60), the next wait would be 60. */
+	job_finish(&w, &told[ntold - 1], OUTCOME_TEMP, 450);
+	world_pass(&w, 3600000);
+	ck_assert_uint_eq(w.q.ledger.expired, 1);
+	ck_assert_uint_eq(w.q.messages.recipients, 0);
+	if (_i == 0) {
+		struct buf text = { 0 };
+
+		ck_assert(reply_text(&w.q, message_find(&w.q.messages, id), 0, &text));
+		ck_assert_ptr_nonnull(memmem(text.p, text.n, "said the server", 15));
+		buf_fini(&text);
+	} else {
+		ck_assert_ptr_null(message_find(&w.q.messages, id));
+	}
+}
+END_TEST
+
+START_TEST(rule_24_a_dead_queue_is_deferred_as_one_object)
+{
+	uint64_t id[20];
+
+	for (int i = 0; i < 20; i++)
+		id[i] = world_send(&w, &pen, "a@x.example", "b@dead.example");
+	ck_assert_uint_eq(ntold, 3);
+	for (unsigned i = 0; i < 3; i++)
+		job_host_down(&w, &told[i]);
+	ck_assert_uint_eq(ntold, 3);
+	for (int i = 3; i < 20; i++) { /* nobody touched them */
+		ck_assert_uint_eq(world_rcpt(&w, id[i], 0)->phase, RCPT_READY);
+		ck_assert_uint_eq(world_rcpt(&w, id[i], 0)->attempts, 0);
+	}
+	world_send_apart(&w, &pen, "a@x.example", "b@live.example");
+	ck_assert_uint_eq(ntold, 4);
+	job_finish(&w, &told[3], OUTCOME_OK, 250);
+	world_pass(&w, 599000);
+	ck_assert_uint_eq(ntold, 4);
+	world_pass(&w, 2000);
+	ck_assert_uint_eq(ntold, 5); /* one feels its way */
+	job_host_down(&w, &told[4]);
+	world_pass(&w, 1000000);
+	ck_assert_uint_eq(ntold, 5); /* twice the pause */
+	world_pass(&w, 300000);
+	ck_assert_uint_eq(ntold, 6);
+	job_finish(&w, &told[5], OUTCOME_OK, 250);
+	ck_assert_uint_eq(ntold, 9); /* it is up: as many as may */
+	/* Their own life goes on all the while. */
+	for (unsigned i = 6; i < 9; i++)
+		job_host_down(&w, &told[i]);
+	world_pass(&w, 2 * 3600000);
+	ck_assert_uint_eq(w.q.ledger.expired, 19);
+}
+END_TEST
+
+START_TEST(flush_tries_at_once)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	ck_assert(operate(&w.q, _i == 0 ? OPERATE_FLUSH : OPERATE_RETRY, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	world_pass(&w, 300);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_uint_eq(told[1].attempt[0], 2);
+}
+END_TEST
+
+/* ---- operators ---- */
+
+START_TEST(rule_26_hold_stops_tries_and_keeps_the_attempts)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	ck_assert(operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_LIT("look")));
+	ck_assert(!operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_LIT("look")));
+	world_settle(&w);
+	again();
+	worker = world_worker(&w, 1, 100);
+	world_pass(&w, 3600000);
+	ck_assert_uint_eq(ntold, 0);
+	ck_assert_str_eq(hold_of(&w.q, message_find(&w.q.messages, id))->holder, "me");
+	if (_i == 0) {
+		ck_assert(operate(&w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+		world_pass(&w, 300);
+		ck_assert_uint_eq(ntold, 1);
+		ck_assert_uint_eq(told[0].attempt[0], 2);
+	} else { /* it does not stop the clock of its life */
+		world_pass(&w, 3600000);
+		ck_assert_uint_eq(w.q.ledger.expired, 1);
+	}
+}
+END_TEST
+
+START_TEST(rule_26_delete_and_fail_count_by_rule)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+
+	/* What is being delivered is not called back. */
+	ck_assert(!operate(&w.q, OPERATE_DELETE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	ck_assert(operate(&w.q, _i == 0 ? OPERATE_DELETE : OPERATE_FAIL, message_find(&w.q.messages, id), SLICE_LIT("me"),
+	    SLICE_LIT("spam")));
+	world_settle(&w);
+	again();
+	ck_assert_uint_eq(w.q.ledger.dropped, _i == 0 ? 1 : 0);
+	ck_assert_uint_eq(w.q.ledger.bounced, _i == 0 ? 0 : 1);
+	ck_assert_int_eq(message_find(&w.q.messages, id) == NULL, _i == 0);
+	ck_assert_uint_eq(w.q.messages.recipients, 0);
+}
+END_TEST
+
+START_TEST(a_suspended_domain_waits_also_what_comes_later_and_after_a_restart)
+{
+	ck_assert(operate_suspend(&w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"), SLICE_LIT("me"), SLICE_LIT("why")));
+	world_settle(&w);
+	world_send(&w, &pen, "a@x.example", "b@y.example");
+	ck_assert_uint_eq(ntold, 0);
+	again();
+	clean_consider(&w.q, true);
+	world_settle(&w);
+	again();
+	worker = world_worker(&w, 1, 100);
+	world_send(&w, &pen, "a@x.example", "b@other.example");
+	ck_assert_uint_eq(ntold, _i == 0 ? 1 : 0);
+	ck_assert(!operate_resume(&w.q, SLICE_LIT("elsewhere.example"), SLICE_LIT("me")));
+	ck_assert(operate_resume(&w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"), SLICE_LIT("me")));
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 2);
+}
+END_TEST
+
+START_TEST(a_queue_that_nobody_names_is_freed_and_its_number_serves_again)
+{
+	uint32_t number;
+
+	world_send(&w, &pen, "a@x.example", "b@y.example");
+	number = told[0].queue;
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	for (int i = 0; i < 130; i++)
+		world_pass(&w, 1000);
+	ck_assert_ptr_null(queue_at(&w.q.queues, number));
+	again();
+	worker = world_worker(&w, 1, 100);
+	world_send(&w, &pen, "a@x.example", "b@z.example");
+	ck_assert_uint_eq(told[0].queue, number);
+}
+END_TEST
+
+static void
+cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is, 0,
+	    sizeof ends / sizeof *ends);
+	tcase_add_test(tc, rule_18_a_notice_settles_its_failure_once);
+	tcase_add_test(tc, rule_15_a_result_counts_once);
+	tcase_add_loop_test(tc, rule_15_nothing_started_is_dispatched_before_its_worker_reported, 0, 4);
+	tcase_add_test(tc, rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report);
+	tcase_add_test(tc, rule_15_a_link_that_was_lost_loses_no_job);
+	tcase_add_test(tc, rule_16_jobs_without_a_durable_result_are_capped);
+	tcase_add_test(tc, concurrency_bounds_one_destination_and_costs_the_others_nothing);
+	tcase_add_test(tc, a_worker_gets_no_more_than_it_has_room_for);
+	tcase_add_test(tc, urgent_mail_goes_first);
+	tcase_add_test(tc, rule_17_a_poison_message_is_tried_alone_then_held);
+	tcase_add_test(tc, rule_17_what_a_worker_said_before_it_died_counts);
+	tcase_add_loop_test(tc, deferred_mail_is_tried_again_with_doubled_waits_until_it_expires, 0, 2);
+	tcase_add_test(tc, rule_24_a_dead_queue_is_deferred_as_one_object);
+	tcase_add_loop_test(tc, flush_tries_at_once, 0, 2);
+	tcase_add_loop_test(tc, rule_26_hold_stops_tries_and_keeps_the_attempts, 0, 2);
+	tcase_add_loop_test(tc, rule_26_delete_and_fail_count_by_rule, 0, 2);
+	tcase_add_loop_test(tc, a_suspended_domain_waits_also_what_comes_later_and_after_a_restart, 0, 2);
+	tcase_add_test(tc, a_queue_that_nobody_names_is_freed_and_its_number_serves_again);
+}
+CHECK_MAIN("qmgr delivery", cases)
