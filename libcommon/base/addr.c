@@ -12,11 +12,13 @@ addr_host_parse(struct slice s, uint8_t host[16])
 	char z[INET6_ADDRSTRLEN];
 	struct in_addr v4;
 
-	if (slice_istarts(s, "IPv6:"))
+	bool tagged = slice_istarts(s, "IPv6:");
+
+	if (tagged)
 		s = slice_from(s, 5);
 	if (s.n == 0 || memchr(s.p, '\0', s.n) != NULL || !slice_copy(s, z, sizeof z))
 		return false;
-	if (inet_pton(AF_INET, z, &v4) == 1) {
+	if (!tagged && inet_pton(AF_INET, z, &v4) == 1) {
 		memcpy(host, mapped, 12);
 		memcpy(host + 12, &v4, 4);
 		return true;

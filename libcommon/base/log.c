@@ -49,6 +49,9 @@ static struct {
 void
 log_open(enum service self)
 {
+	/* A fork's child has a copy of what its parent has not sent yet: that is the parent's to send. */
+	logger.pending.n = logger.told = 0;
+	logger.lost = 0;
 	logger.self = self;
 	logger.pid = (uint32_t)getpid();
 }

@@ -3,6 +3,8 @@
 
 #include "base/die.h"
 
+#include <assert.h>
+
 bool
 slice_ieq(struct slice a, struct slice b)
 {
@@ -94,6 +96,7 @@ slice_copy(struct slice s, char *out, size_t size)
 {
 	size_t n = s.n < size ? s.n : size - 1;
 
+	assert(size > 0);
 	if (n > 0)
 		memcpy(out, s.p, n);
 	out[n] = '\0';

@@ -84,7 +84,7 @@ struct slice slice_trim(struct slice s);
 bool slice_next(struct slice *s, char sep, struct slice *part);
 /* Decimal digits only, no sign, no overflow: else false. */
 bool slice_u64(struct slice s, uint64_t *out);
-/* Copy, NUL-ended, cut to size: false when it did not fit. */
+/* Copy, NUL-ended, cut to size (at least 1): false when it did not fit. */
 bool slice_copy(struct slice s, char *out, size_t size);
 /* Heap copy, NUL-ended. The caller frees. */
 char *slice_dup(struct slice s);
