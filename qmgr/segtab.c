@@ -21,6 +21,7 @@ destroy(struct seg *s)
 	if (s->scan != NULL)
 		scan_fini(s->scan);
 	free(s->scan);
+	free(s->call); /* a lease whose number never became durable */
 	free(s);
 }
 

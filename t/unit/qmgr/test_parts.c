@@ -103,6 +103,7 @@ START_TEST(ids_are_found_whatever_came_and_went)
 }
 END_TEST
 
+#ifndef ANG_SAN
 static uint64_t
 pss_bytes(void)
 {
@@ -117,6 +118,7 @@ pss_bytes(void)
 		fclose(f);
 	return kb * 1024;
 }
+#endif
 
 START_TEST(rule_25_a_queued_recipient_costs_at_most_100_bytes)
 {
@@ -130,6 +132,8 @@ START_TEST(rule_25_a_queued_recipient_costs_at_most_100_bytes)
 	struct buf key = { 0 };
 	const struct route r = { .transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("dead.example") };
 
+	if (getenv("LD_PRELOAD") != NULL && strstr(getenv("LD_PRELOAD"), "vgpreload") != NULL)
+		return; /* under valgrind memory has another size */
 	messages_init(&all);
 	queues_init(&queues);
 	wheel_init(&w, &all, 0);
