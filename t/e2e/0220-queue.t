@@ -9,7 +9,7 @@ use Ask qw(rows row shown events balanced ledger mail_in at_sink sunk drained as
 use House qw(wait_for slurp spew run need_root free_ports);
 use JSON::PP;
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
 
 need_root();
 my ($second, $third, $six) = free_ports(3);
