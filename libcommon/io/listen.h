@@ -11,7 +11,7 @@ struct listener;
 typedef void listen_fn(int fd, const struct addr *peer, void *arg);
 struct listener *listen_new(struct loop *l, int fd, listen_fn *fn, void *arg);
 void listen_pause(struct listener *ln, bool pause);
-void listen_free(struct listener *ln);
+void listen_free(struct listener *ln); /* not from its own call */
 
 /* A bound and listening TCP socket, or -errno. IPv6 sockets are IPv6 only. */
 int listen_tcp(const struct addr *at, int backlog);

@@ -22,7 +22,6 @@ struct offload {
 	pthread_cond_t work;
 	struct list todo, done; /* under lock */
 	bool ending;            /* under lock */
-	unsigned under_way;     /* loop only: submitted and not yet told done */
 	unsigned threads;
 	pthread_t thread[THREADS_MAX];
 	int bell; /* eventfd: something is in done */
@@ -95,7 +94,6 @@ tell_done(struct offload *o)
 	pthread_mutex_unlock(&o->lock);
 	for (; j != NULL; j = next) {
 		next = j->next;
-		o->under_way--;
 		j->done(j);
 	}
 }
@@ -109,6 +107,19 @@ on_bell(int fd, int ready, void *arg)
 	if (read(fd, &n, sizeof n) < 0)
 		return;
 	tell_done(arg);
+}
+
+/* What a done() submits when no thread is left. */
+static void
+run_here(struct offload *o)
+{
+	struct job *j = list_take_all(&o->todo), *next;
+
+	for (; j != NULL; j = next) {
+		next = j->next;
+		j->run(j);
+		list_put(&o->done, j);
+	}
 }
 
 /* Signals belong to the loop's thread. */
@@ -154,7 +165,6 @@ offload_submit(struct offload *o, struct job *j)
 	list_put(&o->todo, j);
 	pthread_cond_signal(&o->work);
 	pthread_mutex_unlock(&o->lock);
-	o->under_way++;
 }
 
 void
@@ -168,7 +178,8 @@ offload_free(struct offload *o)
 	pthread_mutex_unlock(&o->lock);
 	for (unsigned i = 0; i < o->threads; i++)
 		pthread_join(o->thread[i], NULL);
-	tell_done(o);
+	for (tell_done(o); o->todo.first != NULL; tell_done(o))
+		run_here(o);
 	watch_free(o->watch);
 	close(o->bell);
 	pthread_cond_destroy(&o->work);

@@ -17,7 +17,7 @@ struct job {
 struct offload;
 struct offload *offload_new(struct loop *l, unsigned threads);
 void offload_submit(struct offload *o, struct job *j);
-/* Waits for all jobs under way and runs their done(). */
+/* Waits for all jobs under way, those that their done() submits too. */
 void offload_free(struct offload *o);
 
 #endif
