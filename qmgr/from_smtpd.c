@@ -16,7 +16,7 @@ struct writer {
 	struct qmgr *q;
 	struct peer *peer;
 	uint8_t class; /* 0: it may not write */
-	unsigned making;
+	unsigned making; /* leases that were asked for over this link and are not made yet */
 };
 
 static struct writer *
@@ -101,7 +101,7 @@ lease_made(struct qmgr *q, struct seg *s, uint64_t instance, int fd)
 	struct writer *w = by_instance(q, instance);
 	struct buf frame = { 0 };
 
-	if (w != NULL)
+	if (w != NULL && w->making > 0) /* 0: asked for over a link that is gone */
 		w->making--;
 	if (fd < 0) {
 		if (w != NULL)

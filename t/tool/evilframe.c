@@ -72,7 +72,8 @@ evil_learn_packet(struct slice packet)
 		for (size_t at = 0; at + 4 <= f.payload.n && at < 48; at += 4) {
 			uint64_t v = 0;
 
-			memcpy(&v, f.payload.p + at, at + 8 <= f.payload.n && evil_chance(60) ? 8 : 4);
+			memcpy(
+			    &v, f.payload.p + at, at + 8 <= f.payload.n && evil_chance(60) ? 8 : 4);
 			evil_learn(v);
 		}
 }
@@ -80,8 +81,9 @@ evil_learn_packet(struct slice packet)
 static uint64_t
 number(void)
 {
-	static const uint64_t odd[] = { 0, 1, 2, 3, 7, 8, 63, 64, 127, 128, 255, 256, 4095, 4096, 65535, 65536,
-		0x7fffffff, 0x80000000, UINT32_MAX, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX - 7, UINT64_MAX };
+	static const uint64_t odd[] = { 0, 1, 2, 3, 7, 8, 63, 64, 127, 128, 255, 256, 4095, 4096,
+		65535, 65536, 0x7fffffff, 0x80000000, UINT32_MAX, INT64_MAX, UINT64_C(1) << 63,
+		UINT64_MAX - 7, UINT64_MAX };
 
 	switch (evil_below(4)) {
 	case 0:
@@ -89,7 +91,8 @@ number(void)
 	case 1:
 		return evil_below(8);
 	case 2:
-		return nknown == 0 ? evil_below(100) : known[evil_below(nknown < KNOWN ? nknown : KNOWN)];
+		return nknown == 0 ? evil_below(100)
+				   : known[evil_below(nknown < KNOWN ? nknown : KNOWN)];
 	}
 	return evil_u64() >> evil_below(64);
 }
@@ -130,8 +133,9 @@ event(struct buf *b)
 static void
 text(struct buf *b, size_t n)
 {
-	static const char *const words[] = { "", "user@example.com", "postmaster", "a@[127.0.0.1]", "@", "<>", "status",
-		"route", "..", "\xff\xfe", "x@xn--", "a@b.example", "\0zero", "\"q\"@d.example", "user@\x80.example" };
+	static const char *const words[] = { "", "user@example.com", "postmaster", "a@[127.0.0.1]",
+		"@", "<>", "status", "route", "..", "\xff\xfe", "x@xn--", "a@b.example", "\0zero",
+		"\"q\"@d.example", "user@\x80.example" };
 	const char *w;
 
 	switch (evil_below(7)) {
@@ -176,7 +180,7 @@ evil_frame(struct buf *out, uint16_t type)
 		uint64_t v = number();
 		size_t before = out->n;
 
-		switch ((enum kind)*k) {
+		switch ((enum kind) * k) {
 		case KIND_end:
 			break;
 		case KIND_u8:
@@ -245,7 +249,9 @@ evil_break(struct buf *out, size_t at)
 		return;
 	case 4: /* a length that is not so */
 		v = (uint32_t)number();
-		memcpy(out->p + at + (n >= 12 && evil_chance(50) ? 4 + 4 * evil_below(n / 4 - 1) : 4), &v, n >= 8 ? 4 : 0);
+		memcpy(
+		    out->p + at + (n >= 12 && evil_chance(50) ? 4 + 4 * evil_below(n / 4 - 1) : 4),
+		    &v, n >= 8 ? 4 : 0);
 		return;
 	case 5:
 		memcpy(out->p + at, &(uint16_t){ (uint16_t)number() }, 2);
@@ -259,9 +265,11 @@ evil_record(struct buf *out, const struct msg_lease *lease, uint64_t offset)
 	struct buf env = { 0 };
 	size_t at = out->n;
 	uint64_t now = clock_wall_ms();
-	struct record_parts p = { .nrcpt = 1 + evil_below(3), .arrival_ms = now,
+	struct record_parts p = { .nrcpt = 1 + evil_below(3),
+		.arrival_ms = now,
 		.id = now << 22 | (uint64_t)(lease->segment & 4095) << 10 | evil_below(1024),
-		.head = SLICE_LIT("X-Test-Id: evil\r\n"), .body = SLICE_LIT("\r\nevil\r\n") };
+		.head = SLICE_LIT("X-Test-Id: evil\r\n"),
+		.body = SLICE_LIT("\r\nevil\r\n") };
 
 	if (evil_chance(20))
 		p.id = evil_u64() | 1;
@@ -273,13 +281,16 @@ evil_record(struct buf *out, const struct msg_lease *lease, uint64_t offset)
 	if (evil_chance(20))
 		envelope_put_u64(&env, ENVELOPE_NOTICE_OF, number());
 	if (evil_chance(20))
-		envelope_put_edit(&env, 1 + evil_below(3), (uint32_t)number(), SLICE_LIT("X-Evil: 1\r\n"));
+		envelope_put_edit(
+		    &env, 1 + evil_below(3), (uint32_t)number() | 1, SLICE_LIT("X-Evil: 1\r\n"));
 	for (unsigned i = 0; i < p.nrcpt; i++) {
 		char rcpt[48];
 		int n = snprintf(rcpt, sizeof rcpt, "evil%u@d.example", evil_below(1000));
-		struct envelope_route route = { .generation = number(), .bytes = SLICE_LIT("\1nonsense") };
+		struct envelope_route route = { .generation = number(),
+			.bytes = SLICE_LIT("\1nonsense") };
 
-		envelope_put_text(&env, ENVELOPE_RECIPIENT, slice_of(rcpt, evil_chance(5) ? 0 : (size_t)n));
+		envelope_put_text(
+		    &env, ENVELOPE_RECIPIENT, slice_of(rcpt, evil_chance(5) ? 0 : (size_t)n));
 		if (evil_chance(30))
 			envelope_put_route(&env, &route);
 	}
@@ -287,10 +298,15 @@ evil_record(struct buf *out, const struct msg_lease *lease, uint64_t offset)
 		env.p[evil_below((uint32_t)env.n)] ^= (char)(1 << evil_below(8));
 	if (evil_chance(10))
 		p.nrcpt = 1 + evil_below(RECORD_RCPT_MAX);
+	p.envelope = slice_buf(&env);
 	if (record_build(out, &p, lease->seed) == 0) {
+		if (evil_chance(20)) /* lengths, counts, flags that are not so, under a seal that is
+					right */
+			out->p[at + evil_below(RECORD_HEADER)] ^= (char)(1 << evil_below(8));
 		record_seal(out->p + at, lease->segment, offset, lease->seed);
 		if (evil_chance(30))
-			out->p[at + evil_below((uint32_t)(out->n - at))] ^= (char)(1 << evil_below(8));
+			out->p[at + evil_below((uint32_t)(out->n - at))] ^=
+			    (char)(1 << evil_below(8));
 	}
 	buf_fini(&env);
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * evilpeer: a process of the house that has fallen. It becomes the user of one end of an edge, connects,
- * and says what a thief would: good messages with made-up values, broken ones, messages of other rows,
- * descriptors nobody asked for, packets too long, floods. When it is cut off it comes back.
+ * evilpeer: a process of the house that has fallen. It becomes the user of one end of an edge,
+ *connects, and says what a thief would: good messages with made-up values, broken ones, messages of
+ *other rows, descriptors nobody asked for, packets too long, floods. When it is cut off it comes
+ *back.
  *
  *	evilpeer [-n frames] [-s seed] [-u uid] -e SERVER.ASKER DIR	an edge; its socket is DIR/s
- *	evilpeer [-n frames] [-s seed] [-u uid] -c SERVICE DIR		a control socket, DIR/SERVICE
+ *	evilpeer [-n frames] [-s seed] [-u uid] -c SERVICE DIR		a control socket,
+ *DIR/SERVICE
  *	evilpeer [-n lines] [-s seed] [-u uid] -l DIR			the local submission, DIR/s
  *
  *	-u	run as this user and the group of the same number, without others
  *
- * Prints one line of name=value: what it sent, how often it was cut off, what it was told. Exit 0 when all
- * was sent, 75 when nobody listens any more.
+ * Prints one line of name=value: what it sent, how often it was cut off, what it was told. Exit 0
+ *when all was sent, 75 when nobody listens any more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +95,8 @@ keep_lease(struct slice packet, int passed)
 	struct msg_frame f;
 	struct lease_held *h = &held[nheld];
 
-	if (nheld < LEASES && msg_frame_next(&packet, &f) && f.type == MSG_LEASE && msg_lease_get(f.payload, &h->lease)) {
+	if (nheld < LEASES && msg_frame_next(&packet, &f) && f.type == MSG_LEASE &&
+	    msg_lease_get(f.payload, &h->lease)) {
 		h->fd = passed;
 		h->offset = h->lease.start;
 		nheld++;
@@ -117,7 +120,10 @@ hear(int wait_ms)
 		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, wait_ms);
 	for (;;) {
 		struct iovec v = { .iov_base = in, .iov_len = sizeof in };
-		struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+		struct msghdr m = { .msg_iov = &v,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof control };
 		int passed = -1;
 
 		n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -173,7 +179,8 @@ send_packet(const struct buf *b, unsigned nfds, bool listening)
 	return true;
 }
 
-/* Now and then until it holds what only a patient peer is given: a lease comes after two syncs. False: cut off. */
+/* Now and then until it holds what only a patient peer is given: a lease comes after two syncs.
+ * False: cut off. */
 static bool
 be_patient(void)
 {
@@ -195,8 +202,13 @@ be_patient(void)
 static void
 put_hello(struct buf *b)
 {
-	struct msg_hello h = { .service = (uint8_t)opt.asker, .role = (uint8_t)evil_below(2), .worker = (uint16_t)evil_below(4),
-		.instance = evil_u64(), .version_min = 1, .version_max = 1, .class = (uint8_t)(1 + evil_below(3)),
+	struct msg_hello h = { .service = (uint8_t)opt.asker,
+		.role = (uint8_t)evil_below(2),
+		.worker = (uint16_t)evil_below(4),
+		.instance = evil_u64(),
+		.version_min = 1,
+		.version_max = 1,
+		.class = (uint8_t)(1 + evil_below(3)),
 		.pid = (uint32_t)getpid() };
 
 	if (opt.asker == SERVICE_BOUNCED)
@@ -252,10 +264,12 @@ put_doorbell(struct buf *b)
 	if (write(h->fd, rec.p, rec.n) == (ssize_t)rec.n)
 		h->offset += rec.n;
 	buf_fini(&rec);
-	msg_doorbell_put(b, &(struct msg_doorbell){ .segment = h->lease.segment, .durable = h->offset });
+	msg_doorbell_put(
+	    b, &(struct msg_doorbell){ .segment = h->lease.segment, .durable = h->offset });
 	count.frames++;
 	if (evil_chance(20)) {
-		msg_seal_put(b, &(struct msg_seal){ .segment = h->lease.segment, .end = h->offset - 64 * evil_below(3) });
+		msg_seal_put(b, &(struct msg_seal){ .segment = h->lease.segment,
+				    .end = h->offset - 64 * evil_below(3) });
 		count.frames++;
 	}
 }
@@ -263,14 +277,17 @@ put_doorbell(struct buf *b)
 static void
 put_ctl(struct buf *b)
 {
-	static const char *const verbs[] = { "status", "queue", "list", "hold", "release", "retry", "delete", "fail", "flush",
-		"ledger", "trace", "follow", "reload", "reopen", "route", "show", "sites", "help", "", "\xff", "\n" };
+	static const char *const verbs[] = { "status", "queue", "list", "hold", "release", "retry",
+		"delete", "fail", "flush", "ledger", "trace", "follow", "reload", "reopen", "route",
+		"show", "sites", "help", "", "\xff", "\n" };
 	char args[600];
 	size_t n = evil_below(evil_chance(10) ? sizeof args : 20);
 	const char *verb = verbs[evil_below(sizeof verbs / sizeof *verbs)];
 
 	for (size_t i = 0; i < n; i++)
-		args[i] = evil_chance(20) ? '\0' : (char)(evil_chance(80) ? 'a' + evil_below(26) : evil_below(256));
+		args[i] = evil_chance(20)
+			      ? '\0'
+			      : (char)(evil_chance(80) ? 'a' + evil_below(26) : evil_below(256));
 	if (n > 0 && evil_chance(95))
 		args[n - 1] = '\0';
 	msg_ctl_put(b, &(struct msg_ctl){ .verb = slice_z(verb), .args = slice_of(args, n) });
@@ -290,7 +307,9 @@ put_frame(struct buf *b)
 	if (opt.what == CTL && evil_chance(80))
 		put_ctl(b);
 	else {
-		type = opt.what == CTL || evil_chance(3) ? evil_any_row() : evil_row(IPC_BIT(opt.asker), IPC_BIT(opt.server));
+		type = opt.what == CTL || evil_chance(3)
+			   ? evil_any_row()
+			   : evil_row(IPC_BIT(opt.asker), IPC_BIT(opt.server));
 		evil_frame(b, type);
 		count.frames++;
 	}
@@ -360,7 +379,8 @@ say_packets(void)
 		put_hello(&b);
 	if (evil_chance(70) && opt.what == EDGE)
 		put_opening(&b);
-	up = send_packet(&b, 0, true) && hear(opt.what == EDGE ? 5 : 0) && (opt.what != EDGE || be_patient());
+	up = send_packet(&b, 0, true) && hear(opt.what == EDGE ? 5 : 0) &&
+	     (opt.what != EDGE || be_patient());
 	if (up && opt.what == EDGE && evil_chance(2))
 		up = flood();
 	for (unsigned i = 1 + evil_below(30); i > 0 && up && count.frames < opt.frames; i--) {
@@ -375,12 +395,59 @@ say_packets(void)
 	buf_fini(&b);
 }
 
+/*
+ * A writer loses its link while its leases are made, and is back before they are. What was made for
+ * the link before must not be counted against the new one: it asks again and is served.
+ */
+static void
+come_back(void)
+{
+	struct msg_hello h = { .service = (uint8_t)opt.asker,
+		.role = 1,
+		.worker = 1,
+		.instance = evil_u64(),
+		.version_min = 1,
+		.version_max = 1,
+		.class = opt.asker == SERVICE_BOUNCED ? 4 : 1 };
+	struct buf hello = { 0 }, want = { 0 };
+	unsigned long before;
+	uint64_t until;
+
+	msg_hello_put(&hello, &h);
+	msg_lease_want_put(&want, &(struct msg_lease_want){ .count = 4, .version = 1 });
+	connect_again();
+	send_packet(&hello, 0, true);
+	hear(1000); /* what lies unread when a socket is closed becomes an error that hides what was
+		       sent */
+	send_packet(&want, 0, true);
+	hang_up();
+	connect_again();
+	send_packet(&hello, 0, true);
+	for (until = net_now_us() + 300 * 1000; net_now_us() < until && count.leases < 4;)
+		hear(20); /* all four, or none if it was late */
+	before = count.leases;
+	while (nheld > 0)
+		close(held[--nheld].fd);
+	if (!send_packet(&want, 0, true))
+		die(EXIT_SOFTWARE, "%s: a writer was cut off", opt.socket);
+	for (until = net_now_us() + PATIENCE_US; count.leases == before;)
+		if (!hear(50) || net_now_us() > until)
+			die(EXIT_SOFTWARE, "%s: a writer that came back is given no lease",
+			    opt.socket);
+	hang_up();
+	count.frames += 4;
+	buf_fini(&hello);
+	buf_fini(&want);
+}
+
 static void
 put_line(struct buf *b)
 {
-	static const char *const lines[] = { "EHLO localhost", "HELO x", "MAIL FROM:<evil@b.example>", "MAIL FROM:<> SIZE=9",
-		"RCPT TO:<evil@d.example>", "RCPT TO:<evil2>", "RCPT TO:<evil@d.example> NOTIFY=NEVER", "DATA", "RSET", "NOOP",
-		"VRFY x", "HELP", "QUIT", "X-Test-Id: evil", "", ".", "..", "Received: x", "AUTH PLAIN", "STARTTLS" };
+	static const char *const lines[] = { "EHLO localhost", "HELO x",
+		"MAIL FROM:<evil@b.example>", "MAIL FROM:<> SIZE=9", "RCPT TO:<evil@d.example>",
+		"RCPT TO:<evil2>", "RCPT TO:<evil@d.example> NOTIFY=NEVER", "DATA", "RSET", "NOOP",
+		"VRFY x", "HELP", "QUIT", "X-Test-Id: evil", "", ".", "..", "Received: x",
+		"AUTH PLAIN", "STARTTLS" };
 	size_t at = b->n;
 
 	buf_puts(b, lines[evil_below(sizeof lines / sizeof *lines)]);
@@ -401,11 +468,13 @@ say_lines(void)
 
 	connect_again();
 	if (evil_chance(70))
-		buf_puts(&b, "EHLO localhost\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<evil@d.example>\r\n");
+		buf_puts(&b,
+		    "EHLO localhost\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<evil@d.example>\r\n");
 	for (unsigned i = 1 + evil_below(40); i > 0 && up && count.frames < opt.frames; i--) {
 		for (unsigned k = 1 + evil_below(8); k > 0; k--)
 			put_line(&b);
-		up = send_packet(&b, evil_chance(2) ? 1 + evil_below(FDS_MAX) : 0, true) && hear(evil_chance(50) ? 5 : 0);
+		up = send_packet(&b, evil_chance(2) ? 1 + evil_below(FDS_MAX) : 0, true) &&
+		     hear(evil_chance(50) ? 5 : 0);
 		buf_reset(&b);
 	}
 	hang_up();
@@ -418,7 +487,8 @@ become(const char *dir, uid_t uid)
 	spare = memfd_create("evil", MFD_CLOEXEC);
 	if (spare < 0 || chdir(dir) != 0)
 		die(EXIT_TEMP, "%s: %s", dir, strerror(errno));
-	if (uid != 0 && (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0))
+	if (uid != 0 && (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 ||
+			    setresuid(uid, uid, uid) != 0))
 		die(EXIT_NOPERM, "cannot become user %u: %s", uid, strerror(errno));
 }
 
@@ -474,9 +544,12 @@ main(int argc, char *argv[])
 			return EXIT_USAGE;
 		}
 	if (opt.socket == NULL || optind + 1 != argc)
-		die(EXIT_USAGE, "usage: evilpeer [-n frames] [-s seed] [-u uid] {-e SERVER.ASKER | -c SERVICE | -l} DIR");
+		die(EXIT_USAGE, "usage: evilpeer [-n frames] [-s seed] [-u uid] {-e SERVER.ASKER | "
+				"-c SERVICE | -l} DIR");
 	evil_seed(seed);
 	become(argv[optind], uid);
+	if (opt.what == EDGE && opt.server == SERVICE_QMGR && opt.asker != SERVICE_DELIVER)
+		come_back();
 	while (count.frames < opt.frames) {
 		if (opt.what == SUBMIT)
 			say_lines();
@@ -485,7 +558,9 @@ main(int argc, char *argv[])
 		else
 			say_packets();
 	}
-	printf("frames=%lu packets=%lu links=%lu cut=%lu heard=%lu leases=%lu jobs=%lu descriptors=%lu\n", count.frames,
-	    count.packets, count.links, count.cut, count.heard, count.leases, count.jobs, count.descriptors);
+	printf("frames=%lu packets=%lu links=%lu cut=%lu heard=%lu leases=%lu jobs=%lu "
+	       "descriptors=%lu\n",
+	    count.frames, count.packets, count.links, count.cut, count.heard, count.leases,
+	    count.jobs, count.descriptors);
 	return 0;
 }
