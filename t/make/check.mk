@@ -35,14 +35,29 @@ check-release:
 # As root, since some units need to drop something; they skip with a word otherwise.
 check-units: units
 	@$(SUDO) sh t/tool/units.sh $(V) $(UNIT_BINS)
+# Those of priv/ live in sandboxes where valgrind cannot follow; test_date goes through every day of
+# four centuries and is left to check-long.
+VALGRIND_BINS = $(foreach b,$(UNIT_BINS),$(if $(findstring /priv/,$(b)),,$(b)))
 check-valgrind: units
-	@sh t/tool/units.sh valgrind $(filter-out %/test_probe %/test_sandbox %/test_daemon %/test_priv,$(UNIT_BINS))
+	@sh t/tool/units.sh valgrind $(filter-out %/test_date,$(VALGRIND_BINS))
 check-fuzz: fuzzers
 	@for f in $(FUZZERS); do $(B)/t/fuzz/$$f t/fuzz/corpus/$$f >/dev/null || exit 1; echo "corpus $$f replayed"; done
 
 E2E ?= $(sort $(wildcard t/e2e/*.t))
 check-e2e: all
 	@BUILD=$(abspath $(BUILD)) V=$(V) CORPORA=$(CORPORA) $(PROVE) -It/e2e/lib $(E2E)
+
+# The longer road: everything under valgrind, the whole suite under the sanitizers, more kills and cuts.
+check-long: deps-check
+	@$(MAKE) -s check
+	@$(MAKE) -s V=debug check-valgrind-all
+	@$(SUDO) $(MAKE) -s V=san check-e2e
+	@$(SUDO) env KILLS=200 MESSAGES=20000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
+	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
+	@echo "make check-long: all passed"
+.PHONY: check-valgrind-all
+check-valgrind-all: units
+	@sh t/tool/units.sh valgrind $(VALGRIND_BINS)
 
 # One fuzz target for so many seconds; what it finds stays in build/fuzz-found.
 T ?= command
