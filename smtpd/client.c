@@ -13,16 +13,17 @@ struct client {
 	struct clients *all;
 	struct client *next, **prev;
 	struct conn *conn; /* NULL: has ended, freed at the end of the turn */
-	struct deferred free;
+	struct deferred free, over;
 	unsigned place; /* among the limits */
 	bool told;	/* connect was told, so disconnect will be */
 	bool wants_pause, full;
+	bool said_all; /* its end has come in while an answer was awaited */
 };
 
 static void
 pause_as_wished(struct client *c)
 {
-	conn_pause(c->conn, c->wants_pause || c->full);
+	conn_pause(c->conn, c->wants_pause || c->full || c->said_all);
 }
 
 static struct slice
@@ -30,6 +31,8 @@ io_in(void *io)
 {
 	struct client *c = io;
 
+	if (c->said_all) /* it wants more than what has come: there is no more */
+		loop_defer(c->all->loop, &c->over);
 	return conn_in(c->conn);
 }
 
@@ -137,11 +140,28 @@ on_input(struct conn *conn, void *arg)
 	}
 }
 
+/* What it had sent was served as far as it goes. */
+static void
+all_served(void *arg)
+{
+	struct client *c = arg;
+
+	if (c->conn != NULL && !session_is_asking(&c->session))
+		io_hang_up(c);
+}
+
+/* A client may end its half of the connection and listen on: `printf ... | nc`, sendmail -bs. */
 static void
 on_closed(struct conn *conn, int err, void *arg)
 {
-	(void)err;
-	end(arg);
+	struct client *c = arg;
+
+	if (err == 0 && session_is_asking(&c->session)) {
+		c->said_all = true;
+		pause_as_wished(c);
+		return;
+	}
+	end(c);
 	conn_free(conn);
 }
 
@@ -199,6 +219,7 @@ client_accept(struct clients *all, int fd, const struct addr *peer, const uint32
 
 	*c = (struct client){ .all = all, .next = all->first, .prev = &all->first };
 	c->free = (struct deferred){ .fn = free_client, .arg = c };
+	c->over = (struct deferred){ .fn = all_served, .arg = c };
 	if (all->first != NULL)
 		all->first->prev = &c->next;
 	all->first = c;

@@ -604,6 +604,12 @@ session_turn_away(struct session *s, enum reply reply)
 	close_session(s);
 }
 
+bool
+session_is_asking(const struct session *s)
+{
+	return s->nheld > 0 || s->phase == SESSION_COMMIT;
+}
+
 void
 session_expired(struct session *s)
 {

@@ -101,6 +101,7 @@ void session_fini(struct session *s);
 /* Goes on until it lacks input or an answer. May hang up: the session can be gone after any of
  * these. */
 void session_run(struct session *s);
+bool session_is_asking(const struct session *s); /* it waits for others than the client */
 void session_expired(struct session *s); /* the deadline passed */
 void session_finish(struct session *s);	 /* the worker ends */
 /* m NULL: no answer in time. */

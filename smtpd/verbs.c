@@ -381,7 +381,8 @@ verbs_run(struct session *s, struct slice line, bool more)
 		return session_refuse(s, REPLY_NEED_ARGUMENT, slice_z(command_verb_word(cmd.verb)));
 	if (!(rule->in & IN(s->tx.state)))
 		return session_refuse(s, wrong_state(s, cmd.verb), SLICE_NONE);
-	if (rule->ends_group && more)
+	/* `printf ... | sendmail -bs` waits for nothing, and is as good as its user. */
+	if (rule->ends_group && more && !is_local(s))
 		return session_hang_up(s, REPLY_PIPELINED);
 	return rule->run(s, &cmd);
 }
