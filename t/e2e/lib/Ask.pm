@@ -17,7 +17,7 @@ use House qw(wait_for slurp);
 use JSON::PP;
 use Test::More ();
 
-our @EXPORT_OK = qw(rows row shown events balanced ledger mail_in at_sink sunk drained as_user);
+our @EXPORT_OK = qw(rows row shown events balanced ledger mail_in at_sink sunk drained as_user reachable);
 
 sub rows
 {
@@ -130,6 +130,14 @@ sub as_user
 	my $uid = shift // 65111;
 
 	return ('setpriv', "--reuid=$uid", "--regid=$uid", '--clear-groups');
+}
+
+# Whether that user can come to this path: not where the clone lies below a folder of mode 0700.
+sub reachable
+{
+	my ($path) = @_;
+
+	return (House::run(as_user(), 'test', '-e', $path))[0] == 0;
 }
 
 1;
