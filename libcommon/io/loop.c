@@ -26,7 +26,7 @@ struct loop {
 	struct hook hooks[HOOKS_MAX];
 	unsigned nhooks, nsignals;
 	struct signal_note signals[SIGNALS_MAX];
-	bool stopped;
+	bool begun, stopped;
 };
 
 struct watch {
@@ -98,10 +98,13 @@ loop_turn(struct loop *l, bool wait)
 {
 	int how = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 
-	/* Never NONBLOCK alone: that goes on while anything is ready, and what is handled at the turn's
-	 * end stays ready until then. */
-	if (!wait || l->first != NULL)
+	/*
+	 * The first turn does not wait: what was put before it goes out at its end. Never NONBLOCK alone: that
+	 * goes on while anything is ready, and what is handled at the turn's end stays ready until then.
+	 */
+	if (!wait || l->first != NULL || !l->begun)
 		how |= EVLOOP_NONBLOCK;
+	l->begun = true;
 	if (event_base_loop(l->base, how) < 0)
 		die(EXIT_SOFTWARE, "event loop failed");
 	run_deferred(l);

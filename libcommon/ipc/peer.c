@@ -300,6 +300,18 @@ destroy(struct peer *p)
 	free(p);
 }
 
+/* Links of services are told by who asks; pairs have worker-lost. */
+static void
+tell(const struct peer *p, enum log_event event)
+{
+	if (p->origin != BY_DIAL && p->origin != BY_SUPPLY)
+		return;
+	log_begin(event);
+	log_z(LOGK_PEER, service_word(p->service));
+	log_u64(LOGK_PID, p->hello.pid);
+	log_end();
+}
+
 /* Runs as deferred work, so that no caller sees its peer vanish. */
 static void
 peer_end(void *arg)
@@ -315,6 +327,8 @@ peer_end(void *arg)
 		return;
 	close_link(p);
 	p->heard = false;
+	if (was_up)
+		tell(p, LOG_PEER_DOWN);
 	if (was_up && p->ops->down != NULL)
 		p->ops->down(p);
 	p->ended = false;
@@ -386,6 +400,7 @@ heard_hello(struct peer *p, const struct ipc_in *in)
 	p->hello = h;
 	p->heard = true;
 	p->pause_ms = DIAL_FIRST_MS;
+	tell(p, LOG_PEER_UP);
 	if (p->ops->up != NULL)
 		p->ops->up(p);
 	return true;

@@ -238,6 +238,13 @@ START_TEST(deferred_at_the_end)
 }
 END_TEST
 
+static void
+stop_at_end(void *arg)
+{
+	note(arg);
+	loop_stop(loop);
+}
+
 START_TEST(ends_have_ranks)
 {
 	loop_at_turn_end(loop, 20, note, C);
@@ -250,6 +257,15 @@ START_TEST(ends_have_ranks)
 	loop_at_turn_end_remove(loop, note, &rounds);
 	loop_turn(loop, false);
 	saw("bac");
+}
+END_TEST
+
+/* What was put before the loop began goes out although nothing happens. */
+START_TEST(the_first_turn_does_not_wait)
+{
+	loop_at_turn_end(loop, 0, stop_at_end, C);
+	loop_run(loop);
+	saw("c");
 }
 END_TEST
 
@@ -318,6 +334,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, deferred);
 	tcase_add_test(tc, deferred_at_the_end);
 	tcase_add_test(tc, ends_have_ranks);
+	tcase_add_test(tc, the_first_turn_does_not_wait);
 	tcase_add_test(tc, stopped);
 	tcase_add_test(tc, signals);
 }

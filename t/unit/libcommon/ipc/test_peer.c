@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct seen {
@@ -291,9 +293,88 @@ START_TEST(nothing_is_lost_when_the_far_end_is_slow)
 }
 END_TEST
 
+static bool
+logged(const char *what)
+{
+	uint64_t lost;
+	struct slice in_ = log_pending(&lost);
+	struct log_record r;
+	struct buf text = { 0 };
+	bool found;
+
+	while (log_record_next(&in_, &r)) {
+		log_format_text(&text, &r);
+		buf_putc(&text, '\n');
+	}
+	found = text.n > 0 && memmem(text.p, text.n, what, strlen(what)) != NULL;
+	buf_fini(&text);
+	log_open(SERVICE_SMTPD);
+	return found;
+}
+
+/* The server of an edge, held by hand. */
+static int
+far_accepts(struct world *w, int fd, uint8_t service)
+{
+	struct buf b = { 0 };
+	int c = -1;
+
+	while (c < 0) {
+		loop_turn(w->loop, true);
+		c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	}
+	w->far = c;
+	msg_hello_put(&b, &(struct msg_hello){ .service = service, .version_min = 1, .version_max = 1, .pid = 77 });
+	far_says(w, &b);
+	buf_fini(&b);
+	return c;
+}
+
+/* A dialled link comes again after each end, and both are told in the log; an impostor is cut off. */
+START_TEST(dialled)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "edge/router.smtpd/s" };
+	char dir[] = "/tmp/test_peer.XXXXXX";
+	struct world w = { .loop = loop_new(), .seen = { .fd = -1 } };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), back = open(".", O_RDONLY | O_DIRECTORY);
+
+	ck_assert(mkdtemp(dir) != NULL && chdir(dir) == 0 && mkdir("edge", 0700) == 0 && mkdir("edge/router.smtpd", 0700) == 0);
+	log_open(SERVICE_SMTPD);
+	peer_self(SERVICE_SMTPD, 0, 0, 0);
+	w.peer = peer_dial(w.loop, SERVICE_ROUTER, getuid(), &ops, &w.seen);
+	loop_turn(w.loop, false);
+	ck_assert(!peer_is_up(w.peer) && peer_out(w.peer) == NULL);
+	/* It was not there at the first try: it is awaited. */
+	ck_assert(bind(fd, (struct sockaddr *)&sun, sizeof sun) == 0 && listen(fd, 5) == 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		far_accepts(&w, fd, SERVICE_ROUTER);
+		ck_assert_uint_eq(w.seen.up, i);
+		ck_assert(peer_is_up(w.peer));
+		ck_assert(logged("peer-up peer=\"router\" peer_pid=77\n"));
+		close(w.far);
+		turns(&w);
+		ck_assert_uint_eq(w.seen.down, i);
+		ck_assert(logged("peer-down peer=\"router\" peer_pid=77\n"));
+	}
+	far_accepts(&w, fd, SERVICE_QMGR);
+	ck_assert_uint_eq(w.seen.up, 3);
+	ck_assert_uint_eq(w.seen.down, 3);
+	ck_assert(logged("reason=\"claims to be another service\""));
+	close_world(&w);
+	close(fd);
+	unlink(sun.sun_path);
+	rmdir("edge/router.smtpd");
+	rmdir("edge");
+	ck_assert_int_eq(fchdir(back), 0);
+	close(back);
+	rmdir(dir);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
+	tcase_add_test(tc, dialled);
 	tcase_add_test(tc, hello_comes_first);
 	tcase_add_test(tc, versions_must_overlap);
 	tcase_add_test(tc, a_batch_is_many_messages);
