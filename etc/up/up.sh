@@ -9,6 +9,8 @@ mkdir -p "$2"
 state=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 smtp=2525 submission=2587 sink=2526
+services='logd router qmgr smtpd deliver'
+log=$state/log/angarium.log
 
 say() { printf '%s\n' "$*"; }
 fail() { say "make up: $*" >&2; exit 1; }
@@ -24,7 +26,7 @@ mkdir -p "$state/etc" "$state/service"
 
 sed -e "s|@STATE@|$state|g" -e "s|@SMTP@|$smtp|g" -e "s|@SUBMISSION@|$submission|g" -e "s|@SINK@|$sink|g" \
 	"$here/angarium.conf.in" >"$state/etc/angarium.conf"
-for service in logd router qmgr smtpd deliver; do
+for service in $services; do
 	dir=$state/service/$service
 	mkdir -p "$dir"
 	echo 3 >"$dir/notification-fd"
@@ -37,18 +39,29 @@ EOF
 	rm -f "$dir/down"
 done
 
+# Whatever goes wrong from here on, nothing is left running.
+trap 'sh "$here/down.sh" "$state"' EXIT
+
 # A supervisor of its own session, so that it outlives this terminal.
 setsid s6-svscan "$state/service" </dev/null >"$state/svscan.log" 2>&1 &
 echo $! >"$state/svscan.pid"
 
-# Ready means that each service said so, not that it was started.
-for service in logd router qmgr smtpd deliver; do
-	tries=0
-	while ! s6-svok "$state/service/$service" 2>/dev/null; do
+# until_true WHAT COMMAND...: looks every 50 ms, for 20 s at most.
+until_true() {
+	what=$1 tries=0
+	shift
+	until "$@"; do
 		tries=$((tries + 1))
-		[ $tries -lt 200 ] || fail "$service is not supervised; see $state/svscan.log"
+		[ $tries -lt 400 ] || { tail -n 20 "$state/svscan.log" >&2; fail "waited in vain for $what"; }
 		sleep 0.05
 	done
+}
+
+supervised() { s6-svok "$state/service/$1" 2>/dev/null; }
+
+# Ready means that each service said so, not that it was started.
+for service in $services; do
+	until_true "the supervisor of $service" supervised "$service"
 	s6-svwait -U -t 20000 "$state/service/$service" 2>/dev/null || {
 		tail -n 20 "$state/svscan.log" >&2
 		fail "$service does not come up; see $state/svscan.log"
@@ -60,31 +73,30 @@ echo $! >"$state/sink.pid"
 
 angctl() { "$bin/angctl" -c "$state/etc/angarium.conf" "$@"; }
 
-# The id of the newest message that has come in by this class of listener since we are up, once it is done.
-seen=$(wc -l <"$state/log/angarium.log")
-finished() {
-	tries=0
-	while :; do
-		id=$(tail -n "+$((seen + 1))" "$state/log/angarium.log" | grep '"event":"received"' | grep "\"class\":\"$1\"" |
-			tail -n 1 | sed 's/.*"id":"\([^"]*\)".*/\1/')
-		[ -n "$id" ] && grep '"event":"done"' "$state/log/angarium.log" | grep -q "\"id\":\"$id\"" && break
-		tries=$((tries + 1))
-		[ $tries -lt 600 ] || fail "the message did not arrive within 30 s; see $state/log/angarium.log"
-		sleep 0.05
-	done
-	echo "$id"
+# The log knows a message by its recipient; what was there before does not count.
+begun=$(wc -l <"$log")
+id_of() {
+	id=$(tail -n "+$((begun + 1))" "$log" | sed -n "s/.*\"event\":\"attempt\".*\"id\":\"\\([^\"]*\\)\".*\"to\":\"$1\".*/\\1/p" | tail -n 1)
+	[ -n "$id" ]
+}
+ended() { angctl --json trace "$1" 2>/dev/null | grep -q '"event":"done"'; }
+story() {
+	until_true "an attempt for $1" id_of "$1"
+	until_true "the end of $id" ended "$id"
+	angctl trace "$id"
 }
 
 say
 say 'One message by the sendmail command:'
 printf 'To: first@example.org\nSubject: by sendmail\n\nHello.\n' |
 	ANGARIUM_ROOT=$state "$bin/sendmail" -t -i -f demo@example.com || fail 'sendmail failed'
-angctl trace "$(finished local)"
+story first@example.org
 
 say
 say "One message by SMTP to 127.0.0.1:$smtp:"
-"$bin/smtpsource" -h "127.0.0.1:$smtp" -s 1 -m 1 -l 1024 -f demo@example.com -t second@example.org
-angctl trace "$(finished mx)"
+"$bin/smtpsource" -h "127.0.0.1:$smtp" -s 1 -m 1 -l 1024 -f demo@example.com -t second@example.org ||
+	fail 'SMTP failed'
+story second@example.org
 
 say
 say 'What the sink got:'
@@ -96,6 +108,7 @@ Up. SMTP on 127.0.0.1:$smtp and [::1]:$smtp, submission on port $submission, the
   $bin/angctl -c $state/etc/angarium.conf log follow
   ANGARIUM_ROOT=$state $bin/sendmail -i you@example.org
   ANGARIUM_ROOT=$state $bin/sendmail -bp
-  log: $state/log/angarium.log   configuration: $state/etc/angarium.conf
+  log: $log   configuration: $state/etc/angarium.conf
 make down ends it.
 EOF
+trap - EXIT
