@@ -56,7 +56,7 @@ rcpt_enter(struct qmgr *q, struct message *m, unsigned rcpt, enum rcpt_phase pha
 	struct recipient *r = &message_rcpts(m)[rcpt];
 	uint32_t expiry = UINT32_MAX;
 
-	r->phase = phase;
+	r->phase = (uint8_t)phase;
 	if (q->replaying)
 		return;
 	switch (phase) {
