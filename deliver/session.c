@@ -55,20 +55,26 @@ session_wait(struct session *s, enum delivery_phase phase)
 }
 
 static void
-destroy(struct session *s)
+destroy(void *arg)
 {
-	conn_free(s->conn);
+	struct session *s = arg;
+
 	reply_parser_fini(&s->replies);
 	free(s->asked);
 	free(s);
 }
 
+/* The connection goes at once; the rest at the turn's end, since callers up the stack still look at it. */
 static void
 session_free(struct session *s)
 {
+	if (s->freed)
+		return;
 	s->freed = true;
-	if (!s->busy)
-		destroy(s);
+	conn_free(s->conn);
+	s->conn = NULL;
+	s->end = (struct deferred){ .fn = destroy, .arg = s };
+	loop_defer(s->p.loop, &s->end);
 }
 
 /* Lets go of the job; frees the session where it is closed. */
@@ -243,9 +249,8 @@ on_input(struct conn *c, void *arg)
 	struct reply_in r;
 	size_t used;
 
-	/* A reply may end the session: it is freed below, not under our feet. */
-	s->busy = true;
-	while (!s->freed && s->conn != NULL && conn_in(c).n > 0) {
+	/* A reply may end the session. */
+	while (s->conn != NULL && conn_in(c).n > 0) {
 		enum reply_step step = reply_feed(&s->replies, conn_in(c), &used, &r);
 
 		conn_take(c, used);
@@ -264,10 +269,8 @@ on_input(struct conn *c, void *arg)
 			s->heard = true;
 		reply(s, &r);
 	}
-	s->busy = false;
-	if (s->freed)
-		destroy(s);
 }
+
 static void
 on_connected(struct conn *c, void *arg)
 {

@@ -20,7 +20,8 @@ struct session {
 	bool reused;               /* it was idle before this job */
 	bool closed;               /* said to the owner: no further job */
 	bool waits_content;        /* MAIL will be said when the loader is ready */
-	bool busy, freed;          /* within a callback; to be destroyed at its end */
+	bool freed;                /* nobody's; destroyed at the turn's end */
+	struct deferred end;
 	struct addr host_of;       /* whom it is connected to */
 	/* The transaction under way. */
 	uint32_t *asked;           /* indices into d->rcpts */

@@ -38,6 +38,7 @@ struct world {
 	struct delivery *d;
 	struct server server;
 	bool left, closed, idle_ended;
+	bool quits; /* the owner has idle connections enough */
 	enum session_left how;
 	enum outcome_kind kind; /* of the failure */
 	uint16_t code;
@@ -144,7 +145,9 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
 	w->left = true;
 	w->how = how;
 	w->closed = closed;
-	w->s = closed ? NULL : s;
+	w->s = closed || w->quits ? NULL : s;
+	if (!closed && w->quits)
+		session_quit(s);
 	if (f != NULL) {
 		w->kind = f->kind;
 		w->code = f->code;
@@ -519,6 +522,38 @@ START_TEST(an_envelope_is_not_code)
 }
 END_TEST
 
+static void
+open_again(struct delivery *d)
+{
+	for (int i = 0; i < RCPTS; i++) {
+		d->rcpts[i].state = RCPT_OPEN;
+		free(d->rcpts[i].text);
+		d->rcpts[i].text = NULL;
+	}
+	d->nopen = RCPTS;
+}
+
+/* Refused here, with no callback of the connection under way: the owner may quit it from left(). */
+START_TEST(quit_as_soon_as_left)
+{
+	struct world w;
+	char x = '?';
+
+	world_open(&w, "\r\nHello.\r\n", 25);
+	play(&w);
+	ck_assert(!w.closed && w.how == LEFT_DONE);
+	open_again(w.d);
+	loader_unload(w.loader, w.d);
+	ck_assert(pwrite(w.d->segment->fd, &x, 1, (off_t)(SEGMENT_HEADER + w.d->length - 70)) == 1);
+	w.quits = true;
+	w.left = false;
+	session_take(w.s, w.d);
+	ck_assert(w.left && w.d->rcpts[0].damaged);
+	ck_assert_uint_eq(w.server.transactions, 1);
+	world_close(&w);
+}
+END_TEST
+
 /* An idle connection that the server had closed costs nothing but a new one. */
 START_TEST(a_stale_connection_is_no_failure)
 {
@@ -527,12 +562,7 @@ START_TEST(a_stale_connection_is_no_failure)
 	world_open(&w, "\r\nHello.\r\n", 25);
 	play(&w);
 	ck_assert(!w.closed && w.how == LEFT_DONE);
-	for (int i = 0; i < RCPTS; i++) {
-		w.d->rcpts[i].state = RCPT_OPEN;
-		free(w.d->rcpts[i].text);
-		w.d->rcpts[i].text = NULL;
-	}
-	w.d->nopen = RCPTS;
+	open_again(w.d);
 	conn_free(w.server.conn);
 	w.server.conn = NULL;
 	session_take(w.s, w.d);
@@ -603,6 +633,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, larger_than_the_server_says);
 	tcase_add_test(tc, a_damaged_record_is_not_sent);
 	tcase_add_test(tc, an_envelope_is_not_code);
+	tcase_add_test(tc, quit_as_soon_as_left);
 	tcase_add_test(tc, a_stale_connection_is_no_failure);
 	tcase_add_loop_test(tc, no_connection, 0, 2);
 	tcase_add_test(tc, every_row_is_there);
