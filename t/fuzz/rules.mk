@@ -17,3 +17,5 @@ fuzz_conf_DEPS := libcommon/conf
 
 FUZZERS += session
 fuzz_session_DEPS := smtpd
+FUZZERS += ipc
+fuzz_ipc_DEPS := libcommon/ipc
