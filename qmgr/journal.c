@@ -197,7 +197,12 @@ file_take(struct journal *j, uint32_t file)
 		fd = journal_file_recycle(j->dirfd, j->taken_spare, file);
 	}
 	j->taken_spare = 0;
-	return fd >= 0 ? fd : journal_file_make(j->dirfd, file);
+	if (fd < 0)
+		fd = journal_file_make(j->dirfd, file);
+	/* Its pages came in large pieces; small writes into those are accounted as megabytes each. */
+	if (fd >= 0)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	return fd;
 }
 
 static int

@@ -56,7 +56,7 @@ rcpt_enter(struct qmgr *q, struct message *m, unsigned rcpt, enum rcpt_phase pha
 	struct recipient *r = &message_rcpts(m)[rcpt];
 	uint32_t expiry = UINT32_MAX;
 
-	r->phase = (uint8_t)phase;
+	r->phase = phase & 15U;
 	if (q->replaying)
 		return;
 	switch (phase) {
@@ -173,6 +173,7 @@ hold_put(struct qmgr *q, const struct message *m, struct slice holder, struct sl
 		free(old);
 		q->nholds = n;
 	}
+	assert(q->nholds > 0);
 	for (h = i % q->nholds; q->holds[h].msg != MESSAGE_NONE; h = (h + 1) % q->nholds)
 		;
 	q->holds[h] = (struct hold){ i, wall_ms, slice_dup(holder), slice_dup(reason) };
