@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { GATHER_MS = 20, GATHER_BYTES = 16 * 1024, RETRY_MS = 1000, WAITING_MAX = 4 * 1024 * 1024 };
@@ -13,28 +14,56 @@ enum { GATHER_MS = 20, GATHER_BYTES = 16 * 1024, RETRY_MS = 1000, WAITING_MAX = 
 struct sink {
 	int dirfd, fd;
 	struct buf waiting;
+	bool cut; /* what waits begins within a line: its begin is in the file */
+	dev_t dev;
+	ino_t ino; /* of the file */
 	struct timer *timer;
 	uint64_t lines, lost;
 	int error;
 };
 
+/* Bytes up to the end of the first line from `at` on. */
+static size_t
+line_end(const struct sink *s, size_t at)
+{
+	ptrdiff_t end = slice_find(slice_from(slice_buf(&s->waiting), at), '\n');
+
+	return end < 0 ? s->waiting.n : at + (size_t)end + 1;
+}
+
 static void
 open_file(struct sink *s)
 {
+	struct stat st = { 0 };
+
 	s->fd = openat(s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->error = s->fd < 0 ? errno : 0;
+	if (s->fd < 0 || fstat(s->fd, &st) != 0)
+		return;
+	/* In another file the rest of a line is worth nothing without its begin. */
+	if (s->cut && (st.st_dev != s->dev || st.st_ino != s->ino)) {
+		buf_drop(&s->waiting, line_end(s, 0));
+		s->lost++;
+		s->cut = false;
+	}
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
 }
 
-/* The oldest whole lines go until the rest fits. */
+/* The oldest whole lines go, a quarter at once so that each is not moved for; a line begun is kept. */
 static void
 shed(struct sink *s)
 {
-	while (s->waiting.n > WAITING_MAX) {
-		ptrdiff_t end = slice_find(slice_buf(&s->waiting), '\n');
+	size_t keep = s->cut ? line_end(s, 0) : 0, end = keep;
 
-		buf_drop(&s->waiting, end < 0 ? s->waiting.n : (size_t)end + 1);
+	if (s->waiting.n <= WAITING_MAX)
+		return;
+	while (end < s->waiting.n && s->waiting.n - end > WAITING_MAX / 4 * 3) {
+		end = line_end(s, end);
 		s->lost++;
 	}
+	memmove(s->waiting.p + keep, s->waiting.p + end, s->waiting.n - end);
+	s->waiting.n -= end - keep;
 }
 
 void
@@ -53,6 +82,7 @@ sink_flush(struct sink *s)
 			break;
 		}
 		s->error = 0;
+		s->cut = s->waiting.p[n - 1] != '\n';
 		buf_drop(&s->waiting, (size_t)n);
 	}
 	if (s->waiting.n > 0) {

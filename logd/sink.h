@@ -8,7 +8,8 @@
 /*
  * The log file, angarium.log in the log folder: lines gather for 20 ms or 16 KiB, then one write. A line that
  * cannot be written is kept (up to 4 MiB, then the oldest are counted as lost) and tried again each
- * second; whole lines only: after a short write the rest follows first.
+ * second; whole lines only: after a short write the rest follows first, or, where the file was moved away, is
+ * counted as lost.
  */
 #define SINK_FILE "angarium.log"
 

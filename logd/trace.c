@@ -13,18 +13,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PIECE = 256 * 1024, LINE_MAX_BYTES = 64 * 1024, STORY_MAX = 10000, OLD_FILES = 9 };
+enum { PIECE = 256 * 1024, LINE_MAX_BYTES = 64 * 1024, STORY_MAX = 10000, OLD_FILES = 9, STAMP = 36 };
 
-/* Two passes over the files, oldest first: by id, then, once they are known, by its sessions. */
+struct line {
+	struct slice text;
+	uint64_t at; /* number of the line over all files */
+};
+
+/* Two passes over the files, oldest first: by id, then, once it is known, by the session. */
 struct trace {
 	int dirfd, fd, file; /* file: OLD_FILES..0 */
 	bool second;
+	uint64_t at;
 	char id[ID_TEXT + 1];
 	char session[17]; /* of `received`; empty: none seen */
 	struct buf piece;
 	struct arena text;
-	struct slice *lines;
-	size_t n, room;
+	struct line *lines;
+	size_t n, room, missed;
 };
 
 static void
@@ -43,13 +49,15 @@ trace_free(void *arg)
 static void
 keep(struct trace *t, struct slice line)
 {
-	if (t->n == STORY_MAX)
+	if (t->n == STORY_MAX) {
+		t->missed++;
 		return;
+	}
 	if (t->n == t->room) {
 		t->room = t->room == 0 ? 16 : t->room * 2;
 		t->lines = xrealloc(t->lines, t->room * sizeof *t->lines);
 	}
-	t->lines[t->n++] = arena_slice(&t->text, line);
+	t->lines[t->n++] = (struct line){ arena_slice(&t->text, line), t->at };
 }
 
 /* The session that brought the message in stands in its `received` line. */
@@ -79,15 +87,15 @@ look_at(struct trace *t, struct slice line)
 		keep(t, line);
 }
 
-/* Lines begin with {"time":"...": their bytes sort by time. */
+/* Lines begin with {"time":"...": their bytes sort by time. What has the same stays as it was written. */
 static int
 by_time(const void *a, const void *b)
 {
-	const struct slice *x = a, *y = b;
-	size_t n = x->n < y->n ? x->n : y->n;
-	int c = memcmp(x->p, y->p, n < 36 ? n : 36);
+	const struct line *x = a, *y = b;
+	size_t n = x->text.n < y->text.n ? x->text.n : y->text.n;
+	int c = memcmp(x->text.p, y->text.p, n < STAMP ? n : STAMP);
 
-	return c != 0 ? c : x->p < y->p ? -1 : x->p > y->p;
+	return c != 0 ? c : x->at < y->at ? -1 : x->at > y->at;
 }
 
 static bool
@@ -101,6 +109,7 @@ open_next(struct trace *t)
 				return false;
 			t->second = true;
 			t->file = OLD_FILES;
+			t->at = 0;
 		}
 		snprintf(name, sizeof name, t->file > 0 ? SINK_FILE ".%d" : SINK_FILE, t->file);
 		t->fd = openat(t->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -115,9 +124,11 @@ tell(struct ctl_call *c, struct trace *t)
 	if (t->n > 0)
 		qsort(t->lines, t->n, sizeof *t->lines, by_time);
 	for (size_t i = 0; i < t->n; i++) {
-		buf_slice(ctl_out(c), t->lines[i]);
+		buf_slice(ctl_out(c), t->lines[i].text);
 		buf_putc(ctl_out(c), '\n');
 	}
+	if (t->missed > 0)
+		buf_printf(ctl_out(c), "{\"event\":\"missed\",\"count\":%zu}\n", t->missed);
 	if (t->n == 0)
 		ctl_end(c, EXIT_UNAVAILABLE, "nothing in the log about this id");
 	else
@@ -142,6 +153,7 @@ read_piece(struct trace *t)
 	t->piece.n += (size_t)n;
 	rest = slice_buf(&t->piece);
 	while ((end = slice_find(rest, '\n')) >= 0) {
+		t->at++;
 		look_at(t, slice_head(rest, (size_t)end));
 		rest = slice_from(rest, (size_t)end + 1);
 	}
