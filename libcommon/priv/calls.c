@@ -151,6 +151,7 @@ static const struct call table[] = {
 
 	CALL(SPOOL, fallocate),
 	CALL(SPOOL, flock),
+	CALL(SPOOL, fadvise64), /* drop cached pages of a file just filled */
 	CALL_EQ(SPOOL, fcntl, 1, F_SETLEASE),
 	CALL_EQ(SPOOL, fcntl, 1, F_GETLEASE),
 	CALL_EQ(SPOOL, fcntl, 1, F_SETLK),
