@@ -19,3 +19,5 @@ FUZZERS += session
 fuzz_session_DEPS := smtpd
 FUZZERS += ipc
 fuzz_ipc_DEPS := libcommon/ipc
+FUZZERS += log
+fuzz_log_DEPS := libcommon/base
