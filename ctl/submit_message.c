@@ -323,20 +323,26 @@ add_words(struct gather *g)
 		address_list_each(g->rules->words[i], PATH_UTF8, add_recipient, g);
 }
 
+static const struct slice *
+settled(struct arena *a, struct buf *list, size_t *n)
+{
+	const struct slice *from = gathered(list, n);
+	struct slice *to = arena_alloc(a, (*n + 1) * sizeof *to);
+
+	for (size_t i = 0; i < *n; i++)
+		to[i] = from[i];
+	buf_fini(list);
+	return to;
+}
+
 /* Moves the lists into the arena. */
 static void
 settle(struct gather *g)
 {
 	struct submit_message *m = g->out;
 
-	m->rcpt = gathered(&g->rcpts, &m->n_rcpt);
-	m->bad = gathered(&g->bads, &m->n_bad);
-	m->rcpt = memcpy(
-	    arena_alloc(&m->arena, g->rcpts.n + 1), m->n_rcpt > 0 ? g->rcpts.p : "", g->rcpts.n);
-	m->bad =
-	    memcpy(arena_alloc(&m->arena, g->bads.n + 1), m->n_bad > 0 ? g->bads.p : "", g->bads.n);
-	buf_fini(&g->rcpts);
-	buf_fini(&g->bads);
+	m->rcpt = settled(&m->arena, &g->rcpts, &m->n_rcpt);
+	m->bad = settled(&m->arena, &g->bads, &m->n_bad);
 	free(g->seen);
 }
 

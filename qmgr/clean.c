@@ -168,6 +168,7 @@ put_started(struct qmgr *q, const struct message *m, unsigned i, const struct re
 static void
 replies_moved(struct message *m, unsigned from, unsigned to, const struct buf *said, struct journal_place at)
 {
+	assert(to <= said->n);
 	for (unsigned i = from; i < to; i++) {
 		struct recipient *r = &message_rcpts(m)[i];
 

@@ -156,7 +156,7 @@ static void
 end_run(struct job *job)
 {
 	struct end_call *c = (struct end_call *)job;
-	struct stat st;
+	struct stat st = { 0 };
 
 	/* Ours to sync now: nobody's error can be eaten any more. */
 	c->error = fdatasync(c->fd) != 0 || fstat(c->fd, &st) != 0 ? -errno : 0;

@@ -203,6 +203,7 @@ on_timer(void *arg)
 	while (p->oldest != NO_SLOT && p->slots[p->oldest].deadline_ms <= now) {
 		struct rcpt *r = p->slots[p->oldest].rcpt;
 
+		assert(r != NULL);
 		unlink_slot(p, p->oldest);
 		session_answered(r->session, r, NULL);
 	}

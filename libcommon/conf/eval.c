@@ -46,7 +46,7 @@ eval_source(const struct conf *c, struct slice binding, struct conf_eval *out)
 	const struct conf_binding *b = conf_binding(c, binding);
 
 	answer(out, b == NULL ? NULL : &c->whole->source[b - c->binding], "", "binding ");
-	if (out->line != 0)
+	if (b != NULL && out->line != 0)
 		buf_puts(&out->scope, b->name);
 }
 

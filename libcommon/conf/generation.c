@@ -436,7 +436,7 @@ conf_load(int fd, uint32_t number, struct conf **out, struct buf *err)
 int
 conf_load_newest(int run_dirfd, struct conf **out, struct buf *err)
 {
-	uint32_t number;
+	uint32_t number = 0;
 	int rc, fd = conf_newest(run_dirfd, &number);
 
 	if (fd < 0)
@@ -450,7 +450,7 @@ int
 conf_start(int run_dirfd, const char *file, struct conf **out, struct buf *err)
 {
 	size_t before = err->n;
-	uint32_t number;
+	uint32_t number = 0;
 	int rc = conf_load_newest(run_dirfd, out, err);
 
 	if (rc != -ENOENT)

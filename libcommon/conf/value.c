@@ -245,7 +245,7 @@ net(struct slice s, struct conf_net *out)
 static bool
 hop(struct slice s, struct arena *a, struct conf_hop *out)
 {
-	struct slice host, port = SLICE_NONE;
+	struct slice host, port;
 	uint64_t number = CONF_PORT_SMTP;
 	uint8_t address[16];
 

@@ -90,6 +90,8 @@ segment_open(int dirfd, uint32_t number, struct segment *seg, uint64_t *size, co
 	struct stat st;
 	int fd, error;
 
+	*seg = (struct segment){ 0 };
+	*size = 0;
 	*why = "cannot be opened";
 	spool_segment_name(number, name);
 	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

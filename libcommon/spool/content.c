@@ -84,14 +84,16 @@ edits_load(struct slice fields, struct arena *a, struct edit **out, size_t *coun
 static void
 add(struct content *c, struct slice s)
 {
-	struct iovec *last = c->niov > 0 ? &c->iov[c->niov - 1] : NULL;
-
 	if (s.n == 0)
 		return;
 	c->bytes += s.n;
-	if (last != NULL && (const char *)last->iov_base + last->iov_len == s.p) {
-		last->iov_len += s.n;
-		return;
+	if (c->niov > 0) {
+		struct iovec *last = &c->iov[c->niov - 1];
+
+		if ((const char *)last->iov_base + last->iov_len == s.p) {
+			last->iov_len += s.n;
+			return;
+		}
 	}
 	c->iov[c->niov].iov_len = s.n;
 	memcpy(&c->iov[c->niov++].iov_base, &s.p, sizeof s.p);

@@ -324,6 +324,7 @@ journal_file_read(int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t file
 	enum journal_status status;
 	const char *why;
 
+	*out = (struct journal_rec){ .offset = offset };
 	do {
 		struct slice rest;
 		ssize_t got;
@@ -336,7 +337,6 @@ journal_file_read(int fd, const uint8_t spool_id[static SPOOL_ID], uint32_t file
 		bytes->n = (size_t)got;
 		rest = slice_buf(bytes);
 		status = journal_next(&rest, journal_seed(spool_id, file), 0, out, &why);
-		out->offset = offset;
 		if (status == JOURNAL_SHORT && (bytes->n < need || out->size <= need))
 			return -EBADMSG;
 		need = out->size;
@@ -499,9 +499,9 @@ files_replay(int dirfd, struct journal_replay *r, struct file *f, size_t count)
 int
 journal_file_replay(int dirfd, struct journal_replay *r)
 {
-	uint32_t *numbers;
+	uint32_t *numbers = NULL;
 	struct file *f;
-	size_t count, valid = 0;
+	size_t count = 0, valid = 0;
 	int error;
 
 	r->newest = r->oldest = r->at = 0;
