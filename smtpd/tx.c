@@ -87,7 +87,8 @@ index_put(struct tx *tx, struct rcpt *r, uint32_t number)
 static void
 grow(struct tx *tx)
 {
-	uint32_t n = tx->nindex == 0 ? INDEX_FIRST * 2 : tx->nindex * 2, number = 0;
+	/* Twice INDEX_FIRST would be half full already: there must be room for one more. */
+	uint32_t n = tx->nindex == 0 ? INDEX_FIRST * 4 : tx->nindex * 2, number = 0;
 
 	tx->nindex = n;
 	tx->index = arena_alloc(&tx->arena, n * sizeof *tx->index);
@@ -103,8 +104,10 @@ tx_accept(struct tx *tx, struct rcpt *r)
 	assert(tx->state == TX_MAIL || tx->state == TX_RCPT);
 	if (tx->nrcpt + 1 > (tx->nindex == 0 ? INDEX_FIRST : tx->nindex / 2))
 		grow(tx);
-	if (tx->nindex > 0)
+	if (tx->nindex > 0) {
+		assert(tx->nrcpt < tx->nindex / 2);
 		index_put(tx, r, tx->nrcpt);
+	}
 	if (tx->rcpts == NULL)
 		tx->rcpts_end = &tx->rcpts;
 	r->next = NULL;
