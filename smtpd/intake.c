@@ -15,6 +15,7 @@ intake_init(struct intake *in, uint64_t limit_bytes, void (*freed)(void *), void
 {
 	*in = (struct intake){ .limit_bytes = limit_bytes, .freed = freed, .arg = arg };
 	in->waiting_end = &in->waiting;
+	TAILQ_INIT(&in->charged);
 }
 
 void
@@ -62,6 +63,8 @@ uncharge(struct letter *l)
 
 	assert(in->used_bytes >= l->charged);
 	in->used_bytes -= l->charged;
+	if (l->charged > 0)
+		TAILQ_REMOVE(&in->charged, l, age);
 	l->charged = 0;
 	if (in->waiting != NULL && in->freed != NULL)
 		in->freed(in->arg);
@@ -100,9 +103,12 @@ intake_charge(struct letter *l, uint64_t bytes)
 
 	if (bytes <= l->charged)
 		return true;
-	if (others > 0 && (bytes > in->limit_bytes || others > in->limit_bytes - bytes))
+	if (others > 0 && l != TAILQ_FIRST(&in->charged) &&
+	    (bytes > in->limit_bytes || others > in->limit_bytes - bytes))
 		return false;
 	in->used_bytes = others + bytes;
+	if (l->charged == 0)
+		TAILQ_INSERT_TAIL(&in->charged, l, age);
 	l->charged = bytes;
 	return true;
 }
@@ -149,7 +155,7 @@ intake_wake(struct intake *in)
 	struct intake_wait *w;
 
 	while (last != NULL && (w = in->waiting) != NULL) {
-		bool end = w == last || in->used_bytes >= in->limit_bytes;
+		bool end = w == last;
 
 		intake_unwait(in, w);
 		w->go(w->arg);

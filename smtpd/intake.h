@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "spool/record.h"
 
+#include <bsd/sys/queue.h>
+
 /*
  * Messages in memory, from DATA until they are durable, and how much of them there may be: what one
  * worker holds is bounded over all its sessions. Beyond the bound sessions wait; those that wait
@@ -30,7 +32,8 @@ struct letter {
 	uint64_t id, arrival_ms;
 	uint32_t nrcpt, flags; /* flags: enum record_flag */
 	uint64_t charged;
-	letter_done_fn *done; /* NULL: nobody waits any more */
+	TAILQ_ENTRY(letter) age; /* in the intake's `charged`, while charged is not 0 */
+	letter_done_fn *done;	 /* NULL: nobody waits any more */
 	void *arg;
 	/* For the event that tells of it; slices into envelope and content. */
 	uint64_t session;
@@ -54,7 +57,8 @@ struct intake_wait {
 
 struct intake {
 	uint64_t limit_bytes, used_bytes;
-	unsigned letters; /* in use */
+	unsigned letters;	      /* in use */
+	TAILQ_HEAD(, letter) charged; /* the oldest first */
 	struct letter *pool;
 	unsigned npool;
 	struct intake_wait *waiting, **waiting_end;
@@ -71,7 +75,9 @@ void letter_free(struct letter *l); /* NULL allowed */
 
 /*
  * The letter is going to hold this many bytes. False: the bound is reached and nothing was charged.
- * A letter alone in memory is never refused, so that a small bound slows mail and does not stop it.
+ * The oldest letter in memory is never refused: so a small bound slows mail and does not stop it,
+ * and letters that fill the memory together do not wait for each other. Beyond the bound there is
+ * one message at most.
  */
 bool intake_charge(struct letter *l, uint64_t bytes);
 /* Gives up the content of a letter that will not be stored. */
@@ -79,6 +85,7 @@ void intake_discard(struct letter *l);
 
 void intake_wait(struct intake *in, struct intake_wait *w);
 void intake_unwait(struct intake *in, struct intake_wait *w); /* no matter whether it waits */
+/* Calls each that waits, once: who finds no room waits again. */
 void intake_wake(struct intake *in);
 
 #endif
