@@ -16,6 +16,8 @@ enum {
 	SLOT_BITS = 20,
 	ROOM_MAX = 100000,
 	DRAIN_MS = 5000,
+	ALONE_WAIT_MS = 30000,  /* so long at most a worker is kept from other jobs for a suspect */
+	ALONE_PAUSE_MS = 60000,
 	KIND_DAMAGED = 3,      /* RESULT: the record failed its checksum */
 	TEXT_MAX = 1900,       /* of a reply, as kept */
 };
@@ -393,6 +395,54 @@ reroute(struct qmgr *q, struct queue *queue)
 	return true;
 }
 
+static void
+put_off(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t ms)
+{
+	rcpt_leave(q, m, rcpt);
+	message_rcpts(m)[rcpt].due = qclock_now_tick(&q->clock) + ms / QCLOCK_TICK_MS;
+	rcpt_enter(q, m, rcpt, RCPT_DEFERRED);
+}
+
+/*
+ * A suspect (rule 17) leaves its queue, which goes on without it, and waits for a worker of its own; one at a
+ * time, so that at most one worker is kept idle for it, and not for ever.
+ */
+static void
+alone_wait(struct qmgr *q, struct message *m, unsigned rcpt)
+{
+	struct dispatch *d = &q->dispatch;
+
+	put_off(q, m, rcpt, ALONE_PAUSE_MS);
+	if (d->alone_id != 0)
+		return;
+	d->alone_id = m->id;
+	d->alone_rcpt = rcpt;
+	d->alone_since_ms = clock_mono_ms();
+}
+
+static void
+alone_run(struct qmgr *q)
+{
+	struct dispatch *d = &q->dispatch;
+	struct message *m = d->alone_id == 0 ? NULL : message_find(&q->messages, d->alone_id);
+	struct recipient *r = m == NULL || d->alone_rcpt >= m->nrcpt ? NULL : &message_rcpts(m)[d->alone_rcpt];
+	struct queue *queue = r == NULL ? NULL : queue_at(&q->queues, r->queue);
+	struct worker *w;
+
+	if (d->alone_id == 0)
+		return;
+	if (r == NULL || r->phase != RCPT_DEFERRED || (m->flags & MESSAGE_HELD) || queue->down_until != 0 ||
+	    queue_is_blocked(q, queue) || clock_mono_ms() - d->alone_since_ms > ALONE_WAIT_MS) {
+		d->alone_id = 0; /* its timer brings it back, if it is still there */
+		return;
+	}
+	w = pick_alone(d);
+	if (w == NULL)
+		return;
+	d->alone_id = 0;
+	start(q, w, queue, m, d->alone_rcpt);
+}
+
 /* False: nobody has room now. */
 static bool
 give_one(struct qmgr *q, struct queue *queue)
@@ -405,21 +455,15 @@ give_one(struct qmgr *q, struct queue *queue)
 	if (reroute(q, queue) || !ready_first(queue, &msg, &rcpt))
 		return true;
 	m = message_at(&q->messages, msg);
-	if (m->suspicion < SUSPECT_ALONE) {
-		w = pick(&q->dispatch, queue);
-		if (w != NULL)
-			start(q, w, queue, m, rcpt);
-		return w != NULL;
-	}
-	w = pick_alone(&q->dispatch);
-	if (w != NULL) {
-		start(q, w, queue, m, rcpt);
+	if (m->suspicion >= SUSPECT_ALONE) {
+		alone_wait(q, m, rcpt);
+		alone_run(q);
 		return true;
 	}
-	rcpt_leave(q, m, rcpt); /* a second later there may be one; the queue goes on meanwhile */
-	message_rcpts(m)[rcpt].due = qclock_now_tick(&q->clock) + 1000 / QCLOCK_TICK_MS;
-	rcpt_enter(q, m, rcpt, RCPT_DEFERRED);
-	return true;
+	w = pick(&q->dispatch, queue);
+	if (w != NULL)
+		start(q, w, queue, m, rcpt);
+	return w != NULL;
 }
 
 void
@@ -428,6 +472,8 @@ dispatch_run(struct qmgr *q)
 	struct dispatch *d = &q->dispatch;
 	struct queue *queue;
 
+	if (d->window < q->conf->jobs_max)
+		alone_run(q);
 	while (d->window < q->conf->jobs_max && (queue = active_pop(&q->queues)) != NULL) {
 		bool room;
 

@@ -69,6 +69,9 @@ struct dispatch {
 	uint32_t running; /* of them with a worker still at it */
 	uint32_t waiting; /* of them only the journal is waited for */
 	uint64_t serial;
+	uint64_t alone_id; /* a suspect that waits for a worker of its own (rule 17); 0: none */
+	uint32_t alone_rcpt;
+	uint64_t alone_since_ms;
 	uint32_t njob, nforeign; /* slots ever made; jobs of a qmgr before us */
 	uint64_t *alive; /* instances that deliver's parent named last */
 	size_t nalive;

@@ -317,6 +317,49 @@ START_TEST(rule_17_a_poison_message_is_tried_alone_then_held)
 }
 END_TEST
 
+START_TEST(rule_17_a_suspect_waits_until_a_worker_is_idle)
+{
+	uint64_t busy = world_send_apart(&w, &pen, "a@x.example", "b@busy.example"), id;
+
+	operate_suspend(&w.q, SLICE_LIT("y.example"), SLICE_LIT("me"), SLICE_NONE);
+	id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	message_find(&w.q.messages, id)->suspicion = 2;
+	operate_resume(&w.q, SLICE_LIT("y.example"), SLICE_LIT("me"));
+	for (int i = 0; i < 5; i++)
+		world_pass(&w, 1000);
+	ck_assert_uint_eq(ntold, 1);
+	ck_assert_uint_eq(told[0].id, busy);
+	world_send_apart(&w, &pen, "a@x.example", "b@third.example"); /* its turn comes: no more is given before */
+	ck_assert_uint_eq(ntold, 1);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	world_pass(&w, 1300);
+	ck_assert_uint_eq(told[1].id, id);
+	ck_assert_uint_eq(ntold, 2);
+	job_finish(&w, &told[1], OUTCOME_OK, 250);
+	world_pass(&w, 6000);
+	ck_assert_uint_eq(ntold, 3);
+}
+END_TEST
+
+START_TEST(rule_15_results_of_another_attempt_change_nothing)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	static const uint32_t attempts[] = { 0, 2, 77 };
+
+	for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+		commit(&w.q, result, .id = id, .rcpt = 0, .attempt = attempts[i], .result = SPOOL_RESULT_DELIVERED);
+		ck_assert_uint_eq(world_rcpt(&w, id, 0)->state, SPOOL_STARTED);
+	}
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	commit(&w.q, result, .id = id, .rcpt = 0, .attempt = 1, .result = SPOOL_RESULT_DELIVERED);
+	ck_assert_uint_eq(w.q.ledger.delivered, 0);
+	commit(&w.q, result, .id = id + 1, .rcpt = 0, .attempt = 2, .result = SPOOL_RESULT_DELIVERED);
+	commit(&w.q, result, .id = id, .rcpt = 1, .attempt = 2, .result = SPOOL_RESULT_DELIVERED);
+	commit(&w.q, result, .id = id, .rcpt = 0, .attempt = 2, .result = 99);
+	ck_assert_uint_eq(w.q.ledger.delivered, 0);
+}
+END_TEST
+
 START_TEST(rule_17_what_a_worker_said_before_it_died_counts)
 {
 	struct letter l = { .from = "a@x.example", .to = { "b@y.example", "c@y.example" }, .hop = "192.0.2.1" };
@@ -518,6 +561,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, a_worker_gets_no_more_than_it_has_room_for);
 	tcase_add_test(tc, urgent_mail_goes_first);
 	tcase_add_test(tc, rule_17_a_poison_message_is_tried_alone_then_held);
+	tcase_add_test(tc, rule_17_a_suspect_waits_until_a_worker_is_idle);
+	tcase_add_test(tc, rule_15_results_of_another_attempt_change_nothing);
 	tcase_add_test(tc, rule_17_what_a_worker_said_before_it_died_counts);
 	tcase_add_loop_test(tc, deferred_mail_is_tried_again_with_doubled_waits_until_it_expires, 0, 2);
 	tcase_add_test(tc, rule_24_a_dead_queue_is_deferred_as_one_object);

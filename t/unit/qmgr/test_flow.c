@@ -546,6 +546,15 @@ START_TEST(rule_21_a_compaction_that_was_cut_files_nothing_twice)
 	ck_assert_uint_eq(w.q.messages.count, 1);
 	ck_assert_uint_eq(w.q.ledger.accepted, 10);
 	ck_assert_uint_eq(w.q.ledger.delivered, 9);
+	ck_assert(dispatch_workers(&w.q, slice_of(&(uint64_t){ 2 }, 8)));
+	world_worker(&w, 2, 100);
+	for (int i = 0; i < 3; i++)
+		world_pass(&w, 600000);
+	ck_assert_uint_eq(ntold, 1);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	for (int i = 0; i < 3; i++)
+		world_pass(&w, 1000);
+	ck_assert_uint_eq(w.q.segtab.count, 0); /* the half-made copy too */
 }
 END_TEST
 
