@@ -84,7 +84,7 @@ struct qmgr {
 	uint64_t checkpoint_ms, checkpoint_wall_ms; /* while replaying: the newest CLOCK */
 	struct partial partial;
 	struct hold *holds;
-	uint32_t nholds;
+	uint32_t nholds, nheld; /* room; holds in it */
 	struct orphans *orphans;
 	uint32_t norphans;
 

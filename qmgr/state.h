@@ -2,7 +2,9 @@
 #ifndef QMGR_STATE_H
 #define QMGR_STATE_H
 
+#include "qmgr/hold.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/queue_policy.h"
 
 /*
  * What each journal record does. Live, a change is written and then applied; in recovery only applied: the
@@ -40,14 +42,5 @@ void rcpt_enter_queue(struct qmgr *q, struct message *m, unsigned rcpt);
 /* The timer goes off at `tick` at the latest. */
 void message_wake_by(struct qmgr *q, struct message *m, uint32_t tick);
 uint32_t message_expiry(struct qmgr *q, const struct message *m, const struct recipient *r); /* tick */
-
-struct hold *hold_of(const struct qmgr *q, const struct message *m); /* NULL: not held */
-const struct scope_values *queue_limits(struct qmgr *q, struct queue *queue);
-bool queue_is_blocked(struct qmgr *q, const struct queue *queue); /* a marker suspends its domain */
-/* The marker that suspends a domain ("*": all); with `make` it is made and journalled. NULL: none. */
-struct queue *queue_marker(struct qmgr *q, struct slice domain, bool make);
-bool queue_is_marker(const struct queue *queue);
-/* Interned and journalled. NULL: not a route, or too many queues. */
-struct queue *queue_intern(struct qmgr *q, uint8_t class, struct slice route);
 
 #endif
