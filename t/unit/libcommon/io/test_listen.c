@@ -124,6 +124,15 @@ START_TEST(paused)
 }
 END_TEST
 
+/* Under valgrind(1) descriptors beyond the limit are accepted and closed, which a kernel does not do. */
+static bool
+valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload != NULL && strstr(preload, "valgrind") != NULL;
+}
+
 /* Without a descriptor it rests, does not spin, is not lost, and goes on when there are some again. */
 START_TEST(no_descriptor_left)
 {
@@ -133,6 +142,8 @@ START_TEST(no_descriptor_left)
 	unsigned turns = 0;
 	int c, spare;
 
+	if (valgrind())
+		return;
 	open_world(&w, "127.0.0.1");
 	c = client(&w.at);
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &r), 0);
@@ -174,6 +185,8 @@ START_TEST(paused_while_it_rests)
 	struct timer *later;
 	int c, spare;
 
+	if (valgrind())
+		return;
 	open_world(&w, "127.0.0.1");
 	later = timer_new(w.loop, stop, &w);
 	c = client(&w.at);
