@@ -113,6 +113,7 @@ subtest 'callers' => sub {
 };
 
 subtest 'wrong calls' => sub {
+	drained($house);
 	my @before = sunk($house);
 	for ([ '-Z' ], [], [ '-t' ], [ '-BFOO', 'a' ]) {
 		my ($rc, $out, $err) = sendmail('', @$_);
