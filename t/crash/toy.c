@@ -136,12 +136,13 @@ int
 main(int argc, char *argv[])
 {
 	bool unsynced = argc > 1 && strcmp(argv[1], "-u") == 0;
+	uint64_t count;
 
 	if (argc == 3 && strcmp(argv[1], "-v") == 0)
 		verify(argv[2]);
-	else if (argc == 4 + unsynced)
-		promise(
-		    argv[1 + unsynced], argv[2 + unsynced], atol(argv[3 + unsynced]), !unsynced);
+	else if (argc == 4 + unsynced && slice_u64(slice_z(argv[3 + unsynced]), &count) &&
+		 count <= INT32_MAX)
+		promise(argv[1 + unsynced], argv[2 + unsynced], (long)count, !unsynced);
 	else
 		die(EXIT_USAGE, "usage: crashtoy [-u] folder marks count | crashtoy -v folder");
 	return 0;

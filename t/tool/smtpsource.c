@@ -461,7 +461,9 @@ by_size(const void *a, const void *b)
 static double
 percentile_ms(long p)
 {
-	return run.latencies == 0 ? 0 : run.latency_us[(run.latencies - 1) * p / 100] / 1000.0;
+	long at = (run.latencies - 1) * p / 100;
+
+	return run.latencies == 0 ? 0 : run.latency_us[at] / 1000.0;
 }
 
 static void

@@ -109,7 +109,6 @@ START_TEST(dialogue)
 	ck_assert_msg(in != NULL, "%s", path);
 	fake_init(&f, CLASS_MX, "");
 	while (fgets(line, sizeof line - 3, in) != NULL) {
-		size_t n = strlen(line);
 		char *text = line + 3;
 
 		snprintf(where, sizeof where, "%s:%u", path, ++number);
@@ -118,7 +117,6 @@ START_TEST(dialogue)
 			continue;
 		if (line[2] == '\0')
 			text = line + 2; /* "C:" alone: an empty line */
-		n = strlen(text);
 		if (strncmp(line, "S:", 2) == 0) {
 			expect(&f, where, text);
 			expected++;
@@ -126,8 +124,9 @@ START_TEST(dialogue)
 			ck_assert_msg(
 			    fake_send(&f, slice_of(text, unescape(text))), "%s: closed", where);
 		else {
+			size_t n = unescape(text);
+
 			ck_assert_msg(strncmp(line, "C:", 2) == 0, "%s: what is this?", where);
-			n = unescape(text);
 			memcpy(text + n, "\r\n", 2);
 			ck_assert_msg(fake_send(&f, slice_of(text, n + 2)), "%s: closed", where);
 		}

@@ -401,7 +401,7 @@ START_TEST(readiness_is_told_from_the_sandbox)
 
 	house();
 	snprintf(name, sizeof name, "%s/notify", top);
-	strcpy(sun.sun_path, name);
+	ck_assert(slice_copy(slice_z(name), sun.sun_path, sizeof sun.sun_path));
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof sun), 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
