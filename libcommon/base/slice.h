@@ -37,7 +37,9 @@ slice_of(const void *p, size_t n)
 static inline struct slice
 slice_from(struct slice s, size_t from)
 {
-	return from >= s.n ? slice_of(s.p + s.n, 0) : slice_of(s.p + from, s.n - from);
+	if (from > s.n)
+		from = s.n;
+	return from == 0 ? s : slice_of(s.p + from, s.n - from);
 }
 
 static inline struct slice
