@@ -52,8 +52,8 @@
  * dropped                started, queued        RESULT dropped, OPERATOR delete (named rule)
  * damaged                started, queued        RESULT damaged (its body failed its checksum)
  *
- * A recipient is open (counts as queued in the ledger) while it is queued, started, or has a
- * failure notice owed. A delivered one with a success notice owed, or a queued one with a delay
+ * A recipient is open (its message and record are kept) while it is queued, started, or has a failure
+ * notice owed; the ledger counts the last as bounced or expired at once. A delivered one with a success notice owed, or a queued one with a delay
  * notice owed, counts as what it is; its message is not done before the notice is settled.
  *
  * Order: result durable -> notice durable -> settled durable -> space freed.
@@ -123,7 +123,7 @@ const char *spool_state_word(uint8_t state);   /* "queued"; "?" out of range */
 const char *spool_result_word(uint8_t result); /* "delivered"; "?" out of range */
 /* The state a recipient has after this result; 0 out of range. */
 uint8_t spool_state_after(uint8_t result);
-/* Queued, started, or a failure notice owed: counts as queued in the ledger. */
+/* Queued, started, or a failure notice owed: the message is kept. */
 bool spool_is_open(uint8_t state, uint8_t owed);
 
 /* Who the spool is: state/spool, text of two lines. */
