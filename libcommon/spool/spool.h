@@ -52,9 +52,10 @@
  * dropped                started, queued        RESULT dropped, OPERATOR delete (named rule)
  * damaged                started, queued        RESULT damaged (its body failed its checksum)
  *
- * A recipient is open (its message and record are kept) while it is queued, started, or has a failure
- * notice owed; the ledger counts the last as bounced or expired at once. A delivered one with a success notice owed, or a queued one with a delay
- * notice owed, counts as what it is; its message is not done before the notice is settled.
+ * A recipient is open (its message and record are kept) while it is queued, started, or has a
+ * failure notice owed; the ledger counts the last as bounced or expired at once. A delivered one
+ * with a success notice owed, or a queued one with a delay notice owed, counts as what it is; its
+ * message is not done before the notice is settled.
  *
  * Order: result durable -> notice durable -> settled durable -> space freed.
  *
