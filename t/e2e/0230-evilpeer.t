@@ -47,13 +47,16 @@ sub ledger
 	return { $out =~ /^(\w+):\s*(\d+)$/mg };
 }
 
-# Nothing of ours is left. What the evil ones filed may stay: an address that is none, or that cannot be sent.
+sub queue { my ($s, $out) = $house->angctl('queue', 'list', '--json'); return map { decode_json($_) } split /\n/, $out }
+
+# Nothing of ours is left. What the evil ones filed may stay: an address that is none, or that cannot be
+# sent; so may what workers died over three times: it is held (rule 17).
 sub drained
 {
-	my ($s, $out) = $house->angctl('queue', 'list', '--json');
+	my @ours = grep { $_->{sender} eq 'source@test.example' && $_->{state} ne 'hold' } queue();
 	my $l = ledger();
 
-	return $s == 0 && defined $l->{unfiled} && $l->{unfiled} == 0 && $l->{in_flight} == 0 && $out !~ /source\@test/;
+	return defined $l->{unfiled} && $l->{unfiled} == 0 && $l->{in_flight} == 0 && !@ours;
 }
 
 sub balanced
@@ -159,6 +162,7 @@ is($@, '', 'no job hangs');
 
 # Alone it is given jobs, and may lie about them: what it was given is not audited, but nothing may
 # hang or be counted wrong.
+$house->angctl('queue', 'delete', $_->{id}) for grep { $_->{sender} ne 'source@test.example' } queue();
 $house->stop('deliver');
 load(300, 1000);
 ended('the load for a false deliver');
