@@ -29,6 +29,7 @@ hold_put(struct qmgr *q, const struct message *m, struct slice holder, struct sl
 	if (q->nheld * 2 >= q->nholds) { /* half empty at least, so that probes stay short */
 		uint32_t n = q->nholds == 0 ? 16 : q->nholds * 2;
 
+		assert(n > 0);
 		q->holds = xcalloc(n, sizeof *q->holds);
 		for (h = 0; h < n; h++)
 			q->holds[h].msg = MESSAGE_NONE;
