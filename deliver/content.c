@@ -16,7 +16,6 @@ struct loader {
 	struct delivery *first, **last; /* wait for room */
 };
 
-
 struct loader *
 loader_new(struct loop *l)
 {
@@ -43,7 +42,8 @@ read_all(struct delivery *d)
 	uint64_t done = 0;
 
 	while (done < d->length) {
-		ssize_t n = pread(d->segment->fd, to + done, d->length - done, (off_t)(d->offset + done));
+		ssize_t n =
+		    pread(d->segment->fd, to + done, d->length - done, (off_t)(d->offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -55,7 +55,8 @@ read_all(struct delivery *d)
 	return true;
 }
 
-/* Text that stands in a command: nothing in it may end the line (the disk is no more trusted than a peer). */
+/* Text that stands in a command: nothing in it may end the line (the disk is no more trusted than a
+ * peer). */
 static bool
 fits_a_line(struct slice s)
 {
@@ -97,15 +98,18 @@ load(struct delivery *d)
 		return;
 	}
 	all = slice_buf(&d->bytes);
-	if (record_parse(all, d->segment->number, d->offset, d->segment->seed, &d->record) != RECORD_OK ||
+	if (record_parse(all, d->segment->number, d->offset, d->segment->seed, &d->record) !=
+		RECORD_OK ||
 	    d->record.total != d->length || d->record.id != d->id)
 		d->damage = "the record does not verify";
 	else if (!record_body_verify(&d->record, all, d->segment->seed))
 		d->damage = "the body does not verify";
-	else if (envelope_message(d->record.envelope, &d->envelope) != 0 || !fits_a_line(d->envelope.sender) ||
-	    !fits_a_line(d->envelope.envid) || !find_rcpts(d))
+	else if (envelope_message(d->record.envelope, &d->envelope) != 0 ||
+		 !fits_a_line(d->envelope.sender) || !fits_a_line(d->envelope.envid) ||
+		 !find_rcpts(d))
 		d->damage = "the envelope does not fit the job";
-	else if (content_make(&d->content, d->record.head, d->record.body, d->record.flags, d->envelope.fields, &d->arena) != 0)
+	else if (content_make(&d->content, d->record.head, d->record.body, d->record.flags,
+		     d->envelope.fields, &d->arena) != 0)
 		d->damage = "the header edits do not fit the message";
 }
 

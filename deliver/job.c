@@ -31,15 +31,20 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 	struct held_segment *h = segments_find(segments, m->segment);
 	struct delivery *d;
 
-	if (h == NULL || m->length < RECORD_HEADER || m->length > RECORD_MAX_BYTES || m->offset > RECORD_MAX_BYTES)
+	if (h == NULL || m->length < RECORD_HEADER || m->length > RECORD_MAX_BYTES ||
+	    m->offset > RECORD_MAX_BYTES)
 		return NULL;
 	d = xcalloc(1, sizeof *d);
-	*d = (struct delivery){ .number = m->job, .id = m->id, .segment = h, .offset = m->offset, .length = m->length,
+	*d = (struct delivery){ .number = m->job,
+		.id = m->id,
+		.segment = h,
+		.offset = m->offset,
+		.length = m->length,
 		.arrival_ms = m->arrival_ms };
 	segments_ref(h);
 	buf_slice(&d->route_bytes, m->route);
-	if (!route_get(slice_buf(&d->route_bytes), &d->route) || d->route.nhops == 0 || !job_limits_get(m->limits, &d->limits) ||
-	    !read_rcpts(d, m->rcpts)) {
+	if (!route_get(slice_buf(&d->route_bytes), &d->route) || d->route.nhops == 0 ||
+	    !job_limits_get(m->limits, &d->limits) || !read_rcpts(d, m->rcpts)) {
 		delivery_free(d, segments, NULL);
 		return NULL;
 	}
@@ -75,8 +80,8 @@ one_line(struct slice text)
 }
 
 void
-delivery_end_rcpt(struct delivery *d, struct job_rcpt *r, enum outcome_kind kind, enum delivery_phase phase, uint16_t code,
-    const uint8_t enh[3], struct slice text)
+delivery_end_rcpt(struct delivery *d, struct job_rcpt *r, enum outcome_kind kind,
+    enum delivery_phase phase, uint16_t code, const uint8_t enh[3], struct slice text)
 {
 	assert(r->state != RCPT_ENDED && d->nopen > 0);
 	r->state = RCPT_ENDED;
@@ -89,8 +94,8 @@ delivery_end_rcpt(struct delivery *d, struct job_rcpt *r, enum outcome_kind kind
 }
 
 void
-delivery_end_open(struct delivery *d, enum outcome_kind kind, enum delivery_phase phase, uint16_t code, const uint8_t enh[3],
-    struct slice text)
+delivery_end_open(struct delivery *d, enum outcome_kind kind, enum delivery_phase phase,
+    uint16_t code, const uint8_t enh[3], struct slice text)
 {
 	for (uint32_t i = 0; i < d->nrcpts; i++)
 		if (d->rcpts[i].state != RCPT_ENDED)
@@ -105,13 +110,25 @@ delivery_put_results(const struct delivery *d, struct buf *out)
 	for (uint32_t i = 0; i < d->nrcpts; i++) {
 		const struct job_rcpt *r = &d->rcpts[i];
 
-		msg_result_put(out, &(struct msg_result){ .job = d->number, .rcpt = r->number, .attempt = r->attempt,
-		    .kind = r->damaged ? JOB_DAMAGED : (uint8_t)r->kind, .code = r->code, .enh_class = r->enh[0],
-		    .enh_subject = r->enh[1], .enh_detail = r->enh[2], .phase = r->phase, .text = slice_z(r->text) });
+		msg_result_put(out, &(struct msg_result){ .job = d->number,
+					.rcpt = r->number,
+					.attempt = r->attempt,
+					.kind = r->damaged ? JOB_DAMAGED : (uint8_t)r->kind,
+					.code = r->code,
+					.enh_class = r->enh[0],
+					.enh_subject = r->enh[1],
+					.enh_detail = r->enh[2],
+					.phase = r->phase,
+					.text = slice_z(r->text) });
 	}
-	msg_job_done_put(out, &(struct msg_job_done){ .job = d->number, .host_down = d->host_down, .host = slice_z(d->host),
-	    .addr = memcmp(d->addr.host, none, 16) == 0 ? SLICE_NONE : slice_of(d->addr.host, 16), .port = d->addr.port,
-	    .conn_use = d->conn_use });
+	msg_job_done_put(
+	    out, &(struct msg_job_done){ .job = d->number,
+		     .host_down = d->host_down,
+		     .host = slice_z(d->host),
+		     .addr = memcmp(d->addr.host, none, 16) == 0 ? SLICE_NONE
+								 : slice_of(d->addr.host, 16),
+		     .port = d->addr.port,
+		     .conn_use = d->conn_use });
 }
 
 void

@@ -13,12 +13,13 @@
 
 /*
  * A job: one message, some of its recipients, one queue. It lives from JOB to RESULT_ACK: its
- * results are kept until qmgr says that they are durable, so that a qmgr that fell can ask for them again.
+ * results are kept until qmgr says that they are durable, so that a qmgr that fell can ask for them
+ * again.
  */
 enum job_state {
-	JOB_NEW,      /* waits for its content, or for a connection */
-	JOB_ACTIVE,   /* in a session's hands */
-	JOB_ENDED,    /* results sent, not acknowledged */
+	JOB_NEW,    /* waits for its content, or for a connection */
+	JOB_ACTIVE, /* in a session's hands */
+	JOB_ENDED,  /* results sent, not acknowledged */
 };
 
 enum rcpt_state {
@@ -42,7 +43,10 @@ struct job_rcpt {
 	char *text;
 };
 
-enum { JOB_RCPTS_MAX = 7000, JOB_DAMAGED = 3 }; /* JOB_DAMAGED: as RESULT.kind, beside enum outcome_kind */
+enum {
+	JOB_RCPTS_MAX = 7000,
+	JOB_DAMAGED = 3
+}; /* JOB_DAMAGED: as RESULT.kind, beside enum outcome_kind */
 
 struct session;
 struct delivery {
@@ -56,7 +60,7 @@ struct delivery {
 	struct job_rcpt *rcpts;
 	uint32_t nrcpts, nopen; /* nopen: not RCPT_ENDED */
 	enum job_state state;
-	unsigned hop; /* of the route, being tried */
+	unsigned hop;	/* of the route, being tried */
 	bool host_down; /* no hop could be connected to */
 	/* The content, once loaded (content.h). */
 	struct buf bytes;
@@ -65,13 +69,13 @@ struct delivery {
 	struct content content;
 	struct arena arena;
 	bool loaded, loading;
-	bool ends_when_loaded; /* concluded while a thread still reads */
+	bool ends_when_loaded;	 /* concluded while a thread still reads */
 	struct session *session; /* who has it */
-	const char *damage; /* set when the record does not verify */
+	const char *damage;	 /* set when the record does not verify */
 	struct job load;
 	void (*loaded_fn)(struct delivery *);
 	void (*ended_fn)(struct delivery *); /* the pool's: all recipients have their conclusion */
-	void *owner;                         /* the pool */
+	void *owner;			     /* the pool */
 	/* For JOB_DONE. */
 	char host[256];
 	struct addr addr;
@@ -82,11 +86,11 @@ struct delivery {
 struct delivery *delivery_new(const struct msg_job *m, struct segments *segments);
 void delivery_free(struct delivery *d, struct segments *segments, uint32_t *forgotten);
 /* Concludes a recipient. Text is cut to one line. */
-void delivery_end_rcpt(struct delivery *d, struct job_rcpt *r, enum outcome_kind kind, enum delivery_phase phase,
-    uint16_t code, const uint8_t enh[3], struct slice text);
+void delivery_end_rcpt(struct delivery *d, struct job_rcpt *r, enum outcome_kind kind,
+    enum delivery_phase phase, uint16_t code, const uint8_t enh[3], struct slice text);
 /* The same for all that are open. */
-void delivery_end_open(struct delivery *d, enum outcome_kind kind, enum delivery_phase phase, uint16_t code,
-    const uint8_t enh[3], struct slice text);
+void delivery_end_open(struct delivery *d, enum outcome_kind kind, enum delivery_phase phase,
+    uint16_t code, const uint8_t enh[3], struct slice text);
 /* RESULT for each recipient, then JOB_DONE. */
 void delivery_put_results(const struct delivery *d, struct buf *out);
 /* The `rcpts` field as in JOB, for RUNNING. */

@@ -8,8 +8,8 @@
  * Holds	read-only descriptors of the segments it was handed
  * Sandbox	PROFILE_DELIVER_PARENT; workers PROFILE_DELIVER_WORKER: no path, TCP outwards
  *
- * The parent forks workers, connects them, and tells qmgr which of them live: the jobs of the others
- * are interrupted.
+ * The parent forks workers, connects them, and tells qmgr which of them live: the jobs of the
+ * others are interrupted.
  */
 #include "base/clock.h"
 #include "base/die.h"
@@ -148,7 +148,8 @@ verb_status(struct ctl_call *c, struct slice args)
 		end_status(m);
 	buf_reset(&m->answers);
 	m->asked_token = ctl_token(c);
-	m->awaited = brood_ask(m->brood, &(struct msg_ask){ .token = m->asked_token, .verb = SLICE_LIT("status") });
+	m->awaited = brood_ask(
+	    m->brood, &(struct msg_ask){ .token = m->asked_token, .verb = SLICE_LIT("status") });
 	timer_set(m->answer_timer, ANSWER_MS);
 	if (m->awaited == 0)
 		end_status(m);
@@ -225,7 +226,9 @@ worker(unsigned number, uint8_t class, int pair_fd, void *arg)
 	worker_main(&m->d, number, pair_fd);
 }
 
-static const struct brood_ops brood_ops = { .worker = worker, .up = worker_up, .gone = worker_gone, .answer = answered };
+static const struct brood_ops brood_ops = {
+	.worker = worker, .up = worker_up, .gone = worker_gone, .answer = answered
+};
 
 int
 main(int argc, char *argv[])
@@ -236,7 +239,8 @@ main(int argc, char *argv[])
 	daemon_start(&m.d, SERVICE_DELIVER, argc, argv);
 	ctl = daemon_bind_ctl(&m.d);
 	m.started_ms = clock_mono_ms();
-	m.nworkers = m.d.conf->deliver_workers != 0 ? (unsigned)m.d.conf->deliver_workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	m.nworkers = m.d.conf->deliver_workers != 0 ? (unsigned)m.d.conf->deliver_workers
+						    : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	if (m.nworkers > WORKERS_MAX)
 		m.nworkers = WORKERS_MAX;
 	m.loop = loop_new();

@@ -130,9 +130,12 @@ open_session(struct pool *p, struct delivery *d)
 			return;
 		}
 		if (d->hop + 1 == d->route.nhops) {
-			bool ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+			bool ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				    errno == ENOMEM;
 			const struct verdict *v = verdict(PHASE_CONNECT, CONN_LOST);
-			struct failure f = { .kind = v->kind, .phase = PHASE_CONNECT, .text = slice_z(strerror(errno)) };
+			struct failure f = { .kind = v->kind,
+				.phase = PHASE_CONNECT,
+				.text = slice_z(strerror(errno)) };
 
 			memcpy(f.enh, v->enh, 3);
 			give_up(d, &f, !ours);
@@ -142,7 +145,8 @@ open_session(struct pool *p, struct delivery *d)
 }
 
 static void
-left(struct session *s, struct delivery *d, enum session_left how, const struct failure *f, bool closed, void *arg)
+left(struct session *s, struct delivery *d, enum session_left how, const struct failure *f,
+    bool closed, void *arg)
 {
 	struct pool *p = arg;
 
@@ -177,11 +181,14 @@ idle_ended(struct session *s, void *arg)
 static const struct session_owner owner = { .left = left, .idle_ended = idle_ended };
 
 struct pool *
-pool_new(struct loop *l, struct loader *loader, const char *helo, void (*ended)(struct delivery *, void *), void *arg)
+pool_new(struct loop *l, struct loader *loader, const char *helo,
+    void (*ended)(struct delivery *, void *), void *arg)
 {
 	struct pool *p = xcalloc(1, sizeof *p);
 
-	p->params = (struct session_params){ .loop = l, .loader = loader, .helo = p->helo, .owner = &owner, .arg = p };
+	p->params = (struct session_params){
+		.loop = l, .loader = loader, .helo = p->helo, .owner = &owner, .arg = p
+	};
 	p->ended = ended;
 	p->arg = arg;
 	pool_set_helo(p, helo);

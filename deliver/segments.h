@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The segments that qmgr handed us: read-only descriptors, kept until FORGET and the last job's end. */
+/* The segments that qmgr handed us: read-only descriptors, kept until FORGET and the last job's
+ * end. */
 struct held_segment {
 	struct held_segment *next;
 	uint32_t number;

@@ -64,7 +64,8 @@ destroy(void *arg)
 	free(s);
 }
 
-/* The connection goes at once; the rest at the turn's end, since callers up the stack still look at it. */
+/* The connection goes at once; the rest at the turn's end, since callers up the stack still look at
+ * it. */
 static void
 session_free(struct session *s)
 {
@@ -106,11 +107,13 @@ asked(const struct job_rcpt *r)
 }
 
 void
-session_end_asked(struct session *s, enum outcome_kind kind, uint16_t code, const uint8_t enh[3], struct slice text)
+session_end_asked(struct session *s, enum outcome_kind kind, uint16_t code, const uint8_t enh[3],
+    struct slice text)
 {
 	for (uint32_t i = 0; i < s->nasked; i++)
 		if (asked(&s->d->rcpts[s->asked[i]]))
-			delivery_end_rcpt(s->d, &s->d->rcpts[s->asked[i]], kind, s->phase, code, enh, text);
+			delivery_end_rcpt(
+			    s->d, &s->d->rcpts[s->asked[i]], kind, s->phase, code, enh, text);
 }
 
 /* Those without a conclusion begin anew elsewhere. */
@@ -124,9 +127,13 @@ unask(struct session *s)
 }
 
 void
-session_fail(struct session *s, const struct verdict *v, uint16_t code, const uint8_t enh[3], struct slice text)
+session_fail(struct session *s, const struct verdict *v, uint16_t code, const uint8_t enh[3],
+    struct slice text)
 {
-	struct failure f = { .kind = v->kind, .phase = s->phase, .code = code, .text = text.n > 0 ? text : slice_z(v->text) };
+	struct failure f = { .kind = v->kind,
+		.phase = s->phase,
+		.code = code,
+		.text = text.n > 0 ? text : slice_z(v->text) };
 	enum session_left how;
 
 	memcpy(f.enh, session_enh(v, enh), 3);
@@ -233,7 +240,8 @@ reply(struct session *s, const struct reply_in *r)
 	case PHASE_RSET:
 		transaction_reply(s, r);
 		break;
-	case PHASE_NONE: /* idle: whatever it says (421 mostly), the connection is worth nothing more */
+	case PHASE_NONE: /* idle: whatever it says (421 mostly), the connection is worth nothing
+			    more */
 	case PHASE_CONNECT:
 	case PHASE_LOCAL:
 	case PHASE_COUNT:
@@ -285,7 +293,8 @@ on_closed(struct conn *c, int err, void *arg)
 	static const uint8_t none[3];
 
 	(void)c;
-	if (s->phase == PHASE_CONNECT && s->d != NULL && err != 0) /* refused, unreachable: worth a word */
+	if (s->phase == PHASE_CONNECT && s->d != NULL &&
+	    err != 0) /* refused, unreachable: worth a word */
 		session_fail(s, verdict(PHASE_CONNECT, CONN_LOST), 0, none, slice_z(strerror(err)));
 	else
 		broke(s, CONN_LOST);
@@ -301,7 +310,8 @@ on_expired(struct conn *c, void *arg)
 		session_quit(s);
 		return;
 	}
-	/* The limit is for each block that the receiver takes, not for the whole (RFC 5321 4.5.3.2.5). */
+	/* The limit is for each block that the receiver takes, not for the whole (RFC
+	 * 5321 4.5.3.2.5). */
 	if (s->phase == PHASE_BODY && conn_pending(c) < s->body_left) {
 		s->body_left = conn_pending(c);
 		session_wait(s, PHASE_BODY);

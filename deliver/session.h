@@ -21,9 +21,11 @@ struct session;
 
 /* How a session leaves a job. */
 enum session_left {
-	LEFT_DONE,     /* every recipient has its conclusion; the session is idle (or closed: *closed) */
-	LEFT_NEXT_HOP, /* closed; open recipients may be tried at the next hop, else `failure` holds */
-	LEFT_STALE,    /* closed; the server had dropped the idle connection before it took anything */
+	LEFT_DONE, /* every recipient has its conclusion; the session is idle (or closed: *closed)
+		    */
+	LEFT_NEXT_HOP, /* closed; open recipients may be tried at the next hop, else `failure` holds
+			*/
+	LEFT_STALE, /* closed; the server had dropped the idle connection before it took anything */
 };
 
 /* What holds for the open recipients if nobody does better. */
@@ -37,7 +39,8 @@ struct failure {
 
 struct session_owner {
 	/* Called from the loop. When `closed`, the session frees itself after this. */
-	void (*left)(struct session *s, struct delivery *d, enum session_left how, const struct failure *f, bool closed, void *arg);
+	void (*left)(struct session *s, struct delivery *d, enum session_left how,
+	    const struct failure *f, bool closed, void *arg);
 	/* An idle session ended by itself; it frees itself after this. */
 	void (*idle_ended)(struct session *s, void *arg);
 };

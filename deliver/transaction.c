@@ -21,7 +21,8 @@ put_mail(struct session *s)
 	buf_putc(b, '>');
 	if (s->ext & EXT_SIZE)
 		buf_printf(b, " SIZE=%llu", (unsigned long long)d->content.bytes);
-	if ((s->ext & EXT_8BITMIME) && (e->body == BODY_8BITMIME || (d->content.flags & RECORD_EIGHT_BIT)))
+	if ((s->ext & EXT_8BITMIME) &&
+	    (e->body == BODY_8BITMIME || (d->content.flags & RECORD_EIGHT_BIT)))
 		buf_puts(b, " BODY=8BITMIME");
 	if ((s->ext & EXT_SMTPUTF8) && e->smtputf8)
 		buf_puts(b, " SMTPUTF8");
@@ -92,7 +93,8 @@ static bool
 refused_here(struct session *s)
 {
 	struct delivery *d = s->d;
-	static const uint8_t damaged[3] = { 5, 6, 0 }, too_large[3] = { 5, 3, 4 }, no_utf8[3] = { 5, 6, 7 };
+	static const uint8_t damaged[3] = { 5, 6, 0 }, too_large[3] = { 5, 3, 4 },
+			     no_utf8[3] = { 5, 6, 7 };
 
 	if (d->damage != NULL) {
 		for (uint32_t i = 0; i < d->nrcpts; i++)
@@ -102,7 +104,8 @@ refused_here(struct session *s)
 		delivery_end_open(d, OUTCOME_PERM, PHASE_LOCAL, 552, too_large,
 		    SLICE_LIT("the message is larger than the server's SIZE limit"));
 	else if (d->envelope.smtputf8 && !(s->ext & EXT_SMTPUTF8))
-		delivery_end_open(d, OUTCOME_PERM, PHASE_LOCAL, 553, no_utf8, SLICE_LIT("the server does not offer SMTPUTF8"));
+		delivery_end_open(d, OUTCOME_PERM, PHASE_LOCAL, 553, no_utf8,
+		    SLICE_LIT("the server does not offer SMTPUTF8"));
 	else
 		return false;
 	session_done(s);
@@ -151,7 +154,9 @@ transaction_begin(struct session *s)
 static bool
 needs_encoding(const struct content *c)
 {
-	return (c->flags & (RECORD_HAS_DOT | RECORD_LONG_LINE | RECORD_NUL | RECORD_BARE | RECORD_NO_END)) != 0 || c->bytes == 0;
+	return (c->flags & (RECORD_HAS_DOT | RECORD_LONG_LINE | RECORD_NUL | RECORD_BARE |
+			       RECORD_NO_END)) != 0 ||
+	       c->bytes == 0;
 }
 
 static void
@@ -168,7 +173,8 @@ send_body(struct session *s)
 		conn_putv(s->conn, v, (int)c->niov + 1);
 	} else {
 		for (size_t i = 0; i < c->niov; i++)
-			body_encode(&e, slice_of(c->iov[i].iov_base, c->iov[i].iov_len), conn_out(s->conn));
+			body_encode(
+			    &e, slice_of(c->iov[i].iov_base, c->iov[i].iov_len), conn_out(s->conn));
 		body_encode_end(&e, conn_out(s->conn));
 		conn_flush(s->conn);
 	}
@@ -186,17 +192,20 @@ transaction_body_sent(struct session *s)
 static void
 end_transaction_rcpts(struct session *s, const struct verdict *v, const struct reply_in *r)
 {
-	session_end_asked(s, v->kind, r->code, session_enh(v, r->enh), r->text.n > 0 ? r->text : slice_z(v->text));
+	session_end_asked(s, v->kind, r->code, session_enh(v, r->enh),
+	    r->text.n > 0 ? r->text : slice_z(v->text));
 }
 
 /*
- * "Too many recipients" after some were taken means the rest of this list, not of the message (RFC 5321
- * 4.5.3.1.10): they go again in the next transaction.
+ * "Too many recipients" after some were taken means the rest of this list, not of the message (RFC
+ * 5321 4.5.3.1.10): they go again in the next transaction.
  */
 static bool
 too_many(const struct session *s, const struct reply_in *r)
 {
-	return s->naccepted > 0 && (r->code == 552 || (r->code == 452 && (r->enh[0] == 0 || (r->enh[1] == 5 && r->enh[2] == 3))));
+	return s->naccepted > 0 &&
+	       (r->code == 552 ||
+		   (r->code == 452 && (r->enh[0] == 0 || (r->enh[1] == 5 && r->enh[2] == 3))));
 }
 
 static void

@@ -15,27 +15,31 @@
 #define LOST(where) "the connection was lost " where
 #define LATE(where) "no reply in time " where
 
-/* A whole row of phase P where silence, loss and nonsense mean the same: TEMP, and the next hop may try. */
-#define BROKEN(P, where)                                                                \
-	[P][SAID_GARBAGE] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 5, 0 }, GARBAGE },         \
-	[P][CONN_LOST] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 4, 2 }, LOST(where) },        \
+/* A whole row of phase P where silence, loss and nonsense mean the same: TEMP, and the next hop may
+ * try. */
+#define BROKEN(P, where)                                                         \
+	[P][SAID_GARBAGE] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 5, 0 }, GARBAGE },  \
+	[P][CONN_LOST] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 4, 2 }, LOST(where) }, \
 	[P][CONN_TIMEOUT] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 4, 2 }, LATE(where) }
 
-/* Once content is under way another hop would make a duplicate certain where it is now only possible. */
-#define BROKEN_LATE(P, where)                                                           \
-	[P][SAID_GARBAGE] = { OPEN_TEMP, THEN_CLOSE, { 4, 5, 0 }, GARBAGE },            \
-	[P][CONN_LOST] = { OPEN_TEMP, THEN_CLOSE, { 4, 4, 2 }, LOST(where) },           \
+/* Once content is under way another hop would make a duplicate certain where it is now only
+ * possible. */
+#define BROKEN_LATE(P, where)                                                 \
+	[P][SAID_GARBAGE] = { OPEN_TEMP, THEN_CLOSE, { 4, 5, 0 }, GARBAGE },  \
+	[P][CONN_LOST] = { OPEN_TEMP, THEN_CLOSE, { 4, 4, 2 }, LOST(where) }, \
 	[P][CONN_TIMEOUT] = { OPEN_TEMP, THEN_CLOSE, { 4, 4, 2 }, LATE(where) }
 
 static const struct verdict table[PHASE_COUNT][HAPPENED_COUNT] = {
 	[PHASE_CONNECT][CONN_LOST] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 4, 1 }, "no connection" },
-	[PHASE_CONNECT][CONN_TIMEOUT] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 4, 1 }, "no connection in time" },
+	[PHASE_CONNECT][CONN_TIMEOUT] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 4, 1 },
+	    "no connection in time" },
 
 	[PHASE_BANNER][SAID_2XX] = { NOBODY, THEN_GO_ON, { 0 }, "" },
 	[PHASE_BANNER][SAID_3XX] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 5, 0 }, WEIRD },
 	[PHASE_BANNER][SAID_4XX] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 3, 2 }, "" },
 	[PHASE_BANNER][SAID_421] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 3, 2 }, "" },
-	/* 554 says that there is no service here, not that the recipient is wrong (RFC 5321 3.1). */
+	/* 554 says that there is no service here, not that the recipient is wrong (RFC 5321 3.1).
+	 */
 	[PHASE_BANNER][SAID_5XX] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 3, 2 }, "" },
 	[PHASE_BANNER][SAID_552] = { OPEN_TEMP, THEN_NEXT_HOP, { 4, 3, 2 }, "" },
 	[PHASE_BANNER][SAID_521] = { OPEN_PERM, THEN_NEXT_HOP, { 5, 3, 2 }, "" },
@@ -146,7 +150,8 @@ happened_of(uint16_t code)
 const char *
 happened_word(enum happened what)
 {
-	static const char *const words[] = { "2xx", "3xx", "4xx", "421", "5xx", "521", "552", "garbage", "lost", "timeout" };
+	static const char *const words[] = { "2xx", "3xx", "4xx", "421", "5xx", "521", "552",
+		"garbage", "lost", "timeout" };
 
 	return words[what];
 }

@@ -7,18 +7,18 @@
 
 /*
  * What an event in a phase of the client's dialogue means. One row for each way in which a server
- * can answer or break; t/unit/deliver/test_session.c plays each. Doubt is TEMP; PERM only where the remote
- * 5xx or an RFC says so.
+ * can answer or break; t/unit/deliver/test_session.c plays each. Doubt is TEMP; PERM only where the
+ * remote 5xx or an RFC says so.
  */
 enum happened {
 	SAID_2XX,
 	SAID_3XX,
 	SAID_4XX,
-	SAID_421,      /* "closing": whatever the phase (RFC 5321 3.8) */
+	SAID_421, /* "closing": whatever the phase (RFC 5321 3.8) */
 	SAID_5XX,
-	SAID_521,      /* 521 and 556: does not take mail at all (RFC 7504) */
-	SAID_552,      /* for RCPT: too many recipients, TEMP (RFC 5321 4.5.3.1.10) */
-	SAID_GARBAGE,  /* no reply by the grammar, or beyond its limits */
+	SAID_521,     /* 521 and 556: does not take mail at all (RFC 7504) */
+	SAID_552,     /* for RCPT: too many recipients, TEMP (RFC 5321 4.5.3.1.10) */
+	SAID_GARBAGE, /* no reply by the grammar, or beyond its limits */
 	CONN_LOST,
 	CONN_TIMEOUT,
 	HAPPENED_COUNT,
@@ -44,7 +44,7 @@ struct verdict {
 	enum about about;
 	enum outcome_kind kind;
 	enum then then;
-	uint8_t enh[3]; /* where the server gave none */
+	uint8_t enh[3];	  /* where the server gave none */
 	const char *text; /* where it said nothing */
 };
 

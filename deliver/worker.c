@@ -150,7 +150,8 @@ qmgr_up(struct peer *p)
 		for (struct delivery *d = w->jobs[i]; d != NULL; d = d->hash_next) {
 			buf_reset(&rcpts);
 			delivery_put_rcpts(d, &rcpts);
-			peer_send(p, running, .job = d->number, .id = d->id, .rcpts = slice_buf(&rcpts));
+			peer_send(
+			    p, running, .job = d->number, .id = d->id, .rcpts = slice_buf(&rcpts));
 		}
 	peer_send(p, running, .last = 1);
 	buf_fini(&rcpts);
@@ -246,7 +247,8 @@ worker_main(struct daemon *d, unsigned number, int pair_fd)
 {
 	static struct worker w;
 
-	/* No worker outlives its parent: a new parent then knows that the old one's jobs have ended. */
+	/* No worker outlives its parent: a new parent then knows that the old one's jobs have
+	 * ended. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	daemon_worker_enter(d, PROFILE_DELIVER_WORKER);
 	w.daemon = d;

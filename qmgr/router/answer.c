@@ -23,7 +23,11 @@ answer_fini(struct router *r)
 bool
 answer_question(struct router *r, const struct msg_resolve *m, struct buf *out)
 {
-	struct question q = { .class = m->class, .again = m->again != 0, .login = m->login, .sender = m->sender, .rcpt = m->rcpt };
+	struct question q = { .class = m->class,
+		.again = m->again != 0,
+		.login = m->login,
+		.sender = m->sender,
+		.rcpt = m->rcpt };
 	uint8_t seal[ROUTE_SEAL];
 	struct buf route = { 0 };
 	struct decision d;
@@ -35,13 +39,20 @@ answer_question(struct router *r, const struct msg_resolve *m, struct buf *out)
 	if (q.has_client)
 		memcpy(q.client, m->client.p, sizeof q.client);
 	decide(r->conf, r->names, &q, &r->arena, &d);
-	answer = (struct msg_route){ .token = m->token, .action = (uint8_t)d.action, .code = d.code,
-		.enh_class = d.enh[0], .enh_subject = d.enh[1], .enh_detail = d.enh[2],
-		.text = slice_z(d.text), .rule = slice_z(d.rule), .generation = r->conf->generation };
+	answer = (struct msg_route){ .token = m->token,
+		.action = (uint8_t)d.action,
+		.code = d.code,
+		.enh_class = d.enh[0],
+		.enh_subject = d.enh[1],
+		.enh_detail = d.enh[2],
+		.text = slice_z(d.text),
+		.rule = slice_z(d.rule),
+		.generation = r->conf->generation };
 	if (d.action == ROUTE_DELIVER) {
 		route_put(&route, &d.route);
 		answer.route = slice_buf(&route);
-		route_seal(r->sealer, answer.generation, answer.action, answer.route, m->rcpt, seal);
+		route_seal(
+		    r->sealer, answer.generation, answer.action, answer.route, m->rcpt, seal);
 		answer.seal = slice_of(seal, sizeof seal);
 	}
 	msg_route_put(out, &answer);

@@ -15,7 +15,8 @@ struct router {
 	uint64_t answered, refused, temp;
 };
 
-void answer_init(struct router *r, const struct conf *conf, struct names *names); /* makes the key */
+void answer_init(
+    struct router *r, const struct conf *conf, struct names *names); /* makes the key */
 void answer_fini(struct router *r);
 /* One question to one answer, sealed; `out` gets a ROUTE frame. False: malformed. */
 bool answer_question(struct router *r, const struct msg_resolve *m, struct buf *out);

@@ -7,7 +7,8 @@
 #include "smtp/path.h"
 
 static void
-say(struct decision *d, enum route_action action, uint16_t code, const char *enh, const char *text, const char *rule)
+say(struct decision *d, enum route_action action, uint16_t code, const char *enh, const char *text,
+    const char *rule)
 {
 	*d = (struct decision){ .action = action, .code = code, .text = text, .rule = rule };
 	for (int i = 0; i < 3; i++)
@@ -51,23 +52,27 @@ add_hops(const struct names *names, const struct conf_hops *hops, struct route *
 }
 
 static void
-to_next_hops(const struct conf *c, const struct names *names, struct slice domain, const char *rule, struct decision *d)
+to_next_hops(const struct conf *c, const struct names *names, struct slice domain, const char *rule,
+    struct decision *d)
 {
 	const struct scope_values *v = scope_values(c, SLICE_NONE, SLICE_NONE, domain);
 
 	say(d, ROUTE_DELIVER, 0, "0.0.0", "", rule);
 	d->route = (struct route){ .transport = SLICE_LIT("smtp"), .domain = domain };
 	if (v->route.n == 0 && v->route_rule[0] != '\0')
-		say(d, ROUTE_REFUSE, 550, "5.1.2", "Mail for this domain is not sent from here", "no-route");
+		say(d, ROUTE_REFUSE, 550, "5.1.2", "Mail for this domain is not sent from here",
+		    "no-route");
 	else if (v->route.n == 0)
-		say(d, ROUTE_TEMP, 451, "4.4.4", "No route to this domain is configured", "no-route");
+		say(d, ROUTE_TEMP, 451, "4.4.4", "No route to this domain is configured",
+		    "no-route");
 	else if (!add_hops(names, &v->route, &d->route))
 		say(d, ROUTE_TEMP, 451, "4.4.3", "The next hop has no known address", "no-address");
 }
 
 /* The rule that lets this mail pass, or NULL with the refusal in *d. */
 static const char *
-granted_by(const struct conf *c, const struct question *q, const struct path *to, struct slice domain, struct decision *d)
+granted_by(const struct conf *c, const struct question *q, const struct path *to,
+    struct slice domain, struct decision *d)
 {
 	if (q->again)
 		return "again";
@@ -76,27 +81,31 @@ granted_by(const struct conf *c, const struct question *q, const struct path *to
 	if (q->class == CLASS_SUBMISSION) {
 		if (q->has_client && conf_in_nets(&c->submission_networks, q->client))
 			return "submission";
-		say(d, ROUTE_REFUSE, 550, "5.7.1", "Submission is not allowed from this address", "submission-denied");
+		say(d, ROUTE_REFUSE, 550, "5.7.1", "Submission is not allowed from this address",
+		    "submission-denied");
 		return NULL;
 	}
 	if (q->has_client && conf_in_nets(&c->relay_networks, q->client))
 		return "relay-networks";
 	if (conf_in_domains(&c->relay_domains, domain))
 		return "relay-domains";
-	if (path_is_postmaster(to) && (slice_iis(domain, c->myorigin) || slice_iis(domain, c->hostname)))
+	if (path_is_postmaster(to) &&
+	    (slice_iis(domain, c->myorigin) || slice_iis(domain, c->hostname)))
 		return "postmaster";
 	say(d, ROUTE_REFUSE, 554, "5.7.1", "Relay access denied", "relay-denied");
 	return NULL;
 }
 
 void
-decide(const struct conf *c, const struct names *names, const struct question *q, struct arena *a, struct decision *out)
+decide(const struct conf *c, const struct names *names, const struct question *q, struct arena *a,
+    struct decision *out)
 {
 	struct path to;
 	struct slice domain;
 	const char *rule;
 
-	if (path_address(q->rcpt, PATH_UTF8 | PATH_UNQUALIFIED, &to) != PATH_OK || (to.domain.n == 0 && !path_is_postmaster(&to))) {
+	if (path_address(q->rcpt, PATH_UTF8 | PATH_UNQUALIFIED, &to) != PATH_OK ||
+	    (to.domain.n == 0 && !path_is_postmaster(&to))) {
 		say(out, ROUTE_REFUSE, 501, "5.1.3", "Not an address", "bad-address");
 		return;
 	}

@@ -20,8 +20,8 @@
  *	postmaster          postmaster of this host (RFC 5321 4.5.1)         to the next hops
  *	relay-denied        anything else                                    refuse 554 5.7.1
  *
- * Next hops: the domain's route, else relay_host. No hop at all is TEMP (4.4.4), unless the configuration says in
- * so many words that there is none (an empty route): refuse 550 5.1.2.
+ * Next hops: the domain's route, else relay_host. No hop at all is TEMP (4.4.4), unless the
+ *configuration says in so many words that there is none (an empty route): refuse 550 5.1.2.
  */
 struct question {
 	uint8_t class;
@@ -37,10 +37,12 @@ struct decision {
 	uint8_t enh[3];
 	const char *text; /* constant */
 	const char *rule; /* constant, or as long as the configuration */
-	struct route route; /* where action is ROUTE_DELIVER; slices in the arena or the configuration */
+	struct route
+	    route; /* where action is ROUTE_DELIVER; slices in the arena or the configuration */
 };
 
 struct names;
-void decide(const struct conf *c, const struct names *names, const struct question *q, struct arena *a, struct decision *out);
+void decide(const struct conf *c, const struct names *names, const struct question *q,
+    struct arena *a, struct decision *out);
 
 #endif

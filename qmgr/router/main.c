@@ -81,7 +81,8 @@ verb_status(struct ctl_call *c, struct slice args)
 static void
 put_decision(struct buf *b, struct slice rcpt, const struct decision *d)
 {
-	static const char *const words[] = { "?", "deliver", "expand", "hold", "drop", "refuse", "temp" };
+	static const char *const words[] = { "?", "deliver", "expand", "hold", "drop", "refuse",
+		"temp" };
 
 	json_open(b, '{');
 	json_kstr(b, "address", rcpt);
@@ -107,7 +108,8 @@ put_decision(struct buf *b, struct slice rcpt, const struct decision *d)
 	buf_putc(b, '\n');
 }
 
-/* route ADDRESS [CLIENT]: what a client of class mx (or, without CLIENT, the local socket) would hear. */
+/* route ADDRESS [CLIENT]: what a client of class mx (or, without CLIENT, the local socket) would
+ * hear. */
 static void
 verb_route(struct ctl_call *c, struct slice args)
 {
@@ -136,7 +138,8 @@ verb_route(struct ctl_call *c, struct slice args)
 
 static const struct ctl_verb verbs[] = {
 	{ "status", CTL_ANYONE, true, verb_status, "how the service is" },
-	{ "route", CTL_ANYONE, true, verb_route, "ADDRESS [CLIENT]: where mail goes and by which rule" },
+	{ "route", CTL_ANYONE, true, verb_route,
+	    "ADDRESS [CLIENT]: where mail goes and by which rule" },
 	{ NULL, CTL_ADMIN, false, NULL, NULL },
 };
 

@@ -9,24 +9,24 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What was read is written and read again: the bytes must be the same (a canonical form). */
-#define M(NAME, name, number, from, to, fd)                             \
-	static void try_##name(struct slice payload)                   \
-	{                                                               \
-		struct msg_##name m, again;                             \
-		struct buf one = { 0 }, two = { 0 };                    \
-		struct slice packet;                                    \
-		struct msg_frame f;                                     \
-                                                                        \
-		if (!msg_##name##_get(payload, &m))                     \
-			return;                                         \
-		msg_##name##_put(&one, &m);                             \
-		packet = slice_buf(&one);                               \
+#define M(NAME, name, number, from, to, fd)                                               \
+	static void try_##name(struct slice payload)                                      \
+	{                                                                                 \
+		struct msg_##name m, again;                                               \
+		struct buf one = { 0 }, two = { 0 };                                      \
+		struct slice packet;                                                      \
+		struct msg_frame f;                                                       \
+                                                                                          \
+		if (!msg_##name##_get(payload, &m))                                       \
+			return;                                                           \
+		msg_##name##_put(&one, &m);                                               \
+		packet = slice_buf(&one);                                                 \
 		assert(msg_frame_next(&packet, &f) && f.type == number && packet.n == 0); \
-		assert(msg_##name##_get(f.payload, &again));            \
-		msg_##name##_put(&two, &again);                         \
-		assert(slice_eq(slice_buf(&one), slice_buf(&two)));     \
-		buf_fini(&one);                                         \
-		buf_fini(&two);                                         \
+		assert(msg_##name##_get(f.payload, &again));                              \
+		msg_##name##_put(&two, &again);                                           \
+		assert(slice_eq(slice_buf(&one), slice_buf(&two)));                       \
+		buf_fini(&one);                                                           \
+		buf_fini(&two);                                                           \
 	}
 IPC_MESSAGES(M)
 #undef M

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A session against a scripted server over a socket pair: one case for each row of deliver/verdict.c,
- * with PIPELINING and without. What must come out is written here once more, by hand.
+ * A session against a scripted server over a socket pair: one case for each row of
+ * deliver/verdict.c, with PIPELINING and without. What must come out is written here once more, by
+ * hand.
  */
 #include "../check_main.h"
 
@@ -25,8 +26,8 @@ struct server {
 	struct conn *conn;
 	const char *say[PHASE_COUNT]; /* reply lines; "" silence; "!" hang up */
 	bool pipelining, in_data;
-	unsigned rcpts;               /* RCPTs heard in this transaction */
-	unsigned rcpt_at;             /* which RCPT gets say[PHASE_RCPT]; 0: all */
+	unsigned rcpts;	  /* RCPTs heard in this transaction */
+	unsigned rcpt_at; /* which RCPT gets say[PHASE_RCPT]; 0: all */
 	unsigned transactions, resets;
 	struct buf body, heard;
 };
@@ -46,9 +47,13 @@ struct world {
 };
 
 static const char *const usual[PHASE_COUNT] = {
-	[PHASE_BANNER] = "220 ready\r\n", [PHASE_EHLO] = "250-server\r\n250-8BITMIME\r\n250-DSN\r\n250 SIZE 100000\r\n",
-	[PHASE_MAIL] = "250 2.1.0 ok\r\n", [PHASE_RCPT] = "250 2.1.5 ok\r\n", [PHASE_DATA] = "354 go\r\n",
-	[PHASE_DOT] = "250 2.0.0 taken\r\n", [PHASE_RSET] = "250 2.0.0 ok\r\n",
+	[PHASE_BANNER] = "220 ready\r\n",
+	[PHASE_EHLO] = "250-server\r\n250-8BITMIME\r\n250-DSN\r\n250 SIZE 100000\r\n",
+	[PHASE_MAIL] = "250 2.1.0 ok\r\n",
+	[PHASE_RCPT] = "250 2.1.5 ok\r\n",
+	[PHASE_DATA] = "354 go\r\n",
+	[PHASE_DOT] = "250 2.0.0 taken\r\n",
+	[PHASE_RSET] = "250 2.0.0 ok\r\n",
 };
 
 static void
@@ -137,7 +142,8 @@ server_closed(struct conn *c, int err, void *arg)
 static const struct conn_ops server_ops = { .input = server_input, .closed = server_closed };
 
 static void
-left(struct session *s, struct delivery *d, enum session_left how, const struct failure *f, bool closed, void *arg)
+left(struct session *s, struct delivery *d, enum session_left how, const struct failure *f,
+    bool closed, void *arg)
 {
 	struct world *w = arg;
 
@@ -174,7 +180,10 @@ make_segment(struct world *w, const char *body)
 {
 	struct buf env = { 0 }, rec = { 0 };
 	char zeros[SEGMENT_HEADER] = { 0 };
-	struct record_parts p = { .head = SLICE_LIT("Subject: test\r\n"), .body = slice_z(body), .nrcpt = RCPTS, .id = ID,
+	struct record_parts p = { .head = SLICE_LIT("Subject: test\r\n"),
+		.body = slice_z(body),
+		.nrcpt = RCPTS,
+		.id = ID,
 		.arrival_ms = 1 };
 	int fd = memfd_create("segment", MFD_CLOEXEC);
 
@@ -192,7 +201,8 @@ make_segment(struct world *w, const char *body)
 	p.flags = record_flags_of(p.head, p.body);
 	ck_assert_int_eq(record_build(&rec, &p, SEED), 0);
 	record_seal(rec.p, SEGMENT, SEGMENT_HEADER, SEED);
-	ck_assert(write(fd, zeros, sizeof zeros) == sizeof zeros && write(fd, rec.p, rec.n) == (ssize_t)rec.n);
+	ck_assert(write(fd, zeros, sizeof zeros) == sizeof zeros &&
+		  write(fd, rec.p, rec.n) == (ssize_t)rec.n);
 	segments_add(&w->segments, SEGMENT, fd, SEED);
 	buf_fini(&env);
 	w->server.rcpts = 0;
@@ -205,10 +215,18 @@ static void
 world_open(struct world *w, const char *body, uint16_t port)
 {
 	struct buf route = { 0 }, rcpts = { 0 }, limits = { 0 };
-	struct route r = { .transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("b.example"), .nhops = 1,
+	struct route r = { .transport = SLICE_LIT("smtp"),
+		.domain = SLICE_LIT("b.example"),
+		.nhops = 1,
 		.hops = { { .host = SLICE_LIT("127.0.0.1"), .port = port } } };
-	struct job_limits l = { .connect_ms = 60, .banner_ms = 60, .helo_ms = 60, .mail_ms = 60, .rcpt_ms = 60, .data_ms = 60,
-		.body_ms = 60, .dot_ms = 60 };
+	struct job_limits l = { .connect_ms = 60,
+		.banner_ms = 60,
+		.helo_ms = 60,
+		.mail_ms = 60,
+		.rcpt_ms = 60,
+		.data_ms = 60,
+		.body_ms = 60,
+		.dot_ms = 60 };
 	struct msg_job m = { .job = 1, .id = ID, .segment = SEGMENT, .offset = SEGMENT_HEADER };
 
 	*w = (struct world){ .loop = loop_new() };
@@ -243,10 +261,15 @@ until_left(struct world *w)
 static void
 play(struct world *w)
 {
-	struct session_params p = { .loop = w->loop, .loader = w->loader, .helo = "us.example", .owner = &owner, .arg = w };
+	struct session_params p = { .loop = w->loop,
+		.loader = w->loader,
+		.helo = "us.example",
+		.owner = &owner,
+		.arg = w };
 	int pair[2];
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	w->server.conn = conn_new(w->loop, pair[1], &server_ops, &w->server);
 	say(&w->server, PHASE_BANNER);
 	session_open_fd(&p, pair[0], w->d);
@@ -306,7 +329,8 @@ static const struct row {
 	{ PHASE_EHLO, "354 what\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_TEMP, true, 354 },
 	{ PHASE_EHLO, "451 later\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_TEMP, true, 451 },
 	{ PHASE_EHLO, "421 closing\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_TEMP, true, 421 },
-	{ PHASE_EHLO, "550 not you\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_PERM, true, 550 }, /* to EHLO and to HELO */
+	{ PHASE_EHLO, "550 not you\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_PERM, true,
+	    550 }, /* to EHLO and to HELO */
 	{ PHASE_EHLO, "552 no\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_PERM, true, 552 },
 	{ PHASE_EHLO, "521 no\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_PERM, true, 521 },
 	{ PHASE_EHLO, "25x\r\n", 0, OPEN, LEFT_NEXT_HOP, OUTCOME_TEMP, true, 0 },
@@ -373,13 +397,19 @@ START_TEST(each_answer_has_its_conclusion)
 	    "%s '%s'%s: got %s how %d closed %d", phase_word((uint8_t)row->phase), row->say,
 	    w.server.pipelining ? " pipelined" : "", got, w.how, w.closed);
 	if (row->how == LEFT_NEXT_HOP) {
-		ck_assert_msg(w.kind == row->failure && w.code == row->code, "%s '%s': kind %d code %u",
-		    phase_word((uint8_t)row->phase), row->say, w.kind, w.code);
+		ck_assert_msg(w.kind == row->failure && w.code == row->code,
+		    "%s '%s': kind %d code %u", phase_word((uint8_t)row->phase), row->say, w.kind,
+		    w.code);
 	} else {
-		const struct job_rcpt *r = &w.d->rcpts[row->phase == PHASE_RCPT && row->rcpt_at != 0 ? row->rcpt_at - 1 : 0];
+		const struct job_rcpt *r =
+		    &w.d->rcpts[row->phase == PHASE_RCPT && row->rcpt_at != 0 ? row->rcpt_at - 1
+									      : 0];
 
-		ck_assert_msg(r->code == row->code, "%s '%s': code %u", phase_word((uint8_t)row->phase), row->say, r->code);
-		ck_assert_uint_eq(r->enh[0], r->kind == OUTCOME_OK ? 2 : r->kind == OUTCOME_TEMP ? 4 : 5);
+		ck_assert_msg(r->code == row->code, "%s '%s': code %u",
+		    phase_word((uint8_t)row->phase), row->say, r->code);
+		ck_assert_uint_eq(r->enh[0], r->kind == OUTCOME_OK     ? 2
+					     : r->kind == OUTCOME_TEMP ? 4
+								       : 5);
 		ck_assert_uint_eq(w.d->nopen, 0);
 	}
 	world_close(&w);
@@ -390,8 +420,9 @@ END_TEST
 static const struct {
 	const char *say;
 	const char *want;
-} early[] = { { "554 no\r\n", ALL_P }, { "552 no\r\n", ALL_P }, { "521 no\r\n", ALL_P }, { "451 no\r\n", ALL_T },
-	{ "421 no\r\n", ALL_T }, { "250 yes\r\n", ALL_T }, { "354 yes\r\n", ALL_T }, { "x\r\n", ALL_T }, { "!", ALL_T } };
+} early[] = { { "554 no\r\n", ALL_P }, { "552 no\r\n", ALL_P }, { "521 no\r\n", ALL_P },
+	{ "451 no\r\n", ALL_T }, { "421 no\r\n", ALL_T }, { "250 yes\r\n", ALL_T },
+	{ "354 yes\r\n", ALL_T }, { "x\r\n", ALL_T }, { "!", ALL_T } };
 
 START_TEST(a_reply_during_the_body)
 {
@@ -399,7 +430,8 @@ START_TEST(a_reply_during_the_body)
 	char *body = malloc(n + 1), got[RCPTS + 1];
 	struct world w;
 
-	/* More than the sockets hold, so that the body is still under way when the server speaks. */
+	/* More than the sockets hold, so that the body is still under way when the server speaks.
+	 */
 	for (size_t i = 0; i < n; i++)
 		body[i] = i % 80 == 78 ? '\r' : i % 80 == 79 ? '\n' : 'x';
 	memcpy(body, "\r\n", 2);
@@ -423,11 +455,13 @@ START_TEST(the_message_goes_out_as_it_must)
 
 	world_open(&w, "\r\n.dot\r\n..two\r\n", 25);
 	play(&w);
-	ck_assert(slice_is(slice_buf(&w.server.body), "Received: by us\nSubject: test\n\n..dot\n...two\n"));
+	ck_assert(slice_is(
+	    slice_buf(&w.server.body), "Received: by us\nSubject: test\n\n..dot\n...two\n"));
 	buf_putc(&w.server.heard, '\0');
 	ck_assert_str_eq(w.server.heard.p,
 	    "EHLO us.example\nMAIL FROM:<from@a.example> SIZE=47 RET=HDRS\n"
-	    "RCPT TO:<to0@b.example> NOTIFY=FAILURE,DELAY\nRCPT TO:<to1@b.example> NOTIFY=FAILURE,DELAY\n"
+	    "RCPT TO:<to0@b.example> NOTIFY=FAILURE,DELAY\nRCPT TO:<to1@b.example> "
+	    "NOTIFY=FAILURE,DELAY\n"
 	    "RCPT TO:<to2@b.example> NOTIFY=FAILURE,DELAY\nDATA\n");
 	world_close(&w);
 }
@@ -460,10 +494,15 @@ START_TEST(ehlo_unknown_helo_serves)
 	/* The first of two greetings is refused: the script is switched when EHLO was heard. */
 	w.server.say[PHASE_EHLO] = "500 what\r\n";
 	{
-		struct session_params p = { .loop = w.loop, .loader = w.loader, .helo = "us.example", .owner = &owner, .arg = &w };
+		struct session_params p = { .loop = w.loop,
+			.loader = w.loader,
+			.helo = "us.example",
+			.owner = &owner,
+			.arg = &w };
 		int pair[2];
 
-		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+		ck_assert_int_eq(
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 		w.server.conn = conn_new(w.loop, pair[1], &server_ops, &w.server);
 		say(&w.server, PHASE_BANNER);
 		session_open_fd(&p, pair[0], w.d);
@@ -475,7 +514,8 @@ START_TEST(ehlo_unknown_helo_serves)
 	letters(&w, got);
 	ck_assert_str_eq(got, "OOO");
 	buf_putc(&w.server.heard, '\0');
-	ck_assert_ptr_nonnull(strstr(w.server.heard.p, "HELO us.example\nMAIL FROM:<from@a.example>\nRCPT TO:<to0@b.example>\n"));
+	ck_assert_ptr_nonnull(strstr(w.server.heard.p,
+	    "HELO us.example\nMAIL FROM:<from@a.example>\nRCPT TO:<to0@b.example>\n"));
 	world_close(&w);
 }
 END_TEST
@@ -596,7 +636,9 @@ START_TEST(no_connection)
 		(void)connect(extra[i], (struct sockaddr *)&ss, n);
 	}
 	world_open(&w, "\r\nx\r\n", at.port);
-	p = (struct session_params){ .loop = w.loop, .loader = w.loader, .helo = "us", .owner = &owner, .arg = &w };
+	p = (struct session_params){
+		.loop = w.loop, .loader = w.loader, .helo = "us", .owner = &owner, .arg = &w
+	};
 	ck_assert_ptr_nonnull(session_open(&p, w.d));
 	until_left(&w);
 	ck_assert_int_eq(w.how, LEFT_NEXT_HOP);
@@ -618,14 +660,16 @@ START_TEST(every_row_is_there)
 	/* PERM never comes of silence, loss or nonsense. */
 	for (int p = PHASE_BANNER; p <= PHASE_RSET; p++)
 		for (int h = SAID_GARBAGE; h < HAPPENED_COUNT; h++)
-			ck_assert_int_ne(verdict((enum delivery_phase)p, (enum happened)h)->kind, OUTCOME_PERM);
+			ck_assert_int_ne(
+			    verdict((enum delivery_phase)p, (enum happened)h)->kind, OUTCOME_PERM);
 }
 END_TEST
 
 static void
 cases(TCase *tc)
 {
-	tcase_add_loop_test(tc, each_answer_has_its_conclusion, 0, 2 * (int)(sizeof rows / sizeof *rows));
+	tcase_add_loop_test(
+	    tc, each_answer_has_its_conclusion, 0, 2 * (int)(sizeof rows / sizeof *rows));
 	tcase_add_loop_test(tc, a_reply_during_the_body, 0, sizeof early / sizeof *early);
 	tcase_add_test(tc, the_message_goes_out_as_it_must);
 	tcase_add_loop_test(tc, too_many_recipients_go_again, 0, 2);
