@@ -14,7 +14,8 @@ struct events {
 	uint64_t taken[SERVICE_COUNT], lost[SERVICE_COUNT], bad;
 };
 
-/* Each event of `data` becomes a line; `lost` > 0 a line of its own. False: data is no row of events. */
+/* Each event of `data` becomes a line; `lost` > 0 a line of its own. False: data is no row of
+ * events. */
 bool events_take(struct events *e, enum service from, uint64_t lost, struct slice data);
 /* What logd itself said in this turn. */
 void events_take_own(struct events *e);

@@ -9,7 +9,7 @@
 enum { FOLLOWERS_MAX = 16, BEHIND_MAX = 1024 * 1024 };
 
 struct follower {
-	uint64_t token; /* 0: free */
+	uint64_t token;	       /* 0: free */
 	struct buf conditions; /* words ended by NUL */
 	uint64_t missed;
 };
@@ -91,7 +91,7 @@ line_has(struct slice line, struct slice key, struct slice value)
 		else
 			buf_slice(&needle, value);
 		found = rest.n > needle.n && memcmp(rest.p, needle.p, needle.n) == 0 &&
-		    (rest.p[needle.n] == ',' || rest.p[needle.n] == '}');
+			(rest.p[needle.n] == ',' || rest.p[needle.n] == '}');
 	}
 	buf_fini(&needle);
 	return found;
@@ -131,7 +131,8 @@ followers_line(struct followers *f, struct slice line)
 			continue;
 		}
 		if (w->missed > 0)
-			buf_printf(out, "{\"event\":\"missed\",\"count\":%llu}\n", (unsigned long long)w->missed);
+			buf_printf(out, "{\"event\":\"missed\",\"count\":%llu}\n",
+			    (unsigned long long)w->missed);
 		w->missed = 0;
 		buf_slice(out, line);
 	}

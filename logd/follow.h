@@ -5,8 +5,8 @@
 #include "ipc/ctl.h"
 
 /*
- * Those who look on (angctl log follow). Each may name conditions KEY=VALUE that a line must meet, all of
- * them. Who reads too slowly misses lines and is told how many.
+ * Those who look on (angctl log follow). Each may name conditions KEY=VALUE that a line must meet,
+ * all of them. Who reads too slowly misses lines and is told how many.
  */
 struct followers;
 struct followers *followers_new(void);

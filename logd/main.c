@@ -8,7 +8,8 @@
  * Holds	the log folder
  * Sandbox	PROFILE_LOGD: creates and appends in the log folder, reads generations
  *
- * Nobody waits for it: while it is away events wait in their services, then they are dropped and counted.
+ * Nobody waits for it: while it is away events wait in their services, then they are dropped and
+ * counted.
  */
 #include "base/clock.h"
 #include "base/die.h"
@@ -41,7 +42,7 @@ from_service(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 
 	(void)row;
 	return in->type == MSG_EVENTS && msg_events_get(in->payload, &ev) &&
-	    events_take(&m->events, peer_service(p), ev.lost, ev.data);
+	       events_take(&m->events, peer_service(p), ev.lost, ev.data);
 }
 
 static const struct peer_ops ops = { .in = from_service };
@@ -70,7 +71,8 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_close(b, '}');
 	json_ku64(b, "lost", lost);
 	json_ku64(b, "bad", m->events.bad);
-	json_kz(b, "error", sink_error(m->events.sink) == 0 ? "" : strerrorname_np(sink_error(m->events.sink)));
+	json_kz(b, "error",
+	    sink_error(m->events.sink) == 0 ? "" : strerrorname_np(sink_error(m->events.sink)));
 	json_close(b, '}');
 	buf_putc(b, '\n');
 	ctl_end(c, 0, NULL);
@@ -101,7 +103,8 @@ verb_reopen(struct ctl_call *c, struct slice args)
 
 	(void)args;
 	sink_reopen(m->events.sink);
-	ctl_end(c, sink_error(m->events.sink) == 0 ? 0 : EXIT_CANTCREAT, "the log file cannot be opened");
+	ctl_end(c, sink_error(m->events.sink) == 0 ? 0 : EXIT_CANTCREAT,
+	    "the log file cannot be opened");
 }
 
 static const struct ctl_verb verbs[] = {
@@ -185,7 +188,8 @@ main(int argc, char *argv[])
 	peer_self_generation(m.d.generation);
 	m.events.sink = sink_new(m.loop, m.log_dirfd);
 	if (sink_error(m.events.sink) != 0)
-		die(EXIT_CANTCREAT, "%s: %s", SINK_FILE, strerrorname_np(sink_error(m.events.sink)));
+		die(EXIT_CANTCREAT, "%s: %s", SINK_FILE,
+		    strerrorname_np(sink_error(m.events.sink)));
 	m.events.followers = followers_new();
 	m.events.level = (enum log_level)m.d.conf->log_level;
 	for (unsigned i = 0; i < SERVICE_COUNT; i++)

@@ -36,7 +36,8 @@ open_file(struct sink *s)
 {
 	struct stat st = { 0 };
 
-	s->fd = openat(s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->fd = openat(
+	    s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->error = s->fd < 0 ? errno : 0;
 	if (s->fd < 0 || fstat(s->fd, &st) != 0)
 		return;
@@ -50,7 +51,8 @@ open_file(struct sink *s)
 	s->ino = st.st_ino;
 }
 
-/* The oldest whole lines go, a quarter at once so that each is not moved for; a line begun is kept. */
+/* The oldest whole lines go, a quarter at once so that each is not moved for; a line begun is kept.
+ */
 static void
 shed(struct sink *s)
 {

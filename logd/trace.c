@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PIECE = 256 * 1024, LINE_MAX_BYTES = 64 * 1024, STORY_MAX = 10000, OLD_FILES = 9, STAMP = 36 };
+enum {
+	PIECE = 256 * 1024,
+	LINE_MAX_BYTES = 64 * 1024,
+	STORY_MAX = 10000,
+	OLD_FILES = 9,
+	STAMP = 36
+};
 
 struct line {
 	struct slice text;
@@ -77,17 +83,19 @@ note_session(struct trace *t, struct slice line)
 static void
 look_at(struct trace *t, struct slice line)
 {
-	if (memmem(line.p, line.n, t->second ? t->session : t->id, t->second ? 16 : ID_TEXT) == NULL)
+	if (memmem(line.p, line.n, t->second ? t->session : t->id, t->second ? 16 : ID_TEXT) ==
+	    NULL)
 		return;
 	if (!t->second && line_has(line, SLICE_LIT("id"), slice_z(t->id))) {
 		keep(t, line);
 		note_session(t, line);
 	} else if (t->second && memmem(line.p, line.n, "\"id\":\"", 6) == NULL &&
-	    line_has(line, SLICE_LIT("session"), slice_z(t->session)))
+		   line_has(line, SLICE_LIT("session"), slice_z(t->session)))
 		keep(t, line);
 }
 
-/* Lines begin with {"time":"...": their bytes sort by time. What has the same stays as it was written. */
+/* Lines begin with {"time":"...": their bytes sort by time. What has the same stays as it was
+ * written. */
 static int
 by_time(const void *a, const void *b)
 {

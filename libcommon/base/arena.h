@@ -15,10 +15,12 @@ struct arena {
 	size_t used; /* bytes handed out since the last reset */
 };
 
-void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull)); /* 16-byte aligned, not zeroed */
-struct slice arena_slice(struct arena *a, struct slice s);                     /* copy; NUL-ended beyond n */
-char *arena_z(struct arena *a, struct slice s);                                /* copy as a string */
-void arena_reset(struct arena *a); /* keeps nothing; in san builds the old bytes are poisoned by free() */
+/* 16-byte aligned, not zeroed */
+void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
+struct slice arena_slice(struct arena *a, struct slice s); /* copy; NUL-ended beyond n */
+char *arena_z(struct arena *a, struct slice s);		   /* copy as a string */
+/* keeps nothing; in san builds the old bytes are poisoned by free() */
+void arena_reset(struct arena *a);
 void arena_fini(struct arena *a);
 
 #endif

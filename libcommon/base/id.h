@@ -6,8 +6,8 @@
 
 /*
  * Queue ids need no daemon (QUEUE.md rule 12): wall milliseconds (42 bits), lease number mod 4096
- * (12 bits; no two live leases share it), counter (10 bits), as 13 characters of digits and upper-case
- * consonants ("0123456789BCDFGHJKLMNPQRSTVWXYZ", base 31, most significant first).
+ * (12 bits; no two live leases share it), counter (10 bits), as 13 characters of digits and
+ * upper-case consonants ("0123456789BCDFGHJKLMNPQRSTVWXYZ", base 31, most significant first).
  */
 enum { ID_TEXT = 13 };
 
@@ -19,7 +19,8 @@ id_ms(uint64_t id)
 	return id >> 22;
 }
 
-/* One writer's source of ids. Never below floor_ms, never the same twice, whatever the clock does. */
+/* One writer's source of ids. Never below floor_ms, never the same twice, whatever the clock does.
+ */
 struct id_source {
 	uint64_t last_ms;
 	uint32_t lease, counter;

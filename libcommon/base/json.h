@@ -11,7 +11,7 @@
  *
  *	json_open(b, '{'); json_key(b, "id"); json_str(b, id); json_close(b, '}');
  */
-void json_open(struct buf *b, char brace); /* '{' or '[' */
+void json_open(struct buf *b, char brace);  /* '{' or '[' */
 void json_close(struct buf *b, char brace); /* '}' or ']' */
 void json_key(struct buf *b, const char *key);
 void json_str(struct buf *b, struct slice s);

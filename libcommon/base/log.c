@@ -36,20 +36,22 @@ static const struct {
 #undef E
 };
 
-/* One logger a process: it is the one thing every file of a daemon may reach without being handed it. */
+/* One logger a process: it is the one thing every file of a daemon may reach without being handed
+ * it. */
 static struct {
 	enum service self;
 	uint32_t generation, pid;
 	struct buf pending;
-	size_t start;     /* where the event under way begins */
-	size_t told;      /* up to here stderr has been told */
+	size_t start; /* where the event under way begins */
+	size_t told;  /* up to here stderr has been told */
 	uint64_t lost;
 } logger;
 
 void
 log_open(enum service self)
 {
-	/* A fork's child has a copy of what its parent has not sent yet: that is the parent's to send. */
+	/* A fork's child has a copy of what its parent has not sent yet: that is the parent's to
+	 * send. */
 	logger.pending.n = logger.told = 0;
 	logger.lost = 0;
 	logger.self = self;
@@ -240,7 +242,8 @@ log_value_next(struct slice *f, struct log_value *out)
 
 	if (f->n < 2)
 		return false;
-	*out = (struct log_value){ .key = (enum log_key)(uint8_t)f->p[0], .kind = (uint8_t)f->p[1] };
+	*out =
+	    (struct log_value){ .key = (enum log_key)(uint8_t)f->p[0], .kind = (uint8_t)f->p[1] };
 	switch (out->kind) {
 	case KIND_U64:
 		if (f->n < 10)
@@ -343,7 +346,8 @@ value_text(const struct log_value *v, char out[64])
 	else if (how == HOW_HEX)
 		snprintf(out, 64, "%016llx", (unsigned long long)v->u);
 	else if (how == HOW_ENH)
-		snprintf(out, 64, "%u.%u.%u", (unsigned)(v->u >> 16 & 255), (unsigned)(v->u >> 8 & 255), (unsigned)(v->u & 255));
+		snprintf(out, 64, "%u.%u.%u", (unsigned)(v->u >> 16 & 255),
+		    (unsigned)(v->u >> 8 & 255), (unsigned)(v->u & 255));
 	else
 		snprintf(out, 64, "%llu", (unsigned long long)v->u);
 	return true;

@@ -20,9 +20,10 @@
  * beyond LOG_BUFFER_MAX. Mail never waits for the log.
  *
  * Layout of one event, all little-endian (logd reads it, fuzzed):
- *	u32 length of all that follows; u16 event; u16 reserved 0; u64 wall clock in us; u32 configuration
- *	generation; u32 pid; then fields: u8 key, u8 kind (0: u64, 1: text, 2: address), value (u64 | u16 length
- *	and bytes, longer text is cut to LOG_TEXT_MAX | 16 bytes and u16 port).
+ *	u32 length of all that follows; u16 event; u16 reserved 0; u64 wall clock in us;
+ *	u32 configuration generation; u32 pid; then fields:
+ *	u8 key, u8 kind, value: 0 u64 | 1 text: u16 length and bytes (longer text is cut to
+ *	LOG_TEXT_MAX) | 2 address: 16 bytes and u16 port.
  */
 enum { LOG_BUFFER_MAX = 1024 * 1024, LOG_TEXT_MAX = 2048, LOG_HEAD = 4 + 2 + 2 + 8 + 4 + 4 };
 
@@ -64,10 +65,11 @@ struct log_record {
 };
 /* Takes one event off the front; false when the bytes are no events (or used up: in->n == 0). */
 bool log_record_next(struct slice *in, struct log_record *out);
-bool log_value_next(struct slice *fields, struct log_value *out); /* false: end or malformed (fields->n tells) */
-bool log_record_valid(const struct log_record *r);                /* all its fields can be read */
-const char *log_event_word(enum log_event e); /* NULL: unknown */
-const char *log_key_word(enum log_key k);     /* NULL: unknown */
+/* false: end or malformed (fields->n tells) */
+bool log_value_next(struct slice *fields, struct log_value *out);
+bool log_record_valid(const struct log_record *r); /* all its fields can be read */
+const char *log_event_word(enum log_event e);	   /* NULL: unknown */
+const char *log_key_word(enum log_key k);	   /* NULL: unknown */
 enum log_level log_event_level(enum log_event e);
 const char *log_level_word(enum log_level l);
 /* {"time":"2026-...Z","service":"qmgr","pid":1,"event":"done","generation":1,...}\n */

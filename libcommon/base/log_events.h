@@ -2,6 +2,7 @@
 #ifndef BASE_LOG_EVENTS_H
 #define BASE_LOG_EVENTS_H
 
+/* clang-format off */
 /*
  * THE table of what the house can say. A row is never renumbered or reused; new ones are appended.
  * The log format (logd/angarium-log.5) lists the same names.
@@ -91,6 +92,7 @@
 	E(DROP_TAKEN, 50, "drop-taken", INFO, "a file of the drop folder was taken in")                  \
 	E(DROP_REFUSED, 51, "drop-refused", WARNING, "a file of the drop folder breaks a rule")          \
 	E(CONTROL, 60, "control", NOTICE, "a command came over a control socket")
+/* clang-format on */
 
 enum log_key {
 #define K(NAME, number, word, how) LOGK_##NAME = number,

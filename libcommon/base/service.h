@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+/* clang-format off */
 /*
  * The house: one user, one service. NAME, word, user (its group has the same name), index. The
  * index is the distance from `id_base` where the users are not installed; it is never reused.
@@ -21,6 +22,7 @@
 	S(DNSCACHE, "dnscache", "_angdns", 7)    \
 	S(BOUNCED, "bounced", "_angbounce", 8)   \
 	S(LOGD, "logd", "_anglog", 9)
+/* clang-format on */
 
 enum service {
 #define S(NAME, word, user, index) SERVICE_##NAME = index,

@@ -82,7 +82,8 @@ bool slice_iends(struct slice s, struct slice end);
 ptrdiff_t slice_find(struct slice s, char c);
 /* Without blanks and tabs at both ends. */
 struct slice slice_trim(struct slice s);
-/* Takes what stands before `sep` (or all) off the front of *s. False when *s is used up (p == NULL). */
+/* Takes what stands before `sep` (or all) off the front of *s. False when *s is used up (p ==
+ * NULL). */
 bool slice_next(struct slice *s, char sep, struct slice *part);
 /* Decimal digits only, no sign, no overflow: else false. */
 bool slice_u64(struct slice s, uint64_t *out);

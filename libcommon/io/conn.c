@@ -28,7 +28,7 @@ struct conn {
 	struct deferred flush, offer;
 	bool connecting, paused, blocked, in_call, dead, finishing, skip_line, was_pending;
 	bool bare_cr_pending;
-	bool again;    /* what stands in `in` is to be offered anew */
+	bool again;	/* what stands in `in` is to be offered anew */
 	bool undrained; /* drained() is owed */
 };
 
@@ -66,7 +66,8 @@ destroy(struct conn *c)
 	free(c);
 }
 
-/* A callback may free the connection: what was freed during a call or waits in the loop's list goes later. */
+/* A callback may free the connection: what was freed during a call or waits in the loop's list goes
+ * later. */
 static void
 unless_busy_destroy(struct conn *c)
 {
@@ -162,7 +163,8 @@ static int
 write_out(struct conn *c)
 {
 	while (c->out_sent < c->out.n) {
-		ssize_t n = send(c->fd, c->out.p + c->out_sent, c->out.n - c->out_sent, MSG_NOSIGNAL);
+		ssize_t n =
+		    send(c->fd, c->out.p + c->out_sent, c->out.n - c->out_sent, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -269,7 +271,8 @@ conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *arg)
 }
 
 struct conn *
-conn_connect(struct loop *l, const struct addr *to, const struct addr *from, const struct conn_ops *ops, void *arg)
+conn_connect(struct loop *l, const struct addr *to, const struct addr *from,
+    const struct conn_ops *ops, void *arg)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = addr_sockaddr(to, &ss);
@@ -449,7 +452,8 @@ conn_put(struct conn *c, const void *p, size_t n)
 void
 conn_flush(struct conn *c)
 {
-	/* The error, if any, and drained() are told at the turn's end: a caller does not expect to be freed here. */
+	/* The error, if any, and drained() are told at the turn's end: a caller does not expect to
+	 * be freed here. */
 	if (!c->blocked && !c->connecting && c->out.n > 0)
 		write_out(c);
 	loop_defer(c->loop, &c->flush);
@@ -468,12 +472,14 @@ conn_putv(struct conn *c, const struct iovec *v, int n)
 		return;
 	}
 	c->undrained = true;
-	all[0] = c->out.n == 0 ? (struct iovec){ 0 } : (struct iovec){ c->out.p + c->out_sent, c->out.n - c->out_sent };
+	all[0] = c->out.n == 0 ? (struct iovec){ 0 }
+			       : (struct iovec){ c->out.p + c->out_sent, c->out.n - c->out_sent };
 	for (int i = 0; i < n; i++)
 		all[i + 1] = v[i];
 	for (int i = 0; i <= n; i++)
 		total += all[i].iov_len;
-	wrote = sendmsg(c->fd, &(struct msghdr){ .msg_iov = all, .msg_iovlen = (size_t)n + 1 }, MSG_NOSIGNAL);
+	wrote = sendmsg(
+	    c->fd, &(struct msghdr){ .msg_iov = all, .msg_iovlen = (size_t)n + 1 }, MSG_NOSIGNAL);
 	if (wrote < 0)
 		wrote = 0; /* the flush at the turn's end meets the error again and tells it */
 	done = (size_t)wrote < all[0].iov_len ? (size_t)wrote : all[0].iov_len;
@@ -502,8 +508,8 @@ conn_pending(const struct conn *c)
 }
 
 /*
- * The timer is left where it is while the deadline moves away from it, and looks again when it fires: a
- * deadline for each line then costs a store.
+ * The timer is left where it is while the deadline moves away from it, and looks again when it
+ * fires: a deadline for each line then costs a store.
  */
 static void
 on_timer(void *arg)

@@ -16,26 +16,30 @@
 struct conn;
 
 struct conn_ops {
-	void (*connected)(struct conn *c, void *arg);       /* conn_connect() only */
-	void (*input)(struct conn *c, void *arg);           /* there are bytes that were not offered before */
-	void (*closed)(struct conn *c, int err, void *arg); /* 0: the peer's orderly end; else errno. Then conn_free(). */
-	void (*expired)(struct conn *c, void *arg);         /* the deadline passed (it is unset then) */
-	void (*drained)(struct conn *c, void *arg);         /* may be NULL: all that was put out is with the kernel; from the loop */
+	void (*connected)(struct conn *c, void *arg); /* conn_connect() only */
+	void (*input)(struct conn *c, void *arg); /* there are bytes that were not offered before */
+	/* 0: the peer's orderly end; else errno. Then conn_free(). */
+	void (*closed)(struct conn *c, int err, void *arg);
+	void (*expired)(struct conn *c, void *arg); /* the deadline passed (it is unset then) */
+	/* may be NULL: all that was put out is with the kernel; from the loop */
+	void (*drained)(struct conn *c, void *arg);
 };
 
 /* Takes over fd (non-blocking). */
 struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *arg);
-/* Connects; `from` may be NULL. NULL with errno when it fails at once; else connected() or closed() follow. */
-struct conn *conn_connect(struct loop *l, const struct addr *to, const struct addr *from, const struct conn_ops *ops, void *arg);
+/* Connects; `from` may be NULL. NULL with errno when it fails at once; else connected() or closed()
+ * follow. */
 /* Closes at once; allowed in any callback. */
+struct conn *conn_connect(struct loop *l, const struct addr *to, const struct addr *from,
+    const struct conn_ops *ops, void *arg);
 void conn_free(struct conn *c);
-/* Closes when all that was put out is sent, or after 5 s (at once where it is not yet connected); no callback
- * comes any more. */
+/* Closes when all that was put out is sent, or after 5 s (at once where it is not yet connected);
+ * no callback comes any more. */
 void conn_finish(struct conn *c);
 int conn_fd(const struct conn *c);
 
-/* What has come and was not taken; valid until the callback returns (outside of one: until the caller returns to
- * the loop). Bytes may be taken at any time, not in callbacks only. */
+/* What has come and was not taken; valid until the callback returns (outside of one: until the
+ * caller returns to the loop). Bytes may be taken at any time, not in callbacks only. */
 struct slice conn_in(const struct conn *c);
 void conn_take(struct conn *c, size_t n);
 /* Stops reading (back-pressure) or goes on; unread bytes are offered again when reading goes on. */
@@ -44,8 +48,8 @@ void conn_pause(struct conn *c, bool pause);
 enum conn_line { LINE_PARTIAL, LINE_OK, LINE_TOO_LONG, LINE_BARE };
 /*
  * One line off the front, strictly ended by CR LF, given without it. `max` counts the CR LF.
- * LINE_TOO_LONG: max bytes stand there without an end; they are taken and the rest of the line will be
- * skipped by later calls. LINE_BARE: a CR or LF alone stands in the next line, which is taken.
+ * LINE_TOO_LONG: max bytes stand there without an end; they are taken and the rest of the line will
+ * be skipped by later calls. LINE_BARE: a CR or LF alone stands in the next line, which is taken.
  */
 enum conn_line conn_line(struct conn *c, size_t max, struct slice *line);
 
@@ -54,8 +58,9 @@ struct buf *conn_out(struct conn *c); /* to print into; marks the connection for
 /* Large content: tries to write now (after what waits); what the kernel does not take is copied. */
 void conn_putv(struct conn *c, const struct iovec *v, int n);
 size_t conn_pending(const struct conn *c); /* bytes not yet with the kernel */
-void conn_flush(struct conn *c);           /* now instead of at the turn's end */
+void conn_flush(struct conn *c);	   /* now instead of at the turn's end */
 
-void conn_deadline(struct conn *c, uint64_t ms); /* from now; 0: none. Cheap: may be set for each line. */
+/* from now; 0: none. Cheap: may be set for each line. */
+void conn_deadline(struct conn *c, uint64_t ms);
 
 #endif

@@ -97,7 +97,8 @@ listen_tcp(const struct addr *at, int backlog)
 	/* Reuse of the port lets a new instance listen while an old one finishes its sessions. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0 ||
-	    (ss.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
+	    (ss.ss_family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
 	    bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, backlog) < 0) {
 		err = errno;
 		close(fd);

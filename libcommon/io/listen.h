@@ -5,9 +5,11 @@
 #include "base/addr.h"
 #include "io/loop.h"
 
-/* Accepts from a listening descriptor (not owned); EMFILE and ENFILE pause it for 100 ms, never end it. */
+/* Accepts from a listening descriptor (not owned); EMFILE and ENFILE pause it for 100 ms, never end
+ * it. */
 struct listener;
-/* peer: the client, zero for Unix sockets. fd is non-blocking and close-on-exec; the callee owns it. */
+/* peer: the client, zero for Unix sockets. fd is non-blocking and close-on-exec; the callee owns
+ * it. */
 typedef void listen_fn(int fd, const struct addr *peer, void *arg);
 struct listener *listen_new(struct loop *l, int fd, listen_fn *fn, void *arg);
 void listen_pause(struct listener *ln, bool pause);

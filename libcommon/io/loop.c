@@ -99,8 +99,9 @@ loop_turn(struct loop *l, bool wait)
 	int how = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 
 	/*
-	 * The first turn does not wait: what was put before it goes out at its end. Never NONBLOCK alone: that
-	 * goes on while anything is ready, and what is handled at the turn's end stays ready until then.
+	 * The first turn does not wait: what was put before it goes out at its end. Never NONBLOCK
+	 * alone: that goes on while anything is ready, and what is handled at the turn's end stays
+	 * ready until then.
 	 */
 	if (!wait || l->first != NULL || !l->begun)
 		how |= EVLOOP_NONBLOCK;
@@ -131,7 +132,8 @@ on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *w = arg;
 
-	w->fn((int)fd, (what & EV_READ ? WATCH_READ : 0) | (what & EV_WRITE ? WATCH_WRITE : 0), w->arg);
+	w->fn((int)fd, (what & EV_READ ? WATCH_READ : 0) | (what & EV_WRITE ? WATCH_WRITE : 0),
+	    w->arg);
 }
 
 struct watch *
@@ -162,7 +164,8 @@ watch_want(struct watch *w, int wishes)
 		what |= EV_READ;
 	if (wishes & WATCH_WRITE)
 		what |= EV_WRITE;
-	if (event_assign(w->ev, w->loop->base, w->fd, what, on_ready, w) != 0 || event_add(w->ev, NULL) != 0)
+	if (event_assign(w->ev, w->loop->base, w->fd, what, on_ready, w) != 0 ||
+	    event_add(w->ev, NULL) != 0)
 		die(EXIT_SOFTWARE, "descriptor %d cannot be watched", w->fd);
 }
 
@@ -203,7 +206,8 @@ timer_new(struct loop *l, timer_fn *fn, void *arg)
 void
 timer_set(struct timer *t, uint64_t ms)
 {
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
 
 	if (evtimer_add(t->ev, &tv) != 0)
 		die(EXIT_SOFTWARE, "a timer cannot be set");

@@ -15,13 +15,13 @@ struct loop;
 
 struct loop *loop_new(void);
 void loop_free(struct loop *l);
-void loop_run(struct loop *l); /* until loop_stop() */
+void loop_run(struct loop *l);		   /* until loop_stop() */
 void loop_turn(struct loop *l, bool wait); /* one turn, for tests */
 void loop_stop(struct loop *l);
 
 /*
- * In a forked child that will have a loop of its own: lets go of the parent's signals. Its descriptors must be
- * closed already, since the kernel's interest list is shared with the parent.
+ * In a forked child that will have a loop of its own: lets go of the parent's signals. Its
+ * descriptors must be closed already, since the kernel's interest list is shared with the parent.
  */
 void loop_abandon(struct loop *l);
 
@@ -46,7 +46,8 @@ void timer_free(struct timer *t);
 typedef void loop_signal_fn(int signo, void *arg);
 void loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void *arg);
 
-/* Embedded: run once, after all that is ready in this turn; may be set from anywhere in the loop's thread. */
+/* Embedded: run once, after all that is ready in this turn; may be set from anywhere in the loop's
+ * thread. */
 struct deferred {
 	struct deferred *next;
 	void (*fn)(void *arg);

@@ -21,7 +21,7 @@ struct offload {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct list todo, done; /* under lock */
-	bool ending;            /* under lock */
+	bool ending;		/* under lock */
 	unsigned threads;
 	pthread_t thread[THREADS_MAX];
 	int bell; /* eventfd: something is in done */

@@ -95,7 +95,8 @@ grant(void *arg)
 	fd = peer_connect_edge(wish->service, w->brood->uid_of(wish->service, w->brood->arg));
 	if (fd < 0) {
 		timer_set(wish->timer, wish->pause_ms / 2 + arc4random_uniform(wish->pause_ms));
-		wish->pause_ms = wish->pause_ms * 2 < LINK_LAST_MS ? wish->pause_ms * 2 : LINK_LAST_MS;
+		wish->pause_ms =
+		    wish->pause_ms * 2 < LINK_LAST_MS ? wish->pause_ms * 2 : LINK_LAST_MS;
 		return;
 	}
 	wish->pause_ms = LINK_FIRST_MS;
@@ -114,7 +115,9 @@ on_link_want(struct worker *w, const struct msg_link_want *m)
 		return false;
 	wish = &w->wishes[m->service];
 	if (wish->timer == NULL) {
-		*wish = (struct wish){ .worker = w, .service = (enum service)m->service, .pause_ms = LINK_FIRST_MS };
+		*wish = (struct wish){
+			.worker = w, .service = (enum service)m->service, .pause_ms = LINK_FIRST_MS
+		};
 		wish->timer = timer_new(w->brood->loop, grant, wish);
 	}
 	if (!timer_is_set(wish->timer))
@@ -302,7 +305,8 @@ overstayed(void *arg)
 }
 
 struct brood *
-brood_new(struct loop *l, const struct brood_ops *ops, uid_t (*uid_of)(enum service, void *), void *arg)
+brood_new(
+    struct loop *l, const struct brood_ops *ops, uid_t (*uid_of)(enum service, void *), void *arg)
 {
 	struct brood *b = xcalloc(1, sizeof *b);
 
@@ -359,7 +363,8 @@ brood_ask(struct brood *b, const struct msg_ask *m)
 	unsigned asked = 0;
 
 	for (unsigned i = 0; i < b->nworkers; i++) {
-		struct buf *out = peer_is_up(b->workers[i]->pair) ? peer_out(b->workers[i]->pair) : NULL;
+		struct buf *out =
+		    peer_is_up(b->workers[i]->pair) ? peer_out(b->workers[i]->pair) : NULL;
 
 		if (out != NULL) {
 			msg_ask_put(out, m);
@@ -419,7 +424,8 @@ nest_in(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 	(void)row;
 	switch (in->type) {
 	case MSG_LINK:
-		if (!msg_link_get(in->payload, &link) || link.service >= SERVICE_COUNT || nest.links[link.service] == NULL)
+		if (!msg_link_get(in->payload, &link) || link.service >= SERVICE_COUNT ||
+		    nest.links[link.service] == NULL)
 			return false;
 		peer_give(nest.links[link.service], ipc_take_fd(in));
 		return true;

@@ -14,7 +14,13 @@
 #include <unistd.h>
 
 /* Half of the calls are for those who look after the house, so that users cannot lock them out. */
-enum { CALLS_MAX = 64, CALLS_OF_OTHERS = 32, CALLS_OF_USER = 8, CHUNK = 32 * 1024, PACKETS_AT_ONCE = 16 };
+enum {
+	CALLS_MAX = 64,
+	CALLS_OF_OTHERS = 32,
+	CALLS_OF_USER = 8,
+	CHUNK = 32 * 1024,
+	PACKETS_AT_ONCE = 16
+};
 
 struct ctl_call {
 	TAILQ_ENTRY(ctl_call) next;
@@ -151,7 +157,8 @@ ctl_out(struct ctl_call *c)
 }
 
 void
-ctl_more(struct ctl_call *c, void (*more)(struct ctl_call *, void *), void *state, void (*free_state)(void *))
+ctl_more(struct ctl_call *c, void (*more)(struct ctl_call *, void *), void *state,
+    void (*free_state)(void *))
 {
 	/* A step that hands its own state on keeps it. */
 	if (state != c->state)
@@ -170,7 +177,8 @@ ctl_end(struct ctl_call *c, int status, const char *text)
 		return;
 	c->ended = true;
 	buf_reset(&c->end);
-	msg_ctl_end_put(&c->end, &(struct msg_ctl_end){ .status = (uint16_t)status, .text = slice_z(text) });
+	msg_ctl_end_put(
+	    &c->end, &(struct msg_ctl_end){ .status = (uint16_t)status, .text = slice_z(text) });
 	loop_defer(c->server->loop, &c->pump);
 }
 
@@ -220,8 +228,8 @@ heard(struct ctl_call *c, const struct msg_frame *f)
 	struct msg_ctl m;
 
 	if (!c->greeted) {
-		c->greeted = f->type == MSG_HELLO && msg_hello_get(f->payload, &h) && h.version_max >= IPC_VERSION_MIN &&
-		    h.version_min <= IPC_VERSION_MAX;
+		c->greeted = f->type == MSG_HELLO && msg_hello_get(f->payload, &h) &&
+			     h.version_max >= IPC_VERSION_MIN && h.version_min <= IPC_VERSION_MAX;
 		return c->greeted;
 	}
 	if (f->type != MSG_CTL || c->running || !msg_ctl_get(f->payload, &m))
@@ -283,11 +291,13 @@ has_room(const struct ctl_server *s, uid_t uid, bool is_admin)
 	const struct ctl_call *c;
 	unsigned others = 0, of_user = 0;
 
-	TAILQ_FOREACH(c, &s->calls, next) {
+	TAILQ_FOREACH(c, &s->calls, next)
+	{
 		others += !c->admin;
 		of_user += c->uid == uid;
 	}
-	return s->ncalls < CALLS_MAX && (is_admin || (others < CALLS_OF_OTHERS && of_user < CALLS_OF_USER));
+	return s->ncalls < CALLS_MAX &&
+	       (is_admin || (others < CALLS_OF_OTHERS && of_user < CALLS_OF_USER));
 }
 
 static void
@@ -310,7 +320,9 @@ on_accept(int fd, const struct addr *from, void *arg)
 		return;
 	}
 	c = xcalloc(1, sizeof *c);
-	*c = (struct ctl_call){ .server = s, .fd = fd, .uid = cred.uid, .pid = cred.pid, .admin = is_admin };
+	*c = (struct ctl_call){
+		.server = s, .fd = fd, .uid = cred.uid, .pid = cred.pid, .admin = is_admin
+	};
 	c->pump = (struct deferred){ .fn = pump, .arg = c };
 	c->watch = watch_new(s->loop, fd, on_call, c);
 	watch_want(c->watch, WATCH_READ);
@@ -386,7 +398,7 @@ ctl_by_token(struct ctl_server *s, uint64_t token)
 	struct ctl_call *c;
 
 	TAILQ_FOREACH(c, &s->calls, next)
-		if (c->token == token && c->running && !c->ended && !c->gone)
-			return c;
+	if (c->token == token && c->running && !c->ended && !c->gone)
+		return c;
 	return NULL;
 }

@@ -46,7 +46,8 @@ turn_end(void *arg)
 
 		if (n == 0 || out == NULL)
 			break;
-		msg_events_put(out, &(struct msg_events){ .lost = lost, .data = slice_head(all, n) });
+		msg_events_put(
+		    out, &(struct msg_events){ .lost = lost, .data = slice_head(all, n) });
 		log_sent(n, lost);
 		all = log_pending(&lost);
 	}
@@ -68,7 +69,8 @@ attach(struct loop *l, struct peer *p)
 {
 	link_.logd = p;
 	link_.loop = l;
-	/* Before the links' own end of the turn, so that events go out in the turn that said them. */
+	/* Before the links' own end of the turn, so that events go out in the turn that said them.
+	 */
 	loop_at_turn_end(l, TURN_LINKS - 1, turn_end, NULL);
 }
 

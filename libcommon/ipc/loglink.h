@@ -5,11 +5,12 @@
 #include "ipc/peer.h"
 
 /*
- * Sends what base/log.h gathered to logd, once a turn. logd away or slow (1 MiB waits): warnings go to
- * stderr, the rest is dropped and counted; mail never waits for a log. logd calls nothing of this: its own events
- * are handed to itself.
+ * Sends what base/log.h gathered to logd, once a turn. logd away or slow (1 MiB waits): warnings go
+ * to stderr, the rest is dropped and counted; mail never waits for a log. logd calls nothing of
+ * this: its own events are handed to itself.
  */
-void loglink_dial(struct loop *l, uid_t logd_uid);              /* services: connect ourselves */
-struct peer *loglink_supplied(struct loop *l, uid_t logd_uid);  /* workers: give the result to nest_link() */
+void loglink_dial(struct loop *l, uid_t logd_uid); /* services: connect ourselves */
+/* workers: give the result to nest_link() */
+struct peer *loglink_supplied(struct loop *l, uid_t logd_uid);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/service.h"
 
+/* clang-format off */
 /*
  * THE table of messages between the processes of the house. A number is never reused; rows and
  * fields are only appended; a field that a peer did not send is zero or empty. Field kinds: u8, u16,
@@ -182,6 +183,7 @@
 	M(CTL, ctl, 0x0500, IPC_CTL, IPC_SERVICES, 0)                       \
 	M(CTL_OUT, ctl_out, 0x0501, IPC_SERVICES, IPC_CTL, 0)               \
 	M(CTL_END, ctl_end, 0x0502, IPC_SERVICES, IPC_CTL, 0)
+/* clang-format on */
 
 #define IPC_BIT(s) (1U << (s))
 #define IPC_SMTPD IPC_BIT(SERVICE_SMTPD)

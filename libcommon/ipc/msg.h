@@ -12,7 +12,11 @@
  * A reader gives fields that were not sent as zero or empty, and ignores bytes after the last field
  * it knows (a newer peer's).
  */
-enum { IPC_FRAME_HEAD = 8, IPC_PACKET_MAX = 64 * 1024, IPC_PAYLOAD_MAX = IPC_PACKET_MAX - IPC_FRAME_HEAD };
+enum {
+	IPC_FRAME_HEAD = 8,
+	IPC_PACKET_MAX = 64 * 1024,
+	IPC_PAYLOAD_MAX = IPC_PACKET_MAX - IPC_FRAME_HEAD
+};
 
 enum msg_type {
 #define M(NAME, name, number, from, to, fd) MSG_##NAME = number,
@@ -26,7 +30,8 @@ enum msg_type {
 #define IPC_C_u64 uint64_t
 #define IPC_C_str struct slice
 
-/* struct msg_doorbell { uint32_t segment; uint64_t durable; }; ... str fields point into the packet. */
+/* struct msg_doorbell { uint32_t segment; uint64_t durable; }; ... str fields point into the
+ * packet. */
 #define F(kind, name, help) IPC_C_##kind name;
 #define M(NAME, name, number, from, to, fd) \
 	struct msg_##name {                 \
@@ -36,9 +41,9 @@ IPC_MESSAGES(M)
 #undef M
 #undef F
 
-/* msg_doorbell_put(): one frame behind what `out` holds. Payload beyond the limit is a bug (assert).
- * msg_doorbell_get(): false when the payload is cut or malformed. */
-#define M(NAME, name, number, from, to, fd)                              \
+/* msg_doorbell_put(): one frame behind what `out` holds. Payload beyond the limit is a bug
+ * (assert). msg_doorbell_get(): false when the payload is cut or malformed. */
+#define M(NAME, name, number, from, to, fd)                                 \
 	void msg_##name##_put(struct buf *out, const struct msg_##name *m); \
 	bool msg_##name##_get(struct slice payload, struct msg_##name *m);
 IPC_MESSAGES(M)

@@ -19,7 +19,7 @@
 
 enum {
 	BACKLOG_MAX = 64 * 1024 * 1024, /* a peer that does not read for so long is cut off */
-	SPLIT = 32 * 1024,              /* a packet that has grown to this goes into the line */
+	SPLIT = 32 * 1024,		/* a packet that has grown to this goes into the line */
 	DIAL_FIRST_MS = 20,
 	DIAL_LAST_MS = 2000,
 };
@@ -107,7 +107,8 @@ static void peer_end(void *arg);
 static void dial_later(struct peer *p);
 
 static struct peer *
-peer_new(struct loop *l, enum origin origin, enum service service, uid_t uid, const struct peer_ops *ops, void *arg)
+peer_new(struct loop *l, enum origin origin, enum service service, uid_t uid,
+    const struct peer_ops *ops, void *arg)
 {
 	struct peer *p = xcalloc(1, sizeof *p);
 
@@ -116,7 +117,13 @@ peer_new(struct loop *l, enum origin origin, enum service service, uid_t uid, co
 		TAILQ_INIT(&self.dirty);
 		loop_at_turn_end(l, TURN_LINKS, flush_all, NULL);
 	}
-	*p = (struct peer){ .loop = l, .origin = origin, .service = service, .uid = uid, .ops = ops, .arg = arg, .fd = -1 };
+	*p = (struct peer){ .loop = l,
+		.origin = origin,
+		.service = service,
+		.uid = uid,
+		.ops = ops,
+		.arg = arg,
+		.fd = -1 };
 	p->from_bit = service <= SERVICE_CTL ? IPC_BIT(service) : 0;
 	p->self_bit = IPC_BIT(self.service);
 	p->pause_ms = DIAL_FIRST_MS;
@@ -393,7 +400,8 @@ heard_hello(struct peer *p, const struct ipc_in *in)
 		peer_drop(p, "edge versions do not overlap");
 		return false;
 	}
-	if (p->from_bit != IPC_PARENT && p->from_bit != IPC_WORKER && p->service != SERVICE_CTL && h.service != p->service) {
+	if (p->from_bit != IPC_PARENT && p->from_bit != IPC_WORKER && p->service != SERVICE_CTL &&
+	    h.service != p->service) {
 		peer_drop(p, "claims to be another service");
 		return false;
 	}
@@ -446,7 +454,8 @@ packet(struct peer *p, struct slice data, int fd)
 		in = (struct ipc_in){ .type = f.type, .payload = f.payload, .fd = fd };
 		if (!message(p, &in))
 			break;
-		fd = in.fd; /* a descriptor comes alone: a second frame in its packet is refused with it */
+		fd = in.fd; /* a descriptor comes alone: a second frame in its packet is refused
+			       with it */
 	}
 	if (fd >= 0)
 		close(fd);
@@ -486,7 +495,10 @@ on_ready(int fd, int ready, void *arg)
 		char space[CMSG_SPACE(4 * sizeof(int))];
 	} control;
 	struct iovec v = { .iov_base = packet_in, .iov_len = sizeof packet_in };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control };
 	bool bad = false;
 	ssize_t n;
 	int passed;
@@ -515,10 +527,15 @@ on_ready(int fd, int ready, void *arg)
 static void
 say_hello(struct peer *p)
 {
-	msg_hello_put(&p->batch, &(struct msg_hello){
-	    .service = (uint8_t)self.service, .role = self.role, .worker = self.worker, .instance = self.instance,
-	    .version_min = IPC_VERSION_MIN, .version_max = IPC_VERSION_MAX, .generation = self.generation,
-	    .class = self.class, .pid = (uint32_t)getpid() });
+	msg_hello_put(&p->batch, &(struct msg_hello){ .service = (uint8_t)self.service,
+				     .role = self.role,
+				     .worker = self.worker,
+				     .instance = self.instance,
+				     .version_min = IPC_VERSION_MIN,
+				     .version_max = IPC_VERSION_MAX,
+				     .generation = self.generation,
+				     .class = self.class,
+				     .pid = (uint32_t)getpid() });
 	mark_dirty(p);
 }
 
@@ -559,11 +576,13 @@ on_accept(int fd, const struct addr *from, void *arg)
 }
 
 struct peer_listener *
-peer_listen(struct loop *l, int fd, enum service asker, uid_t uid, const struct peer_ops *ops, void *arg)
+peer_listen(
+    struct loop *l, int fd, enum service asker, uid_t uid, const struct peer_ops *ops, void *arg)
 {
 	struct peer_listener *pl = xcalloc(1, sizeof *pl);
 
-	*pl = (struct peer_listener){ .loop = l, .asker = asker, .uid = uid, .ops = ops, .arg = arg };
+	*pl =
+	    (struct peer_listener){ .loop = l, .asker = asker, .uid = uid, .ops = ops, .arg = arg };
 	pl->listener = listen_new(l, fd, on_accept, pl);
 	return pl;
 }
@@ -585,7 +604,8 @@ peer_connect_edge(enum service server, uid_t uid)
 
 	if (fd < 0)
 		return -errno;
-	snprintf(sun.sun_path, sizeof sun.sun_path, "edge/%s.%s/s", service_word(server), service_word(self.service));
+	snprintf(sun.sun_path, sizeof sun.sun_path, "edge/%s.%s/s", service_word(server),
+	    service_word(self.service));
 	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) < 0) {
 		err = errno;
 		close(fd);

@@ -58,7 +58,8 @@ route_get(struct slice in, struct route *r)
 	if (in.n < 1 || in.n > ROUTE_MAX || in.p[0] != ROUTE_VERSION)
 		return false;
 	in = slice_from(in, 1);
-	if (!get_text(&in, &r->transport) || !get_text(&in, &r->pool) || !get_text(&in, &r->tenant) || !get_text(&in, &r->domain))
+	if (!get_text(&in, &r->transport) || !get_text(&in, &r->pool) ||
+	    !get_text(&in, &r->tenant) || !get_text(&in, &r->domain))
 		return false;
 	if (in.n < 1 || (uint8_t)in.p[0] > ROUTE_HOPS_MAX)
 		return false;
@@ -88,7 +89,8 @@ route_sealer_new(const uint8_t key[static ROUTE_KEY])
 	struct route_sealer *s = xcalloc(1, sizeof *s);
 	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	char digest[] = "SHA256";
-	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end() };
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+		OSSL_PARAM_construct_end() };
 
 	s->mac = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
 	EVP_MAC_free(hmac);
@@ -107,8 +109,8 @@ route_sealer_free(struct route_sealer *s)
 }
 
 void
-route_seal(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route, struct slice rcpt,
-    uint8_t seal[static ROUTE_SEAL])
+route_seal(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route,
+    struct slice rcpt, uint8_t seal[static ROUTE_SEAL])
 {
 	uint8_t full[32], head[16] = { action };
 	uint32_t lengths[2] = { (uint32_t)route.n, (uint32_t)rcpt.n };
@@ -116,7 +118,8 @@ route_seal(struct route_sealer *s, uint32_t generation, uint8_t action, struct s
 
 	memcpy(head + 4, &generation, 4);
 	memcpy(head + 8, lengths, 8);
-	if (EVP_MAC_init(s->mac, NULL, 0, NULL) != 1 || EVP_MAC_update(s->mac, head, sizeof head) != 1 ||
+	if (EVP_MAC_init(s->mac, NULL, 0, NULL) != 1 ||
+	    EVP_MAC_update(s->mac, head, sizeof head) != 1 ||
 	    EVP_MAC_update(s->mac, (const unsigned char *)route.p, route.n) != 1 ||
 	    EVP_MAC_update(s->mac, (const unsigned char *)rcpt.p, rcpt.n) != 1 ||
 	    EVP_MAC_final(s->mac, full, &n, sizeof full) != 1)
@@ -125,7 +128,8 @@ route_seal(struct route_sealer *s, uint32_t generation, uint8_t action, struct s
 }
 
 bool
-route_seal_ok(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route, struct slice rcpt, struct slice seal)
+route_seal_ok(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route,
+    struct slice rcpt, struct slice seal)
 {
 	uint8_t want[ROUTE_SEAL];
 

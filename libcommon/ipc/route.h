@@ -6,9 +6,22 @@
 #include "base/buf.h"
 
 /* What router answers (ROUTE), smtpd stores in the envelope, qmgr queues by and deliver follows. */
-enum route_action { ROUTE_DELIVER = 1, ROUTE_EXPAND = 2, ROUTE_HOLD = 3, ROUTE_DROP = 4, ROUTE_REFUSE = 5, ROUTE_TEMP = 6 };
+enum route_action {
+	ROUTE_DELIVER = 1,
+	ROUTE_EXPAND = 2,
+	ROUTE_HOLD = 3,
+	ROUTE_DROP = 4,
+	ROUTE_REFUSE = 5,
+	ROUTE_TEMP = 6
+};
 
-enum { ROUTE_HOPS_MAX = 8, ROUTE_TEXT_MAX = 255, ROUTE_MAX = 4096, ROUTE_SEAL = 16, ROUTE_KEY = 32 };
+enum {
+	ROUTE_HOPS_MAX = 8,
+	ROUTE_TEXT_MAX = 255,
+	ROUTE_MAX = 4096,
+	ROUTE_SEAL = 16,
+	ROUTE_KEY = 32
+};
 
 struct route_hop {
 	struct slice host; /* a name, or an address as text without brackets */
@@ -17,12 +30,12 @@ struct route_hop {
 };
 
 /*
- * Encoded: u8 version 1, then transport, pool, tenant, domain as u8 length and bytes, u8 number of hops, each
- * u8 flags (1: mx), u16 port, u8 length and host. Equal routes have equal bytes.
+ * Encoded: u8 version 1, then transport, pool, tenant, domain as u8 length and bytes, u8 number of
+ * hops, each u8 flags (1: mx), u16 port, u8 length and host. Equal routes have equal bytes.
  */
 struct route {
 	struct slice transport; /* "smtp" */
-	struct slice pool;      /* binding or group; empty: default */
+	struct slice pool;	/* binding or group; empty: default */
 	struct slice tenant;
 	struct slice domain; /* routing domain, lower case: the queue's key */
 	unsigned nhops;
@@ -30,26 +43,33 @@ struct route {
 };
 
 void route_put(struct buf *out, const struct route *r); /* too long text is a bug (assert) */
-bool route_get(struct slice in, struct route *r);       /* slices point into `in` */
+bool route_get(struct slice in, struct route *r);	/* slices point into `in` */
 
 /*
- * The seal: first 16 bytes of HMAC-SHA-256 with a key that only router and qmgr hold, over generation,
- * action, route and the recipient as smtpd will store it.
+ * The seal: first 16 bytes of HMAC-SHA-256 with a key that only router and qmgr hold, over
+ * generation, action, route and the recipient as smtpd will store it.
  */
 struct route_sealer;
 struct route_sealer *route_sealer_new(const uint8_t key[static ROUTE_KEY]);
 void route_sealer_free(struct route_sealer *s);
-void route_seal(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route, struct slice rcpt,
-    uint8_t seal[static ROUTE_SEAL]);
 /* Constant time. */
-bool route_seal_ok(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route, struct slice rcpt,
-    struct slice seal);
-
+void route_seal(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route,
+    struct slice rcpt, uint8_t seal[static ROUTE_SEAL]);
 /* Where a delivery attempt was when it ended. */
-#define DELIVERY_PHASES(P)                                                                               \
-	P(NONE, "none")                                                                                  \
-	P(CONNECT, "connect") P(BANNER, "banner") P(EHLO, "ehlo") P(MAIL, "mail") P(RCPT, "rcpt")          \
-	P(DATA, "data") P(BODY, "body") P(DOT, "dot") P(RSET, "rset") P(LOCAL, "local")
+bool route_seal_ok(struct route_sealer *s, uint32_t generation, uint8_t action, struct slice route,
+    struct slice rcpt, struct slice seal);
+#define DELIVERY_PHASES(P)    \
+	P(NONE, "none")       \
+	P(CONNECT, "connect") \
+	P(BANNER, "banner")   \
+	P(EHLO, "ehlo")       \
+	P(MAIL, "mail")       \
+	P(RCPT, "rcpt")       \
+	P(DATA, "data")       \
+	P(BODY, "body")       \
+	P(DOT, "dot")         \
+	P(RSET, "rset")       \
+	P(LOCAL, "local")
 enum delivery_phase {
 #define P(NAME, word) PHASE_##NAME,
 	DELIVERY_PHASES(P)
@@ -61,9 +81,9 @@ const char *phase_word(uint8_t phase);
 /* What the scopes of the configuration say for a queue, told to deliver with each job. Encoded as
  * these u32 in this order; missing ones are 0: the default of the table in deliver. */
 struct job_limits {
-	uint32_t connections;   /* to this queue's destination, over all workers; qmgr keeps to it */
-	uint32_t rcpts;         /* per transaction */
-	uint32_t messages;      /* per connection */
+	uint32_t connections; /* to this queue's destination, over all workers; qmgr keeps to it */
+	uint32_t rcpts;	      /* per transaction */
+	uint32_t messages;    /* per connection */
 	uint32_t connect_ms, banner_ms, helo_ms, mail_ms, rcpt_ms, data_ms, body_ms, dot_ms;
 };
 void job_limits_put(struct buf *out, const struct job_limits *l);

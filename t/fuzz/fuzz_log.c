@@ -57,7 +57,8 @@ look_at(const struct log_record *r)
 
 	while (log_value_next(&f, &v)) {
 		demand(f.n < left);
-		demand(v.s.n == 0 || (v.s.p >= r->fields.p && v.s.p + v.s.n <= r->fields.p + r->fields.n));
+		demand(v.s.n == 0 ||
+		       (v.s.p >= r->fields.p && v.s.p + v.s.n <= r->fields.p + r->fields.n));
 		if (log_record_valid(r))
 			demand(log_key_word(v.key) != NULL);
 		left = f.n;

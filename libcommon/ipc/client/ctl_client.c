@@ -22,7 +22,8 @@ send_frame(int fd, struct buf *b)
 static void
 time_limit(int fd, unsigned timeout_ms)
 {
-	struct timeval tv = { .tv_sec = timeout_ms / 1000, .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000) };
+	struct timeval tv = { .tv_sec = timeout_ms / 1000,
+		.tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000) };
 
 	/* Cannot fail on a socket of our own; without it we would only wait longer. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
@@ -45,8 +46,10 @@ ctl_connect(int ctl_dirfd, const char *service, unsigned timeout_ms)
 		close(fd);
 		return err;
 	}
-	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_CTL, .version_min = IPC_VERSION_MIN,
-	    .version_max = IPC_VERSION_MAX, .pid = (uint32_t)getpid() });
+	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_CTL,
+			      .version_min = IPC_VERSION_MIN,
+			      .version_max = IPC_VERSION_MAX,
+			      .pid = (uint32_t)getpid() });
 	err = send_frame(fd, &b);
 	if (err != 0) {
 		close(fd);
@@ -57,7 +60,8 @@ ctl_connect(int ctl_dirfd, const char *service, unsigned timeout_ms)
 
 /* 1: the call has ended with *status; 0: go on; else -errno. */
 static int
-take_packet(struct slice packet, bool (*out)(struct slice, void *), void *arg, int *status, char *text, size_t size)
+take_packet(struct slice packet, bool (*out)(struct slice, void *), void *arg, int *status,
+    char *text, size_t size)
 {
 	struct msg_frame f;
 	struct msg_ctl_out o;
@@ -84,8 +88,8 @@ take_packet(struct slice packet, bool (*out)(struct slice, void *), void *arg, i
 }
 
 int
-ctl_call(int fd, const char *verb, const char *const *words, unsigned timeout_ms, bool (*out)(struct slice, void *),
-    void *arg, char *text, size_t size)
+ctl_call(int fd, const char *verb, const char *const *words, unsigned timeout_ms,
+    bool (*out)(struct slice, void *), void *arg, char *text, size_t size)
 {
 	static char in[IPC_PACKET_MAX];
 	struct buf b = { 0 }, args = { 0 };

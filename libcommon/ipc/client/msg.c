@@ -106,23 +106,23 @@ frame_close(struct buf *out, size_t at)
 }
 
 #define F(kind, name, help) put_##kind(out, m->name);
-#define M(NAME, name, number, from, to, fd)                             \
+#define M(NAME, name, number, from, to, fd)                                \
 	void msg_##name##_put(struct buf *out, const struct msg_##name *m) \
-	{                                                               \
-		size_t at = frame_open(out, number);                    \
-                                                                        \
-		FIELDS_##NAME(F) frame_close(out, at);                  \
+	{                                                                  \
+		size_t at = frame_open(out, number);                       \
+                                                                           \
+		FIELDS_##NAME(F) frame_close(out, at);                     \
 	}
 IPC_MESSAGES(M)
 #undef M
 #undef F
 
 #define F(kind, name, help) &&get_##kind(&in, &m->name)
-#define M(NAME, name, number, from, to, fd)                            \
-	bool msg_##name##_get(struct slice in, struct msg_##name *m)   \
-	{                                                              \
-		*m = (struct msg_##name){ 0 };                         \
-		return true FIELDS_##NAME(F);                          \
+#define M(NAME, name, number, from, to, fd)                          \
+	bool msg_##name##_get(struct slice in, struct msg_##name *m) \
+	{                                                            \
+		*m = (struct msg_##name){ 0 };                       \
+		return true FIELDS_##NAME(F);                        \
 	}
 IPC_MESSAGES(M)
 #undef M
@@ -147,11 +147,11 @@ msg_frame_next(struct slice *packet, struct msg_frame *out)
 const struct msg_row *
 msg_row(uint16_t type)
 {
-#define M(NAME, name, number, from, to, fd)                     \
-	case number: {                                          \
+#define M(NAME, name, number, from, to, fd)                                \
+	case number: {                                                     \
 		static const struct msg_row row = { #NAME, from, to, fd }; \
-                                                                \
-		return &row;                                    \
+                                                                           \
+		return &row;                                               \
 	}
 	switch (type) {
 		IPC_MESSAGES(M)

@@ -16,7 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A control server and its callers in one process, without threads: the callers' sockets do not block. */
+/* A control server and its callers in one process, without threads: the callers' sockets do not
+ * block. */
 struct ask_world {
 	struct loop *loop;
 	struct ctl_server *server;
@@ -48,8 +49,8 @@ ask_open(struct ask_world *w, const struct ctl_verb *verbs, void *arg)
 static inline void
 ask_close(struct ask_world *w)
 {
-	static const char *const names[] = { "ctl", "angarium.log", "angarium.log.1", "angarium.log.2", "angarium.log.9",
-		"moved", "moved.2" };
+	static const char *const names[] = { "ctl", "angarium.log", "angarium.log.1",
+		"angarium.log.2", "angarium.log.9", "moved", "moved.2" };
 
 	for (int i = 0; i < 4; i++)
 		loop_turn(w->loop, false);
@@ -68,10 +69,12 @@ ask(struct ask_world *w, struct asker *a, const char *verb, struct slice args)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	struct buf b = { 0 };
 
-	*a = (struct asker){ .status = -1, .fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) };
+	*a = (struct asker){ .status = -1,
+		.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) };
 	snprintf(sun.sun_path, sizeof sun.sun_path, "%s/ctl", w->dir);
 	ck_assert_int_eq(connect(a->fd, (struct sockaddr *)&sun, sizeof sun), 0);
-	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_CTL, .version_min = 1, .version_max = 1 });
+	msg_hello_put(
+	    &b, &(struct msg_hello){ .service = SERVICE_CTL, .version_min = 1, .version_max = 1 });
 	msg_ctl_put(&b, &(struct msg_ctl){ .verb = slice_z(verb), .args = args });
 	ck_assert_int_eq(send(a->fd, b.p, b.n, MSG_NOSIGNAL), (ssize_t)b.n);
 	buf_fini(&b);

@@ -22,7 +22,9 @@ static void
 setup(void)
 {
 	ask_open(&w, verbs, NULL);
-	events = (struct events){ .sink = sink_new(w.loop, w.dirfd), .followers = followers_new(), .level = LEVEL_INFO };
+	events = (struct events){
+		.sink = sink_new(w.loop, w.dirfd), .followers = followers_new(), .level = LEVEL_INFO
+	};
 	followers_set_server(events.followers, w.server);
 }
 
@@ -46,7 +48,7 @@ static const struct {
 	{ "code", "250", true },
 	{ "code", "25", false },
 	{ "code", "2500", false },
-	{ "last", "7", true }, /* the line's last value */
+	{ "last", "7", true },		  /* the line's last value */
 	{ "to", "a\"b@x.example", true }, /* compared as it was, not as it is written */
 	{ "to", "a\\\"b@x.example", false },
 	{ "from", "", true },
@@ -58,16 +60,19 @@ static const struct {
 
 START_TEST(line_has_values)
 {
-	struct slice line = SLICE_LIT("{\"event\":\"attempt\",\"code\":250,\"to\":\"a\\\"b@x.example\",\"from\":\"\","
-				      "\"text\":\"x\\\",\\\"id\\\":\\\"FORGED\",\"last\":7}\n");
+	struct slice line = SLICE_LIT(
+	    "{\"event\":\"attempt\",\"code\":250,\"to\":\"a\\\"b@x.example\",\"from\":\"\","
+	    "\"text\":\"x\\\",\\\"id\\\":\\\"FORGED\",\"last\":7}\n");
 
-	ck_assert(line_has(line, slice_z(conditions[_i].key), slice_z(conditions[_i].value)) == conditions[_i].has);
+	ck_assert(line_has(line, slice_z(conditions[_i].key), slice_z(conditions[_i].value)) ==
+		  conditions[_i].has);
 	/* Never beyond the line's end, wherever it is cut (san). */
 	for (size_t n = 0; n < line.n; n++) {
 		char *exact = malloc(n + 1);
 
 		memcpy(exact, line.p, n);
-		line_has(slice_of(exact, n), slice_z(conditions[_i].key), slice_z(conditions[_i].value));
+		line_has(
+		    slice_of(exact, n), slice_z(conditions[_i].key), slice_z(conditions[_i].value));
 		free(exact);
 	}
 }
@@ -92,8 +97,10 @@ START_TEST(conditions_are_all_met)
 		struct slice args;
 		const char *out;
 	} rows[] = {
-		{ SLICE_LIT(""), "{\"event\":\"a\",\"code\":1}\n{\"event\":\"b\",\"code\":1}\n{\"event\":\"a\",\"code\":2}\n" },
-		{ SLICE_LIT("event=a\0"), "{\"event\":\"a\",\"code\":1}\n{\"event\":\"a\",\"code\":2}\n" },
+		{ SLICE_LIT(""), "{\"event\":\"a\",\"code\":1}\n{\"event\":\"b\",\"code\":1}\n{"
+				 "\"event\":\"a\",\"code\":2}\n" },
+		{ SLICE_LIT("event=a\0"),
+		    "{\"event\":\"a\",\"code\":1}\n{\"event\":\"a\",\"code\":2}\n" },
 		{ SLICE_LIT("event=a\0code=2\0"), "{\"event\":\"a\",\"code\":2}\n" },
 		{ SLICE_LIT("event=a\0event=b\0"), "" },
 	};
@@ -122,7 +129,8 @@ END_TEST
 
 START_TEST(wrong_words)
 {
-	static const struct slice rows[] = { SLICE_LIT("event\0"), SLICE_LIT("=a\0"), SLICE_LIT("a=b\0c\0"), SLICE_LIT("\0") };
+	static const struct slice rows[] = { SLICE_LIT("event\0"), SLICE_LIT("=a\0"),
+		SLICE_LIT("a=b\0c\0"), SLICE_LIT("\0") };
 	struct asker a;
 
 	ask(&w, &a, "follow", rows[_i]);
@@ -225,7 +233,8 @@ lines_are(const char *want)
 	file_get(&w, SINK_FILE, &file);
 	rest = slice_buf(&file);
 	while (slice_next(&rest, '\n', &one) && one.n > 0) {
-		static const char *const names[] = { "received", "note", "trouble", "log-lost" }, *const services[] = { "smtpd", "logd" };
+		static const char *const names[] = { "received", "note", "trouble", "log-lost" },
+					 *const services[] = { "smtpd", "logd" };
 
 		for (size_t s = 0; s < 2; s++)
 			if (line_has(one, SLICE_LIT("service"), slice_z(services[s])))
@@ -279,7 +288,8 @@ START_TEST(levels)
 }
 END_TEST
 
-/* A packet that is none is refused from where it breaks; what was before it is kept, and no line is half. */
+/* A packet that is none is refused from where it breaks; what was before it is kept, and no line is
+ * half. */
 START_TEST(bad_packets)
 {
 	struct buf b;

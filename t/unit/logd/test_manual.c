@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* angarium-log.5 names every event with its level and its sentence, and every key with its type, in the order of the tables. */
+/* angarium-log.5 names every event with its level and its sentence, and every key with its type, in
+ * the order of the tables. */
 #include "../check_main.h"
 
 #include "base/buf.h"
@@ -83,9 +84,9 @@ START_TEST(events)
 	char line[256];
 	unsigned n = 0;
 
-#define E(NAME, number, word, level, when)                                                              \
-	snprintf(line, sizeof line, "\n.It %s Pq %s\n%s.\n", word, LEVEL_WORD_##level, when);           \
-	find(&at, line);                                                                                \
+#define E(NAME, number, word, level, when)                                                    \
+	snprintf(line, sizeof line, "\n.It %s Pq %s\n%s.\n", word, LEVEL_WORD_##level, when); \
+	find(&at, line);                                                                      \
 	n++;
 	LOG_EVENTS(E)
 #undef E
@@ -99,9 +100,9 @@ START_TEST(keys)
 	char line[256];
 	unsigned n = 1; /* the head of the table */
 
-#define K(NAME, number, word, how)                                                  \
-	snprintf(line, sizeof line, "\n.It %s Ta %s Ta ", word, TYPE_##how);        \
-	find(&at, line);                                                            \
+#define K(NAME, number, word, how)                                           \
+	snprintf(line, sizeof line, "\n.It %s Ta %s Ta ", word, TYPE_##how); \
+	find(&at, line);                                                     \
 	n++;
 	LOG_KEYS(K)
 #undef K
@@ -116,7 +117,10 @@ START_TEST(named_keys_exist)
 #define K(NAME, number, word, how) word,
 		LOG_KEYS(K)
 #undef K
-		"time", ",", ".", ";",
+		    "time",
+		",",
+		".",
+		";",
 	};
 	struct slice rest = slice_z(page.p), line, word;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The log file when the disk is not as one would wish; a limit of file size stands for a full disk. */
+/* The log file when the disk is not as one would wish; a limit of file size stands for a full disk.
+ */
 #include "ask.h"
 
 #include "logd/sink.h"
@@ -68,7 +69,8 @@ check_file(const char *name, unsigned first, unsigned *last)
 	for (size_t at = 0; at < file.n; at += LINE) {
 		unsigned number = (unsigned)strtoul(file.p + at, NULL, 10);
 
-		good &= number >= next && file.p[at + LINE - 1] == '\n' && file.p[at + LINE - 2] == 'x';
+		good &=
+		    number >= next && file.p[at + LINE - 1] == '\n' && file.p[at + LINE - 2] == 'x';
 		missing += number - next;
 		next = number + 1;
 	}

@@ -37,8 +37,11 @@ teardown(void)
 static void
 put(struct buf *b, unsigned second, const char *event, const char *rest)
 {
-	buf_printf(b, "{\"time\":\"2026-11-21T11:%02u:%02u.000000Z\",\"service\":\"x\",\"pid\":1,\"event\":\"%s\",\"level\":\"info\","
-		      "\"generation\":1,%s}\n", second / 60, second % 60, event, rest);
+	buf_printf(b,
+	    "{\"time\":\"2026-11-21T11:%02u:%02u.000000Z\",\"service\":\"x\",\"pid\":1,\"event\":"
+	    "\"%s\",\"level\":\"info\","
+	    "\"generation\":1,%s}\n",
+	    second / 60, second % 60, event, rest);
 }
 
 static void
@@ -81,12 +84,14 @@ story(const char *id, int status, const char *want)
 /* By time, over all files, with the lines of the session that brought it in, and nothing else. */
 START_TEST(in_order_of_time)
 {
-	put_file("angarium.log.2", 10, "connect", "\"session\":\"" SESSION "\",\"client\":\"192.0.2.1:25\"");
+	put_file("angarium.log.2", 10, "connect",
+	    "\"session\":\"" SESSION "\",\"client\":\"192.0.2.1:25\"");
 	put_file("angarium.log.2", 14, "reject", "\"session\":\"" SESSION "\",\"code\":501");
 	put_file("angarium.log.2", 13, "connect", "\"session\":\"00000000000000ab\"");
 	put_file("angarium.log.1", 30, "attempt-1", "\"id\":\"" ID "\",\"attempt\":1");
 	put_file("angarium.log.1", 20, "received", "\"id\":\"" ID "\",\"session\":\"" SESSION "\"");
-	put_file("angarium.log.1", 21, "received", "\"id\":\"" OTHER "\",\"session\":\"" SESSION "\"");
+	put_file(
+	    "angarium.log.1", 21, "received", "\"id\":\"" OTHER "\",\"session\":\"" SESSION "\"");
 	put_file("angarium.log.1", 22, "attempt", "\"id\":\"" OTHER "\",\"attempt\":1");
 	put_file("angarium.log", 60, "attempt-2", "\"id\":\"" ID "\",\"attempt\":2");
 	put_file("angarium.log", 40, "disconnect", "\"session\":\"" SESSION "\"");
@@ -102,7 +107,8 @@ END_TEST
 START_TEST(nothing_to_tell)
 {
 	struct asker a;
-	static const struct slice words[] = { SLICE_LIT(""), SLICE_LIT("nonsense\0"), SLICE_LIT("\0"), SLICE_LIT("01B2C3D4F5G6\0") };
+	static const struct slice words[] = { SLICE_LIT(""), SLICE_LIT("nonsense\0"),
+		SLICE_LIT("\0"), SLICE_LIT("01B2C3D4F5G6\0") };
 
 	story(ID, 69, ""); /* without a file */
 	put_file("angarium.log", 1, "done", "\"id\":\"" OTHER "\"");
@@ -174,7 +180,8 @@ START_TEST(bounded)
 }
 END_TEST
 
-/* A caller that leaves in the middle takes the search with it; others are served between its steps. */
+/* A caller that leaves in the middle takes the search with it; others are served between its steps.
+ */
 START_TEST(left_alone)
 {
 	struct buf b = { 0 };

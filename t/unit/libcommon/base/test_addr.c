@@ -21,7 +21,8 @@ static const struct {
 	{ SLICE_LIT("::"), "::", false, false },
 	{ SLICE_LIT("::ffff:127.0.0.1"), "127.0.0.1", true, true },
 	{ SLICE_LIT("::127.0.0.1"), "::127.0.0.1", false, false },
-	{ SLICE_LIT("IPv6:192.0.2.1"), NULL, false, false }, /* the tag says IPv6 (RFC 5321 4.1.3) */
+	{ SLICE_LIT("IPv6:192.0.2.1"), NULL, false,
+	    false }, /* the tag says IPv6 (RFC 5321 4.1.3) */
 	{ SLICE_LIT("IPv6:IPv6:::1"), NULL, false, false },
 	{ SLICE_LIT("IPv6:"), NULL, false, false },
 	{ SLICE_LIT(""), NULL, false, false },
@@ -91,7 +92,8 @@ START_TEST(with_port)
 	ck_assert_str_eq(text, with_ports[_i].host);
 	ck_assert_uint_eq(a.port, with_ports[_i].port);
 	/* There and back by the system's form. */
-	ck_assert_uint_eq(addr_sockaddr(&a, &ss), addr_is_v4(a.host) ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	ck_assert_uint_eq(addr_sockaddr(&a, &ss),
+	    addr_is_v4(a.host) ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 	ck_assert_int_eq(ss.ss_family, addr_is_v4(a.host) ? AF_INET : AF_INET6);
 	ck_assert(addr_of(&ss, &back));
 	ck_assert(memcmp(back.host, a.host, 16) == 0 && back.port == a.port);
@@ -130,7 +132,8 @@ START_TEST(networks)
 {
 	uint8_t host_[16], net[16];
 
-	ck_assert(addr_host_parse(slice_z(nets[_i].host), host_) && addr_host_parse(slice_z(nets[_i].net), net));
+	ck_assert(addr_host_parse(slice_z(nets[_i].host), host_) &&
+		  addr_host_parse(slice_z(nets[_i].net), net));
 	ck_assert(addr_in(host_, net, nets[_i].bits) == nets[_i].in);
 }
 END_TEST

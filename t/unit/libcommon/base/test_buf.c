@@ -72,7 +72,8 @@ END_TEST
 /* Pieces do not overlap, are aligned, keep what is in them; sizes below, at and above a block's. */
 START_TEST(arena_pieces)
 {
-	static const size_t sizes[] = { 0, 1, 15, 16, 17, 1007, 1008, 1009, 4096, 65535, 65536, 65537, 200000 };
+	static const size_t sizes[] = { 0, 1, 15, 16, 17, 1007, 1008, 1009, 4096, 65535, 65536,
+		65537, 200000 };
 	struct arena a = { 0 };
 	unsigned char *at[400];
 	size_t n[400];
@@ -100,7 +101,8 @@ END_TEST
 START_TEST(arena_text)
 {
 	struct arena a = { 0 };
-	struct slice s = arena_slice(&a, SLICE_LIT("some\0text")), none = arena_slice(&a, SLICE_NONE);
+	struct slice s = arena_slice(&a, SLICE_LIT("some\0text")),
+		     none = arena_slice(&a, SLICE_NONE);
 
 	ck_assert(slice_eq(s, SLICE_LIT("some\0text")) && s.p[s.n] == '\0');
 	ck_assert(none.n == 0 && none.p != NULL && none.p[0] == '\0');

@@ -6,7 +6,8 @@
 /* There and back, in either case of letter; and the order of texts is that of numbers. */
 START_TEST(round_trip)
 {
-	static const uint64_t some[] = { 0, 1, 30, 31, 32, 1023, 1 << 22, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX };
+	static const uint64_t some[] = { 0, 1, 30, 31, 32, 1023, 1 << 22, UINT64_C(1) << 63,
+		UINT64_MAX - 1, UINT64_MAX };
 	uint64_t x = 88172645463325252, back;
 	char text[ID_TEXT + 1], lower[ID_TEXT], last[ID_TEXT + 1] = "";
 
@@ -41,7 +42,8 @@ START_TEST(no_ids)
 		SLICE_LIT("000000\0000000"),
 		SLICE_LIT("-000000000001"),
 		SLICE_LIT("ZZZZZZZZZZZZZ"), /* beyond 64 bits */
-		SLICE_LIT("\xc3\xa4" "00000000000"),
+		SLICE_LIT("\xc3\xa4"
+			  "00000000000"),
 		{ NULL, 0 },
 	};
 	uint64_t id = 7;

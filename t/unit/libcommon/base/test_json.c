@@ -14,12 +14,13 @@ static const struct {
 	{ SLICE_LIT("a\"b\\c/d"), "\"a\\\"b\\\\c/d\"" },
 	{ SLICE_LIT("\r\n\t\b\f"), "\"\\r\\n\\t\\u0008\\u000c\"" },
 	{ SLICE_LIT("a\0b\x1f\x7f"), "\"a\\u0000b\\u001f\\u007f\"" },
-	{ SLICE_LIT("\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xa8"), "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xa8\"" },
+	{ SLICE_LIT("\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xa8"),
+	    "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xa8\"" },
 	{ SLICE_LIT("\xc3"), "\"\xef\xbf\xbd\"" },
 	{ SLICE_LIT("\xc3x"), "\"\xef\xbf\xbdx\"" },
 	{ SLICE_LIT("\xc3\""), "\"\xef\xbf\xbd\\\"\"" },
 	{ SLICE_LIT("\x80\xbf"), "\"\xef\xbf\xbd\xef\xbf\xbd\"" },
-	{ SLICE_LIT("\xc0\xaf"), "\"\xef\xbf\xbd\xef\xbf\xbd\"" },               /* overlong */
+	{ SLICE_LIT("\xc0\xaf"), "\"\xef\xbf\xbd\xef\xbf\xbd\"" }, /* overlong */
 	{ SLICE_LIT("\xe0\x80\xaf"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
 	{ SLICE_LIT("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" }, /* a surrogate */
 	{ SLICE_LIT("\xf4\x90\x80\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
@@ -47,7 +48,11 @@ is_utf8(struct slice s)
 	for (size_t i = 0, n; i < s.n; i += n) {
 		uint32_t c = p[i];
 
-		n = c < 0x80 ? 1 : (c & 0xe0) == 0xc0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : (c & 0xf8) == 0xf0 ? 4 : 0;
+		n = c < 0x80		 ? 1
+		    : (c & 0xe0) == 0xc0 ? 2
+		    : (c & 0xf0) == 0xe0 ? 3
+		    : (c & 0xf8) == 0xf0 ? 4
+					 : 0;
 		if (n == 0 || i + n > s.n)
 			return false;
 		c &= n == 1 ? 0x7f : 0xffU >> (n + 1);
@@ -62,7 +67,8 @@ is_utf8(struct slice s)
 	return true;
 }
 
-/* Valid whatever comes: UTF-8, no control character, quotes only escaped; and what was valid is kept. */
+/* Valid whatever comes: UTF-8, no control character, quotes only escaped; and what was valid is
+ * kept. */
 static bool
 good(struct buf *b, const char *p, size_t n)
 {
@@ -87,8 +93,9 @@ good(struct buf *b, const char *p, size_t n)
 
 START_TEST(always_valid)
 {
-	static const unsigned char edges[] = { 0, '"', '\\', 'a', 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf,
-		0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff };
+	static const unsigned char edges[] = { 0, '"', '\\', 'a', 0x7f, 0x80, 0x8f, 0x90, 0x9f,
+		0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5,
+		0xff };
 	struct buf b = { 0 };
 	char s[4];
 	bool all = true;
@@ -142,7 +149,8 @@ START_TEST(structure)
 	json_open(&b, '[');
 	json_close(&b, ']');
 	buf_putc(&b, '\0');
-	ck_assert_str_eq(b.p, "{\"a\":\"x\",\"b\":18446744073709551615,\"c\":[0,-9223372036854775808,5,\"}\",{},{\"d\":true},false],"
+	ck_assert_str_eq(b.p, "{\"a\":\"x\",\"b\":18446744073709551615,\"c\":[0,-"
+			      "9223372036854775808,5,\"}\",{},{\"d\":true},false],"
 			      "\"e\":\"[,:\",\"f\":\"\"}\n[]");
 	buf_fini(&b);
 }

@@ -17,7 +17,9 @@ fake_now(void)
 	return now_ms;
 }
 
-static const struct clock_source fake = { .mono_ms = fake_now, .boot_ms = fake_now, .wall_ms = fake_now };
+static const struct clock_source fake = {
+	.mono_ms = fake_now, .boot_ms = fake_now, .wall_ms = fake_now
+};
 
 static void
 setup(void)
@@ -73,7 +75,8 @@ START_TEST(every_kind_of_value)
 	struct log_record r;
 	struct slice in;
 
-	ck_assert(addr_host_parse(SLICE_LIT("192.0.2.1"), v4) && addr_host_parse(SLICE_LIT("2001:db8::1"), v6));
+	ck_assert(addr_host_parse(SLICE_LIT("192.0.2.1"), v4) &&
+		  addr_host_parse(SLICE_LIT("2001:db8::1"), v6));
 	ck_assert(id_parse(SLICE_LIT("01B2C3D4F5G6H"), &id));
 	log_begin(LOG_ATTEMPT);
 	log_id(id);
@@ -86,21 +89,27 @@ START_TEST(every_kind_of_value)
 	log_enh(enh);
 	log_end();
 	ck_assert_str_eq(json_of(pending()),
-	    "{\"time\":\"2026-01-01T00:00:00.123000Z\",\"service\":\"qmgr\",\"pid\":42,\"event\":\"attempt\",\"level\":\"info\","
-	    "\"generation\":3,\"id\":\"01B2C3D4F5G6H\",\"session\":\"0000000000000abc\",\"attempt\":18446744073709551615,"
-	    "\"to\":\"\\\"q\\\"\\n@b.example\",\"relay\":\"\",\"client\":\"192.0.2.1:25\",\"addr\":\"[2001:db8::1]:65535\","
+	    "{\"time\":\"2026-01-01T00:00:00.123000Z\",\"service\":\"qmgr\",\"pid\":42,\"event\":"
+	    "\"attempt\",\"level\":\"info\","
+	    "\"generation\":3,\"id\":\"01B2C3D4F5G6H\",\"session\":\"0000000000000abc\","
+	    "\"attempt\":18446744073709551615,"
+	    "\"to\":\"\\\"q\\\"\\n@b.example\",\"relay\":\"\",\"client\":\"192.0.2.1:25\",\"addr\":"
+	    "\"[2001:db8::1]:65535\","
 	    "\"dsn\":\"4.7.1\"}\n");
 	in = pending();
 	ck_assert(log_record_next(&in, &r));
 	log_format_text(&text, &r);
 	buf_putc(&text, '\0');
-	ck_assert_str_eq(text.p, "attempt id=01B2C3D4F5G6H session=0000000000000abc attempt=18446744073709551615 "
-				 "to=\"\\\"q\\\"\\n@b.example\" relay=\"\" client=192.0.2.1:25 addr=[2001:db8::1]:65535 dsn=4.7.1");
+	ck_assert_str_eq(text.p,
+	    "attempt id=01B2C3D4F5G6H session=0000000000000abc attempt=18446744073709551615 "
+	    "to=\"\\\"q\\\"\\n@b.example\" relay=\"\" client=192.0.2.1:25 addr=[2001:db8::1]:65535 "
+	    "dsn=4.7.1");
 	buf_fini(&text);
 }
 END_TEST
 
-/* Every event and every key of the tables, in each kind that a row may hold: readable, and one line. */
+/* Every event and every key of the tables, in each kind that a row may hold: readable, and one
+ * line. */
 START_TEST(every_row)
 {
 	static const enum log_event events[] = {
@@ -178,7 +187,8 @@ START_TEST(every_cut)
 		ck_assert_uint_eq(in.n, n);
 		free(exact);
 	}
-	/* Fields cut, in a row whose length says so: read up to the cut, then an end that is not one. */
+	/* Fields cut, in a row whose length says so: read up to the cut, then an end that is not
+	 * one. */
 	for (size_t n = LOG_HEAD; n < all.n; n++) {
 		char *exact = malloc(n);
 		uint32_t length = (uint32_t)n - 4;
@@ -205,20 +215,45 @@ static const struct {
 	bool row, valid;
 } rows[] = {
 	{ 0, LOG_DONE, SLICE_LIT(""), true, true },
-	{ 0, LOG_DONE, SLICE_LIT("\x01\x00" "12345678"), true, true },
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x01\x00"
+		      "12345678"),
+	    true, true },
 	{ 0, 0, SLICE_LIT(""), true, false },
 	{ 0, LOG_END, SLICE_LIT(""), true, false },
 	{ 0, 19, SLICE_LIT(""), true, false }, /* a gap of the table */
 	{ 0, 65535, SLICE_LIT(""), true, false },
-	{ 0, LOG_DONE, SLICE_LIT("\x00\x00" "12345678"), true, false }, /* no key 0 */
-	{ 0, LOG_DONE, SLICE_LIT("\xff\x00" "12345678"), true, false },
-	{ 0, LOG_DONE, SLICE_LIT("\x01\x03" "12345678"), true, false }, /* no kind 3 */
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x00\x00"
+		      "12345678"),
+	    true, false }, /* no key 0 */
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\xff\x00"
+		      "12345678"),
+	    true, false },
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x01\x03"
+		      "12345678"),
+	    true, false }, /* no kind 3 */
 	{ 0, LOG_DONE, SLICE_LIT("\x01\xff"), true, false },
-	{ 0, LOG_DONE, SLICE_LIT("\x07\x01\x05\x00" "1234"), true, false }, /* text beyond the row */
-	{ 0, LOG_DONE, SLICE_LIT("\x07\x01\xff\xff" "1234"), true, false },
-	{ 0, LOG_DONE, SLICE_LIT("\x07\x01\x04\x00" "1234"), true, true },
-	{ 0, LOG_DONE, SLICE_LIT("\x01\x01\x00\x00"), true, true }, /* an id as text: shown as it is */
-	{ 0, LOG_DONE, SLICE_LIT("\x07\x00" "12345678"), true, true }, /* text as a number */
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x07\x01\x05\x00"
+		      "1234"),
+	    true, false }, /* text beyond the row */
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x07\x01\xff\xff"
+		      "1234"),
+	    true, false },
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x07\x01\x04\x00"
+		      "1234"),
+	    true, true },
+	{ 0, LOG_DONE, SLICE_LIT("\x01\x01\x00\x00"), true,
+	    true }, /* an id as text: shown as it is */
+	{ 0, LOG_DONE,
+	    SLICE_LIT("\x07\x00"
+		      "12345678"),
+	    true, true }, /* text as a number */
 	{ 1, LOG_DONE, SLICE_LIT(""), false, false },
 	{ LOG_HEAD - 5, LOG_DONE, SLICE_LIT(""), false, false },
 	{ LOG_HEAD - 3, LOG_DONE, SLICE_LIT(""), false, false },
@@ -229,7 +264,8 @@ static const struct {
 START_TEST(malformed)
 {
 	char head[LOG_HEAD] = { 0 };
-	uint32_t length = rows[_i].length != 0 ? rows[_i].length : (uint32_t)(LOG_HEAD - 4 + rows[_i].fields.n);
+	uint32_t length =
+	    rows[_i].length != 0 ? rows[_i].length : (uint32_t)(LOG_HEAD - 4 + rows[_i].fields.n);
 	struct buf b = { 0 }, out = { 0 };
 	struct log_record r;
 	struct slice in;

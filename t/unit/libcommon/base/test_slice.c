@@ -37,8 +37,7 @@ static const struct {
 	const char *a, *b;
 	bool ieq, starts, ends;
 } pairs[] = {
-	{ "", "", true, true, true },
-	{ "Example.ORG", "example.org", true, true, true },
+	{ "", "", true, true, true }, { "Example.ORG", "example.org", true, true, true },
 	{ "example.org", "EXAMPLE", false, true, false },
 	{ "a.example.org", ".Example.Org", false, false, true },
 	{ "org", "example.org", false, false, false },
@@ -89,7 +88,8 @@ START_TEST(trimmed)
 {
 	static const struct {
 		const char *in, *out;
-	} rows[] = { { "", "" }, { " \t ", "" }, { "a", "a" }, { "\t a b \t", "a b" }, { "\na\r", "\na\r" } };
+	} rows[] = { { "", "" }, { " \t ", "" }, { "a", "a" }, { "\t a b \t", "a b" },
+		{ "\na\r", "\na\r" } };
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		ck_assert(slice_is(slice_trim(slice_z(rows[i].in)), rows[i].out));

@@ -36,7 +36,9 @@ fake_now(void)
 	return now_ms;
 }
 
-static const struct clock_source fake = { .mono_ms = fake_now, .boot_ms = fake_now, .wall_ms = fake_now };
+static const struct clock_source fake = {
+	.mono_ms = fake_now, .boot_ms = fake_now, .wall_ms = fake_now
+};
 
 static unsigned
 open_fds(void)
@@ -149,8 +151,11 @@ on_connected(struct conn *c, void *arg)
 	act(w, w->on_connected);
 }
 
-static const struct conn_ops ops = { .connected = on_connected, .input = on_input, .closed = on_closed,
-	.expired = on_expired, .drained = on_drained };
+static const struct conn_ops ops = { .connected = on_connected,
+	.input = on_input,
+	.closed = on_closed,
+	.expired = on_expired,
+	.drained = on_drained };
 
 static void
 open_loop(struct world *w)
@@ -166,7 +171,8 @@ open_world(struct world *w)
 	int pair[2];
 
 	open_loop(w);
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	w->near = pair[0];
 	w->far = pair[1];
 	w->conn = conn_new(w->loop, w->near, &ops, w);
@@ -212,7 +218,8 @@ far_hears(struct world *w, struct buf *all)
 static void
 saw(struct world *w, const char *want)
 {
-	ck_assert_msg(slice_is(slice_buf(&w->seen), want), "saw %.*s, not %s", SLICE_ARG(slice_buf(&w->seen)), want);
+	ck_assert_msg(slice_is(slice_buf(&w->seen), want), "saw %.*s, not %s",
+	    SLICE_ARG(slice_buf(&w->seen)), want);
 }
 
 static const struct {
@@ -303,7 +310,8 @@ START_TEST(what_is_left_is_kept)
 	for (unsigned i = 0; i < 300000; i++)
 		buf_putc(&all, (char)(i * 7 + i / 251));
 	while (at < all.n) {
-		ssize_t n = sent == all.n ? 0 : send(w.far, all.p + sent, all.n - sent, MSG_NOSIGNAL);
+		ssize_t n =
+		    sent == all.n ? 0 : send(w.far, all.p + sent, all.n - sent, MSG_NOSIGNAL);
 		struct slice in;
 
 		sent += n > 0 ? (size_t)n : 0;
@@ -424,7 +432,8 @@ narrow(struct world *w)
 	ck_assert_int_eq(setsockopt(w->near, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
 }
 
-/* Content in pieces to a socket that takes little: all of it, in order, behind what was put before. */
+/* Content in pieces to a socket that takes little: all of it, in order, behind what was put before.
+ */
 START_TEST(putv_with_a_full_socket)
 {
 	static const int counts[] = { 1, 3, 16, 17, 40 };
@@ -677,7 +686,8 @@ full_listener(struct addr *at, int waiting[8])
 	n = addr_sockaddr(at, &ss);
 	for (int i = 0; i < 8; i++) {
 		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		ck_assert(connect(waiting[i], (struct sockaddr *)&ss, n) == 0 || errno == EINPROGRESS);
+		ck_assert(
+		    connect(waiting[i], (struct sockaddr *)&ss, n) == 0 || errno == EINPROGRESS);
 	}
 	return fd;
 }

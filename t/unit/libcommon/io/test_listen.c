@@ -124,7 +124,8 @@ START_TEST(paused)
 }
 END_TEST
 
-/* Under valgrind(1) descriptors beyond the limit are accepted and closed, which a kernel does not do. */
+/* Under valgrind(1) descriptors beyond the limit are accepted and closed, which a kernel does not
+ * do. */
 static bool
 valgrind(void)
 {
@@ -133,7 +134,8 @@ valgrind(void)
 	return preload != NULL && strstr(preload, "valgrind") != NULL;
 }
 
-/* Without a descriptor it rests, does not spin, is not lost, and goes on when there are some again. */
+/* Without a descriptor it rests, does not spin, is not lost, and goes on when there are some again.
+ */
 START_TEST(no_descriptor_left)
 {
 	struct world w;

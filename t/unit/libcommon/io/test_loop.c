@@ -29,7 +29,8 @@ teardown(void)
 static void
 saw(const char *want)
 {
-	ck_assert_msg(slice_is(slice_buf(&seen), want), "saw %.*s, not %s", SLICE_ARG(slice_buf(&seen)), want);
+	ck_assert_msg(slice_is(slice_buf(&seen), want), "saw %.*s, not %s",
+	    SLICE_ARG(slice_buf(&seen)), want);
 	buf_reset(&seen);
 }
 
@@ -56,7 +57,9 @@ note_ready(int fd, int ready, void *arg)
 {
 	(void)fd;
 	note(arg);
-	buf_puts(&seen, ready == (WATCH_READ | WATCH_WRITE) ? "3" : ready == WATCH_READ ? "1" : "2");
+	buf_puts(&seen, ready == (WATCH_READ | WATCH_WRITE) ? "3"
+			: ready == WATCH_READ		    ? "1"
+							    : "2");
 }
 
 /* However long it stays ready, it is told once a turn, and the turn ends. */
@@ -83,8 +86,9 @@ START_TEST(wishes)
 	static const struct {
 		int wishes;
 		const char *saw;
-	} rows[] = { { 0, "" }, { WATCH_READ, "a1" }, { WATCH_WRITE, "a2" }, { WATCH_READ | WATCH_WRITE, "a3" }, { 0, "" },
-		{ WATCH_WRITE, "a2" }, { WATCH_WRITE, "a2" } };
+	} rows[] = { { 0, "" }, { WATCH_READ, "a1" }, { WATCH_WRITE, "a2" },
+		{ WATCH_READ | WATCH_WRITE, "a3" }, { 0, "" }, { WATCH_WRITE, "a2" },
+		{ WATCH_WRITE, "a2" } };
 	int fd = ready_fd();
 	struct watch *w = watch_new(loop, fd, note_ready, A);
 
@@ -132,7 +136,8 @@ END_TEST
 
 START_TEST(timers)
 {
-	struct timer *a = timer_new(loop, note, A), *b = timer_new(loop, note, B), *c = timer_new(loop, note, C);
+	struct timer *a = timer_new(loop, note, A), *b = timer_new(loop, note, B),
+		     *c = timer_new(loop, note, C);
 
 	ck_assert(!timer_is_set(a));
 	timer_set(b, 8);
@@ -194,7 +199,8 @@ defer_again(void *arg)
 	loop_defer(loop, &da);
 }
 
-/* In the order set, once; what is deferred meanwhile waits for the next turn, which does not sleep before it. */
+/* In the order set, once; what is deferred meanwhile waits for the next turn, which does not sleep
+ * before it. */
 START_TEST(deferred)
 {
 	loop_at_turn_end(loop, 0, note, C);

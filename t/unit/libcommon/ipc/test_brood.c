@@ -17,7 +17,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, WAIT_MS = 30000, TOKEN_UP = 1, TOKEN_DOWN, TOKEN_CONFIG, TOKEN_ASK, STUBBORN = 9 };
+enum {
+	WORKERS = 2,
+	WAIT_MS = 30000,
+	TOKEN_UP = 1,
+	TOKEN_DOWN,
+	TOKEN_CONFIG,
+	TOKEN_ASK,
+	STUBBORN = 9
+};
 
 /* Where the world of a test is. */
 static struct {
@@ -114,7 +122,8 @@ on_ask(const struct msg_ask *m, void *arg)
 		msg_finish_put(&b, &(struct msg_finish){ .grace_ms = 1 }); /* a parent's word */
 		(void)!send(me.pair_fd, b.p, b.n, MSG_NOSIGNAL);
 	} else {
-		buf_printf(&b, "%u %u %u %u %.*s", me.number, me.class, me.fds, me.pending, SLICE_ARG(m->args));
+		buf_printf(&b, "%u %u %u %u %.*s", me.number, me.class, me.fds, me.pending,
+		    SLICE_ARG(m->args));
 		nest_answer(m->token, slice_buf(&b));
 	}
 	buf_fini(&b);
@@ -267,11 +276,11 @@ finished(void *arg)
 	w.done = true;
 }
 
-#define UNTIL(what)                                                          \
-	do {                                                                 \
-		while (!(what) && !w.late)                                   \
-			loop_turn(w.loop, true);                             \
-		ck_assert_msg(!w.late, "never: %s", #what);                  \
+#define UNTIL(what)                                         \
+	do {                                                \
+		while (!(what) && !w.late)                  \
+			loop_turn(w.loop, true);            \
+		ck_assert_msg(!w.late, "never: %s", #what); \
 	} while (0)
 
 static void
@@ -340,8 +349,10 @@ START_TEST(workers_know_who_they_are)
 	start_workers(NULL);
 	UNTIL(w.ups == WORKERS);
 	for (unsigned i = 1; i <= WORKERS; i++) {
-		ck_assert_uint_eq(brood_ask(w.brood, &(struct msg_ask){ .token = TOKEN_ASK, .verb = SLICE_LIT("state"),
-		    .args = SLICE_LIT("x") }), WORKERS);
+		ck_assert_uint_eq(brood_ask(w.brood, &(struct msg_ask){ .token = TOKEN_ASK,
+							 .verb = SLICE_LIT("state"),
+							 .args = SLICE_LIT("x") }),
+		    WORKERS);
 		UNTIL(w.answers == i * WORKERS);
 	}
 	/* 0, 1, 2, the pair, one that is kept. */
@@ -474,7 +485,8 @@ deaths(void)
 	return n;
 }
 
-/* Workers that die at once are born again, but not in a rush: before its third death one has paused. */
+/* Workers that die at once are born again, but not in a rush: before its third death one has
+ * paused. */
 START_TEST(births_slow_down)
 {
 	uint64_t began = clock_mono_ms();

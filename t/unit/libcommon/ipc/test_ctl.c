@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* A control server in this process, its callers in children: who may say what, and what comes back. */
+/* A control server in this process, its callers in children: who may say what, and what comes back.
+ */
 #include "../../check_main.h"
 
 #include "base/log.h"
@@ -241,7 +242,8 @@ too_late(void *arg)
 
 /* Runs fn in a child while the server serves; then w->heard holds what it saw. */
 static void
-in_child(struct world *w, void (*fn)(struct world *w, struct heard *h, const void *arg), const void *arg)
+in_child(
+    struct world *w, void (*fn)(struct world *w, struct heard *h, const void *arg), const void *arg)
 {
 	struct timer *limit = timer_new(w->loop, too_late, w);
 	int status;
@@ -284,7 +286,8 @@ gather(struct slice piece, void *arg)
 static void
 call(int fd, const char *verb, const char *const *words, struct heard *h)
 {
-	h->status = fd < 0 ? fd : ctl_call(fd, verb, words, WAIT_MS, gather, h, h->text, sizeof h->text);
+	h->status =
+	    fd < 0 ? fd : ctl_call(fd, verb, words, WAIT_MS, gather, h, h->text, sizeof h->text);
 }
 
 /* Rights are decided by the user and the groups that the kernel tells. */
@@ -298,10 +301,12 @@ static const struct {
 	{ 0, 0, 0, "echo", { "a", "b c" }, 0, "0 admin a b c\n", "" },
 	{ 0, 0, 0, "admin", { NULL }, 0, "0 admin\n", "" },
 	{ NOBODY, NOBODY, NOBODY, "echo", { "" }, 0, "47002 user \n", "" },
-	{ NOBODY, NOBODY, NOBODY, "admin", { NULL }, 77, "", "not allowed: for root and the group _angadm" },
+	{ NOBODY, NOBODY, NOBODY, "admin", { NULL }, 77, "",
+	    "not allowed: for root and the group _angadm" },
 	{ NOBODY, ADMIN_GID, NOBODY, "admin", { NULL }, 0, "47002 admin\n", "" },
 	{ NOBODY, NOBODY, ADMIN_GID, "admin", { NULL }, 0, "47002 admin\n", "" },
-	{ NOBODY, NOBODY, OTHER, "admin", { NULL }, 77, "", "not allowed: for root and the group _angadm" },
+	{ NOBODY, NOBODY, OTHER, "admin", { NULL }, 77, "",
+	    "not allowed: for root and the group _angadm" },
 	{ 0, 0, 0, "nonsense", { NULL }, 64, "", "no such verb here" },
 	{ 0, 0, 0, "", { NULL }, 64, "", "no such verb here" },
 	{ 0, 0, 0, "fail", { NULL }, 69, "", "not today" },
@@ -313,8 +318,8 @@ child_rights(struct world *w, struct heard *h, const void *arg)
 {
 	size_t i = *(const int *)arg;
 
-	if (rights[i].uid != 0 && (setgroups(1, &rights[i].extra) != 0 || setgid(rights[i].gid) != 0 ||
-	    setuid(rights[i].uid) != 0)) {
+	if (rights[i].uid != 0 && (setgroups(1, &rights[i].extra) != 0 ||
+				      setgid(rights[i].gid) != 0 || setuid(rights[i].uid) != 0)) {
 		h->status = -EPERM;
 		return;
 	}
@@ -344,7 +349,8 @@ START_TEST(what_is_logged)
 	static const struct {
 		int row;
 		const char *line;
-	} want[] = { { 0, "" }, { 1, "control verb=\"admin\" uid=0 " }, { 3, "reason=\"not allowed\"" } };
+	} want[] = { { 0, "" }, { 1, "control verb=\"admin\" uid=0 " },
+		{ 3, "reason=\"not allowed\"" } };
 	struct world w;
 	struct slice in;
 	struct log_record r;
@@ -381,7 +387,8 @@ child_verbs(struct world *w, struct heard *h, const void *arg)
 	}
 }
 
-/* One connection serves verb after verb; what outlives a verb cannot mistake the next one for it. */
+/* One connection serves verb after verb; what outlives a verb cannot mistake the next one for it.
+ */
 START_TEST(verb_after_verb)
 {
 	static const char *const names[] = { "echo", "fail", "echo", "later", NULL };
@@ -433,12 +440,15 @@ child_long(struct world *w, struct heard *h, const void *arg)
 	int fd = ctl_connect(w->dirfd, "logd", WAIT_MS);
 
 	k.h = h;
-	h->status = fd < 0 ? fd : ctl_call(fd, arg, NULL, WAIT_MS, count_lines, &k, h->text, sizeof h->text);
+	h->status =
+	    fd < 0 ? fd
+		   : ctl_call(fd, arg, NULL, WAIT_MS, count_lines, &k, h->text, sizeof h->text);
 	h->more[0] = (int)k.next;
 	h->more[1] = k.wrong;
 }
 
-/* However the steps are handed on: every line in order, and the state freed once (san, close_world()). */
+/* However the steps are handed on: every line in order, and the state freed once (san,
+ * close_world()). */
 START_TEST(long_answers)
 {
 	static const char *const names[] = { "long", "again", "without" };
@@ -503,15 +513,27 @@ raw_connect(struct world *w)
 static void
 put_hello(struct buf *b, uint16_t version_min)
 {
-	msg_hello_put(b, &(struct msg_hello){ .service = SERVICE_CTL, .version_min = version_min, .version_max = 99 });
+	msg_hello_put(
+	    b, &(struct msg_hello){
+		   .service = SERVICE_CTL, .version_min = version_min, .version_max = 99 });
 }
 
-enum bad { NO_HELLO, FAR_FUTURE, CUT_FRAME, WORDS_WITHOUT_END, TWO_AT_ONCE, WRONG_TYPE, EMPTY, GARBAGE, BAD_COUNT };
+enum bad {
+	NO_HELLO,
+	FAR_FUTURE,
+	CUT_FRAME,
+	WORDS_WITHOUT_END,
+	TWO_AT_ONCE,
+	WRONG_TYPE,
+	EMPTY,
+	GARBAGE,
+	BAD_COUNT
+};
 
 static void
 child_bad(struct world *w, struct heard *h, const void *arg)
 {
-	enum bad bad = (enum bad)*(const int *)arg;
+	enum bad bad = (enum bad) * (const int *)arg;
 	struct buf b = { 0 };
 	char in[4096];
 	ssize_t n;
@@ -529,7 +551,8 @@ child_bad(struct world *w, struct heard *h, const void *arg)
 		b.n -= 3;
 		break;
 	case WORDS_WITHOUT_END:
-		msg_ctl_put(&b, &(struct msg_ctl){ .verb = SLICE_LIT("echo"), .args = SLICE_LIT("abc") });
+		msg_ctl_put(
+		    &b, &(struct msg_ctl){ .verb = SLICE_LIT("echo"), .args = SLICE_LIT("abc") });
 		break;
 	case TWO_AT_ONCE:
 		msg_ctl_put(&b, &(struct msg_ctl){ .verb = SLICE_LIT("never") });

@@ -24,48 +24,49 @@ START_TEST(round_trip)
 
 #define F_SET(kind, name, help) SET_##kind(name);
 #define F_SAME(kind, name, help) SAME_##kind(name);
-#define M(NAME, name, number, from, to, fd)                                                 \
-	{                                                                                   \
-		struct msg_##name m, got;                                                   \
-		struct buf b = { 0 };                                                       \
-		struct slice packet;                                                        \
-		struct msg_frame f;                                                         \
-                                                                                            \
-		FIELDS_##NAME(F_SET) msg_##name##_put(&b, &m);                              \
-		packet = slice_buf(&b);                                                     \
+#define M(NAME, name, number, from, to, fd)                                                  \
+	{                                                                                    \
+		struct msg_##name m, got;                                                    \
+		struct buf b = { 0 };                                                        \
+		struct slice packet;                                                         \
+		struct msg_frame f;                                                          \
+                                                                                             \
+		FIELDS_##NAME(F_SET) msg_##name##_put(&b, &m);                               \
+		packet = slice_buf(&b);                                                      \
 		ck_assert(msg_frame_next(&packet, &f) && packet.n == 0 && f.type == number); \
-		ck_assert(msg_##name##_get(f.payload, &got));                               \
-		FIELDS_##NAME(F_SAME)                                                       \
-		ck_assert_ptr_nonnull(msg_row(number));                                     \
-		buf_fini(&b);                                                               \
+		ck_assert(msg_##name##_get(f.payload, &got));                                \
+		FIELDS_##NAME(F_SAME) ck_assert_ptr_nonnull(msg_row(number));                \
+		buf_fini(&b);                                                                \
 	}
 	IPC_MESSAGES(M)
 #undef M
 }
 END_TEST
 
-/* A payload cut at a field's border means zero; cut within a field it is refused; never a read beyond. */
+/* A payload cut at a field's border means zero; cut within a field it is refused; never a read
+ * beyond. */
 START_TEST(every_cut)
 {
 #define F_SET2(kind, name, help) SET_##kind(name);
-#define M(NAME, name, number, from, to, fd)                                     \
-	{                                                                       \
-		uint64_t v = 0;                                                 \
-		struct msg_##name m, got;                                       \
-		struct buf b = { 0 };                                           \
-                                                                                \
-		FIELDS_##NAME(F_SET2) msg_##name##_put(&b, &m);                 \
-		for (size_t n = 0; n + IPC_FRAME_HEAD <= b.n; n++) {            \
-			char *exact = malloc(n + 1);                            \
-                                                                                \
-			memcpy(exact, b.p + IPC_FRAME_HEAD, n);                 \
-			msg_##name##_get(slice_of(exact, n), &got);             \
-			free(exact);                                            \
-		}                                                               \
-		ck_assert(msg_##name##_get(slice_of("", 0), &got));             \
-		buf_putc(&b, 'x');                                              \
-		ck_assert(msg_##name##_get(slice_of(b.p + IPC_FRAME_HEAD, b.n - IPC_FRAME_HEAD), &got)); \
-		buf_fini(&b);                                                   \
+#define M(NAME, name, number, from, to, fd)                                                        \
+	{                                                                                          \
+		uint64_t v = 0;                                                                    \
+		struct msg_##name m, got;                                                          \
+		struct buf b = { 0 };                                                              \
+                                                                                                   \
+		FIELDS_##NAME(F_SET2) msg_##name##_put(&b, &m);                                    \
+		for (size_t n = 0; n + IPC_FRAME_HEAD <= b.n; n++) {                               \
+			char *exact = malloc(n + 1);                                               \
+                                                                                                   \
+			memcpy(exact, b.p + IPC_FRAME_HEAD, n);                                    \
+			msg_##name##_get(slice_of(exact, n), &got);                                \
+			free(exact);                                                               \
+		}                                                                                  \
+		ck_assert(msg_##name##_get(slice_of("", 0), &got));                                \
+		buf_putc(&b, 'x');                                                                 \
+		ck_assert(                                                                         \
+		    msg_##name##_get(slice_of(b.p + IPC_FRAME_HEAD, b.n - IPC_FRAME_HEAD), &got)); \
+		buf_fini(&b);                                                                      \
 	}
 	IPC_MESSAGES(M)
 #undef M
@@ -101,19 +102,26 @@ END_TEST
 
 START_TEST(routes)
 {
-	struct route r = { .transport = SLICE_LIT("smtp"), .pool = SLICE_LIT("p"), .domain = SLICE_LIT("b.example"), .nhops = 2,
-		.hops = { { SLICE_LIT("127.0.0.1"), 25, false }, { SLICE_LIT("mx.b.example"), 2525, true } } }, got;
+	struct route r = { .transport = SLICE_LIT("smtp"),
+		.pool = SLICE_LIT("p"),
+		.domain = SLICE_LIT("b.example"),
+		.nhops = 2,
+		.hops = { { SLICE_LIT("127.0.0.1"), 25, false },
+		    { SLICE_LIT("mx.b.example"), 2525, true } } },
+		     got;
 	struct job_limits l = { .connections = 7, .dot_ms = 9 }, back;
 	struct buf b = { 0 };
 
 	route_put(&b, &r);
 	ck_assert(route_get(slice_buf(&b), &got));
-	ck_assert(slice_eq(got.domain, r.domain) && got.nhops == 2 && got.hops[1].mx && got.hops[1].port == 2525);
+	ck_assert(slice_eq(got.domain, r.domain) && got.nhops == 2 && got.hops[1].mx &&
+		  got.hops[1].port == 2525);
 	for (size_t n = 0; n < b.n; n++)
 		ck_assert(!route_get(slice_of(b.p, n), &got));
 	buf_reset(&b);
 	job_limits_put(&b, &l);
-	ck_assert(job_limits_get(slice_buf(&b), &back) && back.connections == 7 && back.dot_ms == 9);
+	ck_assert(
+	    job_limits_get(slice_buf(&b), &back) && back.connections == 7 && back.dot_ms == 9);
 	ck_assert(job_limits_get(SLICE_NONE, &back) && back.connections == 0);
 	ck_assert(!job_limits_get(SLICE_LIT("abc"), &back));
 	buf_fini(&b);

@@ -66,7 +66,8 @@ open_world(struct world *w, uint32_t other)
 	int pair[2];
 
 	*w = (struct world){ .loop = loop_new(), .seen = { .fd = -1 } };
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	log_open(SERVICE_SMTPD);
 	peer_self(SERVICE_SMTPD, 0, 0, 0);
 	w->peer = peer_pair(w->loop, pair[0], other, &ops, &w->seen);
@@ -104,7 +105,8 @@ far_hello(struct world *w)
 {
 	struct buf b = { 0 };
 
-	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_SMTPD, .version_min = 1, .version_max = 1 });
+	msg_hello_put(&b,
+	    &(struct msg_hello){ .service = SERVICE_SMTPD, .version_min = 1, .version_max = 1 });
 	far_says(w, &b);
 	buf_fini(&b);
 	ck_assert_uint_eq(w->seen.up, 1);
@@ -131,7 +133,8 @@ START_TEST(versions_must_overlap)
 	struct buf b = { 0 };
 
 	open_world(&w, IPC_WORKER);
-	msg_hello_put(&b, &(struct msg_hello){ .service = SERVICE_SMTPD, .version_min = 9, .version_max = 12 });
+	msg_hello_put(&b,
+	    &(struct msg_hello){ .service = SERVICE_SMTPD, .version_min = 9, .version_max = 12 });
 	far_says(&w, &b);
 	ck_assert_uint_eq(w.seen.up, 0);
 	buf_fini(&b);
@@ -200,7 +203,10 @@ far_sends_fds(struct world *w, struct buf *b, int n)
 		char space[CMSG_SPACE(4 * sizeof(int))];
 	} control = { 0 };
 	struct iovec v = { b->p, b->n };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int)) };
+	struct msghdr m = { .msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int)) };
 	int fds[4] = { 0, 0, 0, 0 };
 
 	control.head.cmsg_level = SOL_SOCKET;
@@ -270,7 +276,8 @@ START_TEST(nothing_is_lost_when_the_far_end_is_slow)
 	open_world(&w, IPC_WORKER);
 	far_hello(&w);
 	for (uint64_t i = 1; i <= 20000; i++) {
-		peer_send(w.peer, ask, .token = i, .verb = SLICE_LIT("a verb of some length, to fill the socket"));
+		peer_send(w.peer, ask, .token = i,
+		    .verb = SLICE_LIT("a verb of some length, to fill the socket"));
 		if (i % 1000 == 0)
 			loop_turn(w.loop, false);
 	}
@@ -324,21 +331,25 @@ far_accepts(struct world *w, int fd, uint8_t service)
 		c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	}
 	w->far = c;
-	msg_hello_put(&b, &(struct msg_hello){ .service = service, .version_min = 1, .version_max = 1, .pid = 77 });
+	msg_hello_put(&b, &(struct msg_hello){
+			      .service = service, .version_min = 1, .version_max = 1, .pid = 77 });
 	far_says(w, &b);
 	buf_fini(&b);
 	return c;
 }
 
-/* A dialled link comes again after each end, and both are told in the log; an impostor is cut off. */
+/* A dialled link comes again after each end, and both are told in the log; an impostor is cut off.
+ */
 START_TEST(dialled)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "edge/router.smtpd/s" };
 	char dir[] = "/tmp/test_peer.XXXXXX";
 	struct world w = { .loop = loop_new(), .seen = { .fd = -1 } };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), back = open(".", O_RDONLY | O_DIRECTORY);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+	    back = open(".", O_RDONLY | O_DIRECTORY);
 
-	ck_assert(mkdtemp(dir) != NULL && chdir(dir) == 0 && mkdir("edge", 0700) == 0 && mkdir("edge/router.smtpd", 0700) == 0);
+	ck_assert(mkdtemp(dir) != NULL && chdir(dir) == 0 && mkdir("edge", 0700) == 0 &&
+		  mkdir("edge/router.smtpd", 0700) == 0);
 	log_open(SERVICE_SMTPD);
 	peer_self(SERVICE_SMTPD, 0, 0, 0);
 	w.peer = peer_dial(w.loop, SERVICE_ROUTER, getuid(), &ops, &w.seen);
