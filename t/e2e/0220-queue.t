@@ -37,6 +37,7 @@ sub sink2
 	my ($name, $at, @args) = @_;
 	my ($port) = $at =~ /:(\d+)$/;
 
+	unlink "$state/$name.err"; # one of that name may have ended before
 	my $pid = Supervisor::spawn([ "$bin/smtpsink", '-o', "$state/$name.log", @args, $at ], "$state/$name.err");
 	$house->{tools}{$name} = $pid;
 	wait_for(sub { -s "$state/$name.err" || IO::Socket::IP->new(PeerHost => $at =~ /\[/ ? '::1' : '127.0.0.1',
