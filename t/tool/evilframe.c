@@ -133,15 +133,15 @@ event(struct buf *b)
 static void
 text(struct buf *b, size_t n)
 {
-	static const char *const words[] = { "", "user@example.com", "postmaster", "a@[127.0.0.1]",
-		"@", "<>", "status", "route", "..", "\xff\xfe", "x@xn--", "a@b.example", "\0zero",
-		"\"q\"@d.example", "user@\x80.example" };
-	const char *w;
+	static const struct slice words[] = { SLICE_LIT("user@example.com"), SLICE_LIT("postmaster"),
+		SLICE_LIT("a@[127.0.0.1]"), SLICE_LIT("@"), SLICE_LIT("<>"), SLICE_LIT("status"),
+		SLICE_LIT("route"), SLICE_LIT(".."), SLICE_LIT("\xff\xfe"), SLICE_LIT("x@xn--"),
+		SLICE_LIT("a@b.example"), SLICE_LIT("\0zero"), SLICE_LIT("\"q\"@d.example"),
+		SLICE_LIT("user@\x80.example") };
 
 	switch (evil_below(7)) {
 	case 0:
-		w = words[evil_below(sizeof words / sizeof *words)];
-		buf_put(b, w, w[0] == '\0' ? 5 * (n & 1) : strlen(w));
+		buf_slice(b, words[evil_below(sizeof words / sizeof *words)]);
 		return;
 	case 1: /* keys, seals, addresses */
 		n = evil_chance(50) ? 16 : 32;

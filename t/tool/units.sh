@@ -13,7 +13,7 @@ printf '%s\n' "$@" | xargs -P 2 -n 1 sh -c '
 	name=$(echo "$3" | tr / _)
 	begun=$(date +%s)
 	if [ "$1" = valgrind ]; then
-		CK_FORK=no valgrind -q --error-exitcode=99 --leak-check=no --child-silent-after-fork=yes "$3" >"$2/$name" 2>&1
+		valgrind -q --error-exitcode=99 --leak-check=no "$3" >"$2/$name" 2>&1
 	else
 		"$3" >"$2/$name" 2>&1
 	fi && rm "$2/$name"
