@@ -65,7 +65,7 @@ TESTS :=
 FUZZERS :=
 MAN :=
 include $(sort $(wildcard libcommon/*/rules.mk smtpd/rules.mk qmgr/rules.mk qmgr/*/rules.mk deliver/rules.mk \
-	logd/rules.mk ctl/rules.mk etc/rules.mk t/*/rules.mk))
+	deliver/*/rules.mk dnscache/rules.mk bounced/rules.mk logd/rules.mk ctl/rules.mk etc/rules.mk t/*/rules.mk))
 
 # Everything a library needs, itself first; a library may stand twice, which --start-group forgives.
 closure = $(1) $(foreach d,$($(1)_DEPS),$(call closure,$(d)))

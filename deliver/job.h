@@ -7,6 +7,7 @@
 #include "deliver/segments.h"
 #include "io/offload.h"
 #include "ipc/msg.h"
+#include "ipc/job.h"
 #include "ipc/route.h"
 #include "spool/content.h"
 #include "spool/record.h"

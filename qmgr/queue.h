@@ -3,13 +3,14 @@
 #define QMGR_QUEUE_H
 
 #include "conf/scope.h"
+#include "ipc/job.h"
 #include "ipc/route.h"
 #include "qmgr/message.h"
 #include "qmgr/site.h"
 
 /*
- * Queues: one for each (transport, pool, tenant, class, routing domain, next hops), interned; a recipient
- * names its queue by number. Each has its ready recipients in FIFO order, one list a
+ * Queues: one for each (transport, pool, tenant, class, routing domain, next hops), interned; a
+ * recipient names its queue by number. Each has its ready recipients in FIFO order, one list a
  * priority. What is deferred waits in the wheel, and the queue knows only how many.
  *
  * Queue 0 holds those that router is to be asked about.
@@ -23,27 +24,27 @@ struct ready {
 
 struct queue {
 	uint32_t number;
-	bool defined;    /* its QUEUE record is known (while replaying, names may come first) */
+	bool defined; /* its QUEUE record is known (while replaying, names may come first) */
 	uint8_t class;
-	char *key;       /* class, then the encoded route: what is interned */
+	char *key; /* class, then the encoded route: what is interned */
 	size_t key_n;
-	struct route route; /* points into key */
+	struct route route;  /* points into key */
 	uint32_t generation; /* of router, when it last said so */
 	uint32_t base_file;  /* journal file of its QUEUE record */
 	uint32_t next_hash;
 
 	struct ready ready[QUEUE_PRIORITIES];
-	uint32_t nrcpt;      /* recipients that name it, closed ones apart */
+	uint32_t nrcpt; /* recipients that name it, closed ones apart */
 	uint32_t nready;
-	uint32_t njobs;      /* running: connections, as far as we know */
+	uint32_t njobs;	      /* running: connections, as far as we know */
 	uint32_t last_worker; /* slot of the one that got the last job */
-	bool idle;           /* was seen empty by the slow timer */
-	bool active;         /* in the ring of those that may be dispatched from */
+	bool idle;	      /* was seen empty by the slow timer */
+	bool active;	      /* in the ring of those that may be dispatched from */
 	struct queue *active_next;
 
-	struct site *site;   /* NULL: not defined yet, or the queue that asks router */
-	uint32_t site_jobs;  /* of njobs, counted at the site */
-	bool in_line;        /* waits for a place at its site */
+	struct site *site;  /* NULL: not defined yet, or the queue that asks router */
+	uint32_t site_jobs; /* of njobs, counted at the site */
+	bool in_line;	    /* waits for a place at its site */
 	struct queue *line_next;
 
 	bool suspended;
@@ -94,8 +95,10 @@ queue_route(const struct queue *q)
 }
 
 /* The ready lists. A recipient is in at most one; `m` is its message. */
-void ready_push(struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
-void ready_remove(struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
+void ready_push(
+    struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
+void ready_remove(
+    struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
 /* The first of the most urgent list; false: none. It stays there. */
 bool ready_first(const struct queue *q, uint32_t *msg, unsigned *rcpt);
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 LIBS += smtpd
-smtpd_SRCS := client.c intake.c letter.c limits.c line.c parent.c pickup.c policy.c session.c tx.c verbs.c \
-	worker.c writer.c
-smtpd_DEPS := libcommon/ipc libcommon/priv libcommon/conf libcommon/spool \
+smtpd_SRCS := client.c letter.c limits.c line.c parent.c pickup.c policy.c session.c tx.c verbs.c \
+	worker.c
+smtpd_DEPS := libcommon/commit libcommon/ipc libcommon/priv libcommon/conf libcommon/spool \
 	libcommon/mail libcommon/smtp libcommon/io libcommon/base
 PROGS += smtpd/smtpd
 smtpd/smtpd_SRCS := main.c

@@ -6,7 +6,7 @@
 #include "ipc/msg.h"
 #include "smtp/command.h"
 #include "smtpd/tx.h"
-#include "smtpd/writer.h"
+#include "commit/writer.h"
 
 /*
  * An SMTP session as a machine: bytes in, bytes out, questions to the world around it. It knows no
@@ -102,8 +102,8 @@ void session_fini(struct session *s);
  * these. */
 void session_run(struct session *s);
 bool session_is_asking(const struct session *s); /* it waits for others than the client */
-void session_expired(struct session *s); /* the deadline passed */
-void session_finish(struct session *s);	 /* the worker ends */
+void session_expired(struct session *s);	 /* the deadline passed */
+void session_finish(struct session *s);		 /* the worker ends */
 /* m NULL: no answer in time. */
 void session_answered(struct session *s, struct rcpt *r, const struct msg_route *m);
 

@@ -7,7 +7,7 @@
 #include "smtp/body.h"
 #include "smtp/param.h"
 #include "smtp/replies.h"
-#include "smtpd/intake.h"
+#include "commit/intake.h"
 
 /* A mail transaction: what is between MAIL and the reply that ends it. */
 enum tx_state {

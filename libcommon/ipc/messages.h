@@ -71,7 +71,8 @@
 	F(str, login, "")                                               \
 	F(str, sender, "")                                              \
 	F(str, rcpt, "local@domain; domain may be missing for postmaster") \
-	F(u8, again, "1: only next hops are asked for; relaying was granted before")
+	F(u8, again, "1: only next hops are asked for; relaying was granted before") \
+	F(u32, from, "EXPAND: first of the list wanted, where one answer could not hold it all")
 #define FIELDS_ROUTE(F)                                                        \
 	F(u32, token, "")                                                      \
 	F(u8, action, "enum route_action (ipc/route.h)")                       \
@@ -83,7 +84,10 @@
 	F(str, rule, "name of the rule that decided")                          \
 	F(u32, generation, "")                                                 \
 	F(str, route, "encoded route (ipc/route.h)")                           \
-	F(str, seal, "16 bytes: keyed hash over action, route, generation, recipient")
+	F(str, seal, "16 bytes: keyed hash over action, route, generation, recipient") \
+	F(u32, total, "EXPAND, asked by qmgr: addresses in the whole list")     \
+	F(u32, first, "EXPAND: ordinal of the first one in `list`")            \
+	F(str, list, "EXPAND: u16 length and address, repeated")
 /* router to qmgr, after HELLO and when it changes. */
 #define FIELDS_ROUTE_KEY(F) F(str, key, "32 bytes; the one before stays good")
 
@@ -100,8 +104,11 @@
 	F(u32, queue, "qmgr's number of the queue, for the log")                  \
 	F(str, route, "encoded route (ipc/route.h)")                              \
 	F(str, rcpts, "u32 recipient number, u32 attempt, repeated")              \
-	F(str, limits, "struct job_limits as ipc/route.h encodes it")             \
-	F(u64, arrival_ms, "wall")
+	F(str, limits, "struct job_limits as ipc/job.h encodes it")             \
+	F(u64, arrival_ms, "wall")                                                \
+	F(str, hosts, "where to, resolved, in the order of trial (ipc/job.h); "  \
+		      "empty: the hops of the route as they stand")               \
+	F(str, addresses, "of the recipients that do not stand in the envelope (ipc/job.h)")
 #define FIELDS_RESULT(F)                                                     \
 	F(u64, job, "")                                                      \
 	F(u32, rcpt, "recipient number")                                     \
@@ -132,6 +139,20 @@
 	F(str, instances, "u64 each: the workers that live; the jobs of all others of " \
 			  "this service are interrupted")
 #define FIELDS_WORKER_ROOM(F) F(u32, jobs, "how many jobs this worker takes at once")
+
+/* smtpd, qmgr, router and deliver to dnscache. */
+#define FIELDS_DNS_ASK(F)                                               \
+	F(u32, token, "chosen by the asker, comes back")                \
+	F(u16, type, "enum dns_type (dns/dns.h)")                       \
+	F(str, name, "a domain name as text, no final dot")
+#define FIELDS_DNS_ANSWER(F)                                            \
+	F(u32, token, "")                                               \
+	F(u8, status, "enum dns_status (dns/dns.h)")                    \
+	F(u32, ttl_s, "the shortest on the way, 0 where status is TEMP") \
+	F(u8, flags, "enum dns_flag")                                   \
+	F(str, cname, "the name at the end of a chain; empty: as asked") \
+	F(str, records, "rows as dns/dns.h encodes them")               \
+	F(str, text, "why, where status is TEMP")
 
 /* All to logd. */
 #define FIELDS_EVENTS(F)                            \
@@ -179,6 +200,8 @@
 	M(RUNNING, running, 0x0307, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKERS, workers, 0x0308, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKER_ROOM, worker_room, 0x0309, IPC_DELIVERERS, IPC_QMGR, 0)    \
+	M(DNS_ASK, dns_ask, 0x0600, IPC_DNS_ASKERS, IPC_DNSCACHE, 0)        \
+	M(DNS_ANSWER, dns_answer, 0x0601, IPC_DNSCACHE, IPC_DNS_ASKERS, 0)  \
 	M(EVENTS, events, 0x0400, IPC_ANY, IPC_LOGD, 0)                     \
 	M(CTL, ctl, 0x0500, IPC_CTL, IPC_SERVICES, 0)                       \
 	M(CTL_OUT, ctl_out, 0x0501, IPC_SERVICES, IPC_CTL, 0)               \
@@ -192,6 +215,8 @@
 #define IPC_LOGD IPC_BIT(SERVICE_LOGD)
 #define IPC_WRITERS (IPC_SMTPD | IPC_BIT(SERVICE_BOUNCED))
 #define IPC_DELIVERERS (IPC_BIT(SERVICE_DELIVER) | IPC_BIT(SERVICE_LOCAL))
+#define IPC_DNSCACHE IPC_BIT(SERVICE_DNSCACHE)
+#define IPC_DNS_ASKERS (IPC_SMTPD | IPC_QMGR | IPC_ROUTER | IPC_BIT(SERVICE_DELIVER))
 #define IPC_SERVICES (IPC_BIT(SERVICE_COUNT) - 1)
 #define IPC_CTL IPC_BIT(SERVICE_CTL)
 #define IPC_PARENT (1U << 30)

@@ -150,20 +150,3 @@ phase_word(uint8_t phase)
 
 	return phase < PHASE_COUNT ? words[phase] : "?";
 }
-
-void
-job_limits_put(struct buf *out, const struct job_limits *l)
-{
-	buf_put(out, l, sizeof *l);
-}
-
-bool
-job_limits_get(struct slice in, struct job_limits *l)
-{
-	*l = (struct job_limits){ 0 };
-	if (in.n % 4 != 0)
-		return false;
-	if (in.n > 0)
-		memcpy(l, in.p, in.n < sizeof *l ? in.n : sizeof *l);
-	return true;
-}

@@ -78,15 +78,4 @@ enum delivery_phase {
 };
 const char *phase_word(uint8_t phase);
 
-/* What the scopes of the configuration say for a queue, told to deliver with each job. Encoded as
- * these u32 in this order; missing ones are 0: the default of the table in deliver. */
-struct job_limits {
-	uint32_t connections; /* to this queue's destination, over all workers; qmgr keeps to it */
-	uint32_t rcpts;	      /* per transaction */
-	uint32_t messages;    /* per connection */
-	uint32_t connect_ms, banner_ms, helo_ms, mail_ms, rcpt_ms, data_ms, body_ms, dot_ms;
-};
-void job_limits_put(struct buf *out, const struct job_limits *l);
-bool job_limits_get(struct slice in, struct job_limits *l);
-
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Packets as a bad peer may send them: frames, every row's reader, and what rows carry within. */
 #include "ipc/msg.h"
+#include "ipc/job.h"
 #include "ipc/route.h"
 
 #include <assert.h>

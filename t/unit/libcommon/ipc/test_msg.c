@@ -2,6 +2,7 @@
 #include "../../check_main.h"
 
 #include "ipc/msg.h"
+#include "ipc/job.h"
 #include "ipc/route.h"
 
 #include <bsd/stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "../check_main.h"
+#include "../../check_main.h"
 
-#include "smtpd/intake.h"
+#include "commit/intake.h"
 
 /* Messages that fill the memory together, none of them whole, must not wait for each other for
  * ever. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef SMTPD_WRITER_H
-#define SMTPD_WRITER_H
+#ifndef COMMIT_WRITER_H
+#define COMMIT_WRITER_H
 
 #include "io/offload.h"
 #include "ipc/msg.h"
-#include "smtpd/intake.h"
+#include "commit/intake.h"
 
 #include <sys/uio.h>
 

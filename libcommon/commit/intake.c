@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "smtpd/intake.h"
+#include "commit/intake.h"
 
 #include "base/die.h"
 

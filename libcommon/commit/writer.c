@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "smtpd/writer.h"
+#include "commit/writer.h"
 
 #include "base/clock.h"
 #include "base/die.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#ifndef SMTPD_INTAKE_H
-#define SMTPD_INTAKE_H
+#ifndef COMMIT_INTAKE_H
+#define COMMIT_INTAKE_H
 
 #include "base/addr.h"
 #include "base/buf.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-#include "../check_main.h"
+#include "../../check_main.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "smtpd/writer.h"
+#include "commit/writer.h"
 #include "spool/envelope.h"
 #include "spool/scan.h"
 
