@@ -109,7 +109,14 @@
 	K(DURATION, journal_hold_ms, "journal_hold", "5ms", 0, 1000,                                    \
 	    "How long a result may wait for others before the journal is synced.")                      \
 	K(DURATION, failed_keep_ms, "failed_keep", "5d", 0, 31536000000,                                \
-	    "How long failed recipients stay listable.")
+	    "How long failed recipients stay listable.")                                                \
+	K(DURATION, host_rest_ms, "host_rest", "5m", 0, 86400000,                                       \
+	    "How long a host that did not answer is left alone, whatever mail is for it; doubled each " \
+	    "further time. Never longer than the waits of \"retry_first\" and \"retry_max\".")          \
+	K(DURATION, host_rest_max_ms, "host_rest_max", "1h", 0, 86400000, "The longest such rest.")     \
+	K(DURATION, dns_keep_min_ms, "dns_keep_min", "1m", 1000, 86400000,                              \
+	    "What the DNS says of a next hop is kept so long at least, whatever its time to live.")     \
+	K(DURATION, dns_keep_max_ms, "dns_keep_max", "1h", 1000, 604800000, "The same, at most.")
 
 /*
  * Hold where no more specific scope says otherwise: at the top level and in domain, binding and
@@ -146,7 +153,15 @@
 	K(DURATION, body_ms, "body_timeout", "3m", 100, 3600000,                                        \
 	    "Wait until the receiver takes a block of data (RFC 5321 4.5.3.2.5).")                      \
 	K(DURATION, dot_ms, "dot_timeout", "10m", 100, 3600000,                                         \
-	    "Wait for the reply to the end of data (RFC 5321 4.5.3.2.6).")
+	    "Wait for the reply to the end of data (RFC 5321 4.5.3.2.6).")                                \
+	K(INT, smtp_port, "smtp_port", "25", 1, 65535,                                                  \
+	    "The port of next hops that name none, mail exchangers above all.")                         \
+	K(INT, host_tries, "host_tries", "5", 1, 32,                                                    \
+	    "Addresses that one attempt may try, in the order of their preference.")                    \
+	K(BOOL, ipv4, "ipv4", "yes", 0, 0, "Use IPv4 addresses of next hops that are names.")           \
+	K(BOOL, ipv6, "ipv6", "yes", 0, 0, "Use IPv6 addresses of next hops that are names.")           \
+	K(BOOL, ipv6_first, "ipv6_first", "no", 0, 0,                                                   \
+	    "Of a host that has both, try its IPv6 addresses first.")
 
 /* In domain sections only, at the top level or inside a binding or group; inherited like the above. */
 #define CONF_DOMAIN_KEYS(K)                                                                             \

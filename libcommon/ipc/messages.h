@@ -108,7 +108,8 @@
 	F(u64, arrival_ms, "wall")                                                \
 	F(str, hosts, "where to, resolved, in the order of trial (ipc/job.h); "  \
 		      "empty: the hops of the route as they stand")               \
-	F(str, addresses, "of the recipients that do not stand in the envelope (ipc/job.h)")
+	F(str, addresses, "of the recipients that do not stand in the envelope (ipc/job.h)") \
+	F(str, source, "16 bytes: where connections come from; empty: the system chooses")
 #define FIELDS_RESULT(F)                                                     \
 	F(u64, job, "")                                                      \
 	F(u32, rcpt, "recipient number")                                     \
@@ -126,7 +127,8 @@
 	F(str, host, "name or literal of the host spoken to")                       \
 	F(str, addr, "16 bytes; empty: none")                                       \
 	F(u16, port, "")                                                            \
-	F(u32, conn_use, "messages sent over this connection, this one included")
+	F(u32, conn_use, "messages sent over this connection, this one included")   \
+	F(str, failed, "of the hosts: those that gave no greeting; 16 bytes and u16 port, repeated")
 #define FIELDS_RESULT_ACK(F) F(u64, job, "its results are durable: forget them")
 #define FIELDS_FORGET(F) F(u32, segment, "close its descriptor when no running job needs it")
 #define FIELDS_FORGOTTEN(F) F(u32, segment, "done")
