@@ -47,7 +47,8 @@ dispatch_fini(struct dispatch *d)
 	}
 	free(d->job);
 	free(d->free);
-	free(d->alive);
+	for (unsigned i = 0; i < COURIER_COUNT; i++)
+		free(d->alive[i].instance);
 	buf_fini(&d->pairs);
 	buf_fini(&d->limits);
 }
@@ -264,9 +265,9 @@ site_freed(struct qmgr *q, struct queue *queue)
 /* ---- giving out ---- */
 
 static bool
-has_room(const struct worker *w, uint64_t now)
+has_room(const struct worker *w, const struct queue *queue, uint64_t now)
 {
-	return w->used && w->linked && w->ready && !w->alone && w->njobs < w->room && w->drain_mono_ms <= now;
+	return w->used && w->courier == queue->courier && w->linked && w->ready && !w->alone && w->njobs < w->room && w->drain_mono_ms <= now;
 }
 
 /* The one that has most room; few workers, so a row is looked through. */
@@ -277,12 +278,12 @@ pick(struct dispatch *d, const struct queue *queue)
 	struct worker *best = NULL;
 
 	/* One that has this queue's connections open is better than an idle one. */
-	if (queue->last_worker < d->nworkers && has_room(&d->worker[queue->last_worker], now))
+	if (queue->last_worker < d->nworkers && has_room(&d->worker[queue->last_worker], queue, now))
 		return &d->worker[queue->last_worker];
 	for (unsigned i = 0; i < d->nworkers; i++) {
 		struct worker *w = &d->worker[i];
 
-		if (has_room(w, now) && (best == NULL || w->room - w->njobs > best->room - best->njobs))
+		if (has_room(w, queue, now) && (best == NULL || w->room - w->njobs > best->room - best->njobs))
 			best = w;
 	}
 	return best;
@@ -290,7 +291,7 @@ pick(struct dispatch *d, const struct queue *queue)
 
 /* A worker without other jobs; where there is none, one is kept from new jobs until it is idle. */
 static struct worker *
-pick_alone(struct dispatch *d)
+pick_alone(struct dispatch *d, const struct queue *queue)
 {
 	uint64_t now = clock_mono_ms();
 	struct worker *least = NULL;
@@ -298,7 +299,7 @@ pick_alone(struct dispatch *d)
 	for (unsigned i = 0; i < d->nworkers; i++) {
 		struct worker *w = &d->worker[i];
 
-		if (!w->used || !w->linked || !w->ready || w->room == 0 || w->alone)
+		if (!w->used || w->courier != queue->courier || !w->linked || !w->ready || w->room == 0 || w->alone)
 			continue;
 		if (w->njobs == 0)
 			return w;
@@ -436,7 +437,7 @@ alone_run(struct qmgr *q)
 		d->alone_id = 0; /* its timer brings it back, if it is still there */
 		return;
 	}
-	w = pick_alone(d);
+	w = pick_alone(d, queue);
 	if (w == NULL)
 		return;
 	d->alone_id = 0;
@@ -466,15 +467,12 @@ give_one(struct qmgr *q, struct queue *queue)
 	return w != NULL;
 }
 
-void
-dispatch_run(struct qmgr *q)
+static void
+run_ring(struct qmgr *q, enum courier_kind kind)
 {
-	struct dispatch *d = &q->dispatch;
 	struct queue *queue;
 
-	if (d->window < q->conf->jobs_max)
-		alone_run(q);
-	while (d->window < q->conf->jobs_max && (queue = active_pop(&q->queues)) != NULL) {
+	while (q->dispatch.window < q->conf->jobs_max && (queue = active_pop(&q->queues, kind)) != NULL) {
 		bool room;
 
 		if (!may_run(q, queue))
@@ -484,6 +482,15 @@ dispatch_run(struct qmgr *q)
 		if (!room)
 			break;
 	}
+}
+
+void
+dispatch_run(struct qmgr *q)
+{
+	if (q->dispatch.window < q->conf->jobs_max)
+		alone_run(q);
+	for (unsigned kind = 0; kind < COURIER_COUNT; kind++)
+		run_ring(q, (enum courier_kind)kind);
 }
 
 /* ---- workers ---- */
@@ -517,7 +524,7 @@ has_jobs(const struct dispatch *d, unsigned worker)
 }
 
 struct worker *
-dispatch_linked(struct qmgr *q, uint16_t number, uint64_t instance, void *bus)
+dispatch_linked(struct qmgr *q, enum service s, uint16_t number, uint64_t instance, void *bus)
 {
 	struct dispatch *d = &q->dispatch;
 	struct worker *w = by_instance(d, instance);
@@ -526,7 +533,7 @@ dispatch_linked(struct qmgr *q, uint16_t number, uint64_t instance, void *bus)
 		if (d->worker[i].used || (i < d->nworkers && has_jobs(d, i)))
 			continue;
 		w = &d->worker[i];
-		*w = (struct worker){ .used = true, .number = number, .instance = instance };
+		*w = (struct worker){ .used = true, .courier = (uint8_t)courier_of(s), .number = number, .instance = instance };
 		if (i >= d->nworkers)
 			d->nworkers = i + 1;
 	}
@@ -544,23 +551,25 @@ dispatch_linked(struct qmgr *q, uint16_t number, uint64_t instance, void *bus)
 }
 
 static bool
-is_alive(const struct dispatch *d, uint64_t instance)
+is_alive(const struct alive *a, uint64_t instance)
 {
-	for (size_t i = 0; i < d->nalive; i++)
-		if (d->alive[i] == instance)
+	for (size_t i = 0; i < a->n; i++)
+		if (a->instance[i] == instance)
 			return true;
 	return false;
 }
 
-static void gone(struct qmgr *q, uint64_t instance);
+static void gone(struct qmgr *q, enum courier_kind kind, uint64_t instance);
 
 void
 dispatch_unlinked(struct qmgr *q, struct worker *w)
 {
+	const struct alive *a = &q->dispatch.alive[w->courier];
+
 	w->linked = w->ready = false;
 	w->bus = NULL;
-	if (q->dispatch.told_alive && !is_alive(&q->dispatch, w->instance))
-		gone(q, w->instance); /* its parent told so before the link's end was heard */
+	if (a->told && !is_alive(a, w->instance))
+		gone(q, (enum courier_kind)w->courier, w->instance); /* its parent told so before the link's end was heard */
 }
 
 /* Whoever waited for room is looked at again: the ring was kept as it is, so dispatch_run() finds them. */
@@ -583,9 +592,9 @@ give_back(struct qmgr *q, struct message *m, unsigned rcpt)
 	rcpt_enter_queue(q, m, rcpt);
 }
 
-/* Those of an instance that were started before us and that no job has claimed. */
+/* Those of an instance that were started before us and that no job has claimed. Whose instance it is the queue knows. */
 static void
-orphans_release(struct qmgr *q, uint64_t instance, bool gone)
+orphans_release(struct qmgr *q, enum courier_kind kind, uint64_t instance, bool gone)
 {
 	uint32_t group = 0, cursor = 0;
 	struct message *m;
@@ -600,7 +609,7 @@ orphans_release(struct qmgr *q, uint64_t instance, bool gone)
 		for (unsigned i = 0; i < m->nrcpt; i++) {
 			struct recipient *r = &message_rcpts(m)[i];
 
-			if (r->phase != RCPT_ORPHAN || r->next_msg != group)
+			if (r->phase != RCPT_ORPHAN || r->next_msg != group || queue_at(&q->queues, r->queue)->courier != kind)
 				continue;
 			if (gone)
 				schedule_interrupted(q, m, i, r->attempts, suspicion);
@@ -688,7 +697,7 @@ dispatch_running(struct qmgr *q, struct worker *w, const struct msg_running *m)
 		if (j->state == JOB_RUNNING && j->worker == w - d->worker && !j->listed)
 			job_never_came(q, j);
 	}
-	orphans_release(q, w->instance, false);
+	orphans_release(q, (enum courier_kind)w->courier, w->instance, false);
 	w->ready = true;
 	return true;
 }
@@ -774,7 +783,7 @@ job_interrupted(struct qmgr *q, struct qjob *j)
 }
 
 static void
-gone(struct qmgr *q, uint64_t instance)
+gone(struct qmgr *q, enum courier_kind kind, uint64_t instance)
 {
 	struct dispatch *d = &q->dispatch;
 	struct worker *w = by_instance(d, instance);
@@ -784,7 +793,7 @@ gone(struct qmgr *q, uint64_t instance)
 			job_interrupted(q, d->job[i]);
 	if (w != NULL)
 		w->used = false;
-	orphans_release(q, instance, true);
+	orphans_release(q, kind, instance, true);
 }
 
 /*
@@ -792,25 +801,28 @@ gone(struct qmgr *q, uint64_t instance)
  * at again.
  */
 bool
-dispatch_workers(struct qmgr *q, struct slice instances)
+dispatch_workers(struct qmgr *q, enum service s, struct slice instances)
 {
 	struct dispatch *d = &q->dispatch;
+	enum courier_kind kind = courier_of(s);
+	struct alive *a = &d->alive[kind];
 
 	if (instances.n % 8 != 0 || instances.n / 8 > WORKERS_MAX)
 		return false;
-	free(d->alive);
-	d->nalive = instances.n / 8;
-	d->alive = xmalloc(instances.n);
+	free(a->instance);
+	a->n = instances.n / 8;
+	a->instance = xmalloc(instances.n);
 	if (instances.n > 0)
-		memcpy(d->alive, instances.p, instances.n);
-	d->told_alive = true;
+		memcpy(a->instance, instances.p, instances.n);
+	a->told = true;
 	for (unsigned i = 0; i < d->nworkers; i++)
-		if (d->worker[i].used && !d->worker[i].linked && !is_alive(d, d->worker[i].instance))
-			gone(q, d->worker[i].instance);
+		if (d->worker[i].used && d->worker[i].courier == kind && !d->worker[i].linked &&
+		    !is_alive(a, d->worker[i].instance))
+			gone(q, kind, d->worker[i].instance);
 	for (uint32_t i = 0; i < q->norphans; i++)
 		if (q->orphans[i].count > 0 && by_instance(d, q->orphans[i].instance) == NULL &&
-		    !is_alive(d, q->orphans[i].instance))
-			orphans_release(q, q->orphans[i].instance, true);
+		    !is_alive(a, q->orphans[i].instance))
+			orphans_release(q, kind, q->orphans[i].instance, true);
 	return true;
 }
 

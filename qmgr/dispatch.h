@@ -7,7 +7,7 @@
 #include "qmgr/queue.h"
 
 /*
- * Jobs: one message and some of its recipients in one queue, given to one deliver worker. A job
+ * Jobs: one message and some of its recipients in one queue, given to one worker of deliver or local. A job
  * counts until its results are durable; how many there are is the bound of what a crash can double
  * (QUEUE.md rule 16), so it is capped (jobs_max) and shown.
  */
@@ -43,6 +43,7 @@ struct qjob {
 /* Where jobs go. What sends is behind functions, so that tests and the simulation put another bus in. */
 struct worker {
 	bool used, linked, ready; /* ready: RUNNING was complete */
+	uint8_t courier; /* enum courier_kind */
 	uint16_t number;
 	uint64_t instance;
 	uint32_t room, njobs;
@@ -73,9 +74,11 @@ struct dispatch {
 	uint32_t alone_rcpt;
 	uint64_t alone_since_ms;
 	uint32_t njob, nforeign; /* slots ever made; jobs of a qmgr before us */
-	uint64_t *alive; /* instances that deliver's parent named last */
-	size_t nalive;
-	bool told_alive;
+	struct alive {
+		uint64_t *instance; /* that the parent named last */
+		size_t n;
+		bool told;
+	} alive[COURIER_COUNT];
 	struct buf pairs, limits;
 };
 
@@ -87,7 +90,8 @@ void dispatch_wake(struct qmgr *q, struct queue *queue);
 void dispatch_run(struct qmgr *q); /* gives out what room and window allow */
 
 /* A worker linked; what it already knows is told by dispatch_running(). NULL: too many. */
-struct worker *dispatch_linked(struct qmgr *q, uint16_t number, uint64_t instance, void *bus);
+struct worker *dispatch_linked(struct qmgr *q, enum service s, uint16_t number, uint64_t instance,
+    void *bus);
 void dispatch_unlinked(struct qmgr *q, struct worker *w);
 void dispatch_room(struct qmgr *q, struct worker *w, uint32_t jobs);
 /* False: the message makes no sense and the worker is to be cut off. */
@@ -95,7 +99,7 @@ bool dispatch_running(struct qmgr *q, struct worker *w, const struct msg_running
 bool dispatch_result(struct qmgr *q, struct worker *w, const struct msg_result *m);
 bool dispatch_done(struct qmgr *q, struct worker *w, const struct msg_job_done *m);
 /* Their parent named all that live (u64 each): of the others, jobs are interrupted. False: malformed. */
-bool dispatch_workers(struct qmgr *q, struct slice instances);
+bool dispatch_workers(struct qmgr *q, enum service s, struct slice instances);
 /* A segment goes: every worker that holds it forgets it. */
 void dispatch_forget(struct qmgr *q, struct seg *s);
 

@@ -7,6 +7,7 @@
 
 struct courier {
 	struct qmgr *q;
+	enum service service;
 	struct worker *worker; /* NULL: the parent */
 };
 
@@ -50,10 +51,11 @@ up(struct peer *p)
 	const struct msg_hello *h = peer_hello(p);
 
 	c->q = peer_arg(p);
+	c->service = (enum service)h->service;
 	peer_set_arg(p, c);
 	if (h->role == 0)
 		return;
-	c->worker = dispatch_linked(c->q, h->worker, h->instance, p);
+	c->worker = dispatch_linked(c->q, (enum service)h->service, h->worker, h->instance, p);
 	if (c->worker == NULL)
 		peer_drop(p, "one worker too many");
 }
@@ -98,7 +100,7 @@ on_worker_room(struct courier *c, const struct msg_worker_room *m)
 static bool
 on_workers(struct courier *c, const struct msg_workers *m)
 {
-	return c->worker == NULL && dispatch_workers(c->q, m->instances);
+	return c->worker == NULL && dispatch_workers(c->q, c->service, m->instances);
 }
 
 static bool

@@ -91,13 +91,14 @@ open_spool(int dirfd)
 int
 main(int argc, char *argv[])
 {
-	int smtpd, deliver, bounced, ctl, spool;
+	int smtpd, deliver, local, bounced, ctl, spool;
 	struct loop *loop;
 
 	/* As the user init started us with: read, bind. */
 	daemon_start(&self, SERVICE_QMGR, argc, argv);
 	smtpd = daemon_bind_edge(&self, SERVICE_SMTPD);
 	deliver = daemon_bind_edge(&self, SERVICE_DELIVER);
+	local = daemon_bind_edge(&self, SERVICE_LOCAL);
 	bounced = daemon_bind_edge(&self, SERVICE_BOUNCED);
 	ctl = daemon_bind_ctl(&self);
 	spool = daemon_open_dir(&self, SANDBOX_SPOOL);
@@ -117,6 +118,7 @@ main(int argc, char *argv[])
 	peer_listen(loop, smtpd, SERVICE_SMTPD, daemon_uid_of(SERVICE_SMTPD, &self), &from_smtpd_ops, &queue);
 	peer_listen(loop, bounced, SERVICE_BOUNCED, daemon_uid_of(SERVICE_BOUNCED, &self), &from_smtpd_ops, &queue);
 	peer_listen(loop, deliver, SERVICE_DELIVER, daemon_uid_of(SERVICE_DELIVER, &self), &from_deliver_ops, &queue);
+	peer_listen(loop, local, SERVICE_LOCAL, daemon_uid_of(SERVICE_LOCAL, &self), &from_deliver_ops, &queue);
 	queue.ctl = ctl_serve(loop, ctl, control_verbs, self.ids.gid[GROUP_ADM], &queue);
 
 	daemon_ready(&self);

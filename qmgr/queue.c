@@ -163,6 +163,19 @@ move_site(struct queues *all, struct queue *q, struct site *to)
 	to->njobs += q->site_jobs;
 }
 
+enum courier_kind
+courier_of(enum service s)
+{
+	return s == SERVICE_LOCAL ? COURIER_LOCAL : COURIER_DELIVER;
+}
+
+static enum courier_kind
+courier_of_transport(struct slice transport)
+{
+	return slice_is(transport, "local") || slice_is(transport, "lmtp") ? COURIER_LOCAL
+									   : COURIER_DELIVER;
+}
+
 bool
 queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice route)
 {
@@ -179,6 +192,7 @@ queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice ro
 	q->key[0] = (char)class;
 	memcpy(q->key + 1, route.p, route.n);
 	route_get(queue_route(q), &q->route);
+	q->courier = (uint8_t)courier_of_transport(q->route.transport);
 	move_site(all, q, site_take(&all->sites, &q->route));
 	q->defined = true;
 	q->limits = NULL;
@@ -283,23 +297,23 @@ active_push(struct queues *all, struct queue *q)
 		return;
 	q->active = true;
 	q->active_next = NULL;
-	if (all->active_last == NULL)
-		all->active_first = q;
+	if (all->active_last[q->courier] == NULL)
+		all->active_first[q->courier] = q;
 	else
-		all->active_last->active_next = q;
-	all->active_last = q;
+		all->active_last[q->courier]->active_next = q;
+	all->active_last[q->courier] = q;
 }
 
 struct queue *
-active_pop(struct queues *all)
+active_pop(struct queues *all, enum courier_kind kind)
 {
-	struct queue *q = all->active_first;
+	struct queue *q = all->active_first[kind];
 
 	if (q == NULL)
 		return NULL;
-	all->active_first = q->active_next;
-	if (all->active_first == NULL)
-		all->active_last = NULL;
+	all->active_first[kind] = q->active_next;
+	if (all->active_first[kind] == NULL)
+		all->active_last[kind] = NULL;
 	q->active = false;
 	return q;
 }

@@ -2,6 +2,7 @@
 #ifndef QMGR_QUEUE_H
 #define QMGR_QUEUE_H
 
+#include "base/service.h"
 #include "conf/scope.h"
 #include "ipc/job.h"
 #include "ipc/route.h"
@@ -15,6 +16,10 @@
  *
  * Queue 0 holds those that router is to be asked about.
  */
+/* Who carries a queue's mail: by its transport. Each has workers and a ring of its own. */
+enum courier_kind { COURIER_DELIVER, COURIER_LOCAL, COURIER_COUNT };
+enum courier_kind courier_of(enum service s);
+
 enum { QUEUE_ROUTING = 0, QUEUE_PRIORITIES = 2, QUEUE_NOWHERE = UINT32_MAX };
 
 struct ready {
@@ -26,6 +31,7 @@ struct queue {
 	uint32_t number;
 	bool defined; /* its QUEUE record is known (while replaying, names may come first) */
 	uint8_t class;
+	uint8_t courier; /* enum courier_kind */
 	char *key; /* class, then the encoded route: what is interned */
 	size_t key_n;
 	struct route route;  /* points into key */
@@ -68,7 +74,7 @@ struct queues {
 	uint32_t nbucket, count;
 	struct queue **heap;
 	uint32_t nheap;
-	struct queue *active_first, *active_last;
+	struct queue *active_first[COURIER_COUNT], *active_last[COURIER_COUNT];
 	uint32_t last_found;
 	struct sites sites;
 };
@@ -102,9 +108,9 @@ void ready_remove(
 /* The first of the most urgent list; false: none. It stays there. */
 bool ready_first(const struct queue *q, uint32_t *msg, unsigned *rcpt);
 
-/* The ring of queues to dispatch from. */
+/* The rings of queues to dispatch from. */
 void active_push(struct queues *all, struct queue *q);
-struct queue *active_pop(struct queues *all);
+struct queue *active_pop(struct queues *all, enum courier_kind kind);
 
 /* Down until a tick (0: up again). */
 void down_set(struct queues *all, struct queue *q, uint32_t until);

@@ -132,7 +132,7 @@ START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 	world_pass(&w, 600000);
 	ck_assert_uint_eq(ntold, 0);
 	if (_i == 0) { /* it has it still */
-		worker = dispatch_linked(&w.q, 1, 1, NULL);
+		worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
 		ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = job, .id = id,
 		    .rcpts = slice_of(pair, sizeof pair), .last = 1 }));
 		world_settle(&w);
@@ -142,7 +142,7 @@ START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 		world_settle(&w);
 		ck_assert_uint_eq(w.q.ledger.delivered, 1);
 	} else if (_i == 1) { /* it never saw it: at once, and not held against the message */
-		worker = dispatch_linked(&w.q, 1, 1, NULL);
+		worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
 		ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .last = 1 }));
 		world_settle(&w);
 		ck_assert_uint_eq(ntold, 1);
@@ -151,7 +151,7 @@ START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 	} else if (_i == 2) { /* it is dead, says its parent */
 		uint64_t alive = 2;
 
-		ck_assert(dispatch_workers(&w.q, slice_of(&alive, 8)));
+		ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(&alive, 8)));
 		ck_assert_uint_eq(ntold, 0);
 		ck_assert_uint_eq(message_find(&w.q.messages, id)->suspicion, 1);
 		world_pass(&w, 10000);
@@ -160,8 +160,8 @@ START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 	} else { /* a list that it is on, and one that is none */
 		uint64_t alive[2] = { 1, 2 };
 
-		ck_assert(dispatch_workers(&w.q, slice_of(alive, 16)));
-		ck_assert(!dispatch_workers(&w.q, slice_of(alive, 15)));
+		ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(alive, 16)));
+		ck_assert(!dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(alive, 15)));
 		world_pass(&w, 600000);
 		ck_assert_uint_eq(ntold, 0);
 	}
@@ -176,7 +176,7 @@ START_TEST(rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report)
 
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
 	again(); /* attempt 2 was begun, but its STARTED never became durable */
-	worker = dispatch_linked(&w.q, 1, 1, NULL);
+	worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
 	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
 	world_pass(&w, 3000000);
 	ck_assert_uint_eq(ntold, 0); /* due, but running */
@@ -197,7 +197,7 @@ START_TEST(rule_15_a_link_that_was_lost_loses_no_job)
 	dispatch_unlinked(&w.q, worker);
 	world_pass(&w, 60000);
 	ck_assert_uint_eq(ntold, 2);
-	ck_assert_ptr_eq(dispatch_linked(&w.q, 1, 1, NULL), worker);
+	ck_assert_ptr_eq(dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL), worker);
 	dispatch_room(&w.q, worker, 100);
 	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = told[0].number, .id = id,
 	    .rcpts = slice_of(pair, 8), .last = 1 }));
@@ -298,7 +298,7 @@ START_TEST(rule_17_a_poison_message_is_tried_alone_then_held)
 		}
 		dispatch_unlinked(&w.q, told[at - 1].worker);
 		instance++;
-		ck_assert(dispatch_workers(&w.q, slice_of(&instance, 8)));
+		ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(&instance, 8)));
 		world_settle(&w);
 		ck_assert_uint_eq(message_find(&w.q.messages, id)->suspicion, death);
 		if (death == 2)
@@ -370,7 +370,7 @@ START_TEST(rule_17_what_a_worker_said_before_it_died_counts)
 	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = told[0].number, .rcpt = 1, .attempt = 1,
 	    .kind = OUTCOME_PERM, .code = 550, .phase = PHASE_RCPT }));
 	dispatch_unlinked(&w.q, worker);
-	ck_assert(dispatch_workers(&w.q, slice_of(&none, 8)));
+	ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(&none, 8)));
 	world_settle(&w);
 	ck_assert_uint_eq(w.q.ledger.bounced, 1);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);

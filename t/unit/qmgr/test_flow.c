@@ -546,7 +546,7 @@ START_TEST(rule_21_a_compaction_that_was_cut_files_nothing_twice)
 	ck_assert_uint_eq(w.q.messages.count, 1);
 	ck_assert_uint_eq(w.q.ledger.accepted, 10);
 	ck_assert_uint_eq(w.q.ledger.delivered, 9);
-	ck_assert(dispatch_workers(&w.q, slice_of(&(uint64_t){ 2 }, 8)));
+	ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(&(uint64_t){ 2 }, 8)));
 	world_worker(&w, 2, 100);
 	for (int i = 0; i < 3; i++)
 		world_pass(&w, 600000);

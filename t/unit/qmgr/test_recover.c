@@ -395,7 +395,7 @@ restart(struct pen *p, struct rng *rng, uint64_t *instance, unsigned *lost)
 	world_settle(&w);
 	/* deliver died as well: its parent names only the new worker. */
 	(*instance)++;
-	ck_assert(dispatch_workers(&w.q, slice_of(instance, 8)));
+	ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(instance, 8)));
 	world_worker(&w, *instance, 30);
 	if (p->fd < 0)
 		*p = world_lease(&w, CLASS_MX, *instance + 1000);

@@ -393,7 +393,7 @@ world_send_apart(struct world *w, struct pen *p, const char *from, const char *t
 static inline struct worker *
 world_worker(struct world *w, uint64_t instance, uint32_t room)
 {
-	struct worker *k = dispatch_linked(&w->q, 1, instance, NULL);
+	struct worker *k = dispatch_linked(&w->q, SERVICE_DELIVER, 1, instance, NULL);
 
 	ck_assert_ptr_nonnull(k);
 	ck_assert(dispatch_running(&w->q, k, &(struct msg_running){ .last = 1 }));
