@@ -36,7 +36,7 @@ struct conf_listens {
 	size_t n;
 };
 
-enum { CONF_HOPS_MAX = 8, CONF_LIST_MAX = 65536, CONF_PORT_SMTP = 25 };
+enum { CONF_HOPS_MAX = 8, CONF_LIST_MAX = 65536, CONF_PORT_SMTP = 25, CONF_PORT_LMTP = 24 };
 
 struct conf_hop {
 	const char *host; /* a host name, or an address as text without brackets */
@@ -49,7 +49,19 @@ struct conf_hops {
 	size_t n;
 };
 
+/* What delivers to local users. */
+struct conf_locally {
+	bool lmtp;	     /* by LMTP; else the service local */
+	const char *path;    /* its socket; NULL: over TCP, to hop */
+	struct conf_hop hop; /* port CONF_PORT_LMTP where none was written */
+};
+
 #define CONF_C_NAME const char *
+#define CONF_C_FILE const char *
+#define CONF_C_USERS const char *
+#define CONF_C_MAILBOX const char *
+#define CONF_C_CHARS const char *
+#define CONF_C_LOCALLY struct conf_locally
 #define CONF_C_PATH const char *
 #define CONF_C_BOOL bool
 #define CONF_C_INT uint64_t

@@ -63,7 +63,11 @@ conf_eval(const struct conf *c, const char *key, struct slice group, struct slic
 			otherwise = c->hostname;
 		else if (i == WHOLE_myorigin)
 			otherwise = c->myorigin;
-		answer(out, &c->whole->set[i], otherwise, "global");
+		else if (i == WHOLE_local_domains)
+			otherwise = c->whole->local_domains;
+		else if (i == WHOLE_alias_database)
+			otherwise = c->alias_database;
+		answer(out, &c->whole->set[i], otherwise != NULL ? otherwise : "", "global");
 		return 0;
 	}
 	i = row_of(value_scope_rows, key);

@@ -26,6 +26,11 @@
  *	HOP       host, host:port, address:port, or ""         struct conf_hops of at most one
  *	HOPS      list of those, in the order of trial         struct conf_hops
  *	CLASS     mx, submission, local                        uint64_t, enum origin_class
+ *	FILE      an absolute path, or "" for none             const char *, NULL: none
+ *	USERS     nss, or an absolute path                     const char *, NULL: nss
+ *	MAILBOX   local@domain, or "" for none                 const char *, NULL: none
+ *	CHARS     at most 8 of  + - _ = . # % & ! ~            const char *, NULL: none
+ *	LOCALLY   local, lmtp:unix:/path, lmtp:host:port       struct conf_locally
  *
  * min and max bound numbers, and the number of elements of lists (max 0: CONF_LIST_MAX).
  */
@@ -100,6 +105,33 @@
 	K(HOP, relay_host, "relay_host", "", 0, 0,                                                      \
 	    "The next hop for every domain without a \"route\". Empty: there is none, and such mail "   \
 	    "waits or is refused by the router's rules.")                                               \
+	K(DOMAINS, local_domains, "local_domains", "", 0, 0,                                            \
+	    "Domains whose mail ends here: aliases(5), then the local users. "                          \
+	    "Not set: \"hostname\", \"myorigin\" and localhost.")                                       \
+	K(DOMAINS, virtual_domains, "virtual_domains", "", 0, 0,                                        \
+	    "Domains all of whose addresses are other names of addresses, by \"virtual_table\".")       \
+	K(FILE, virtual_table, "virtual_table", "", 0, 0,                                               \
+	    "Other names of addresses, of whatever domain: a text, or where the name ends in .tdb a "   \
+	    "database of such; see router(8).")                                                         \
+	K(FILE, route_table, "route_table", "", 0, 0,                                                   \
+	    "Ways of addresses and domains, before \"route\": a text or a database, see router(8).")    \
+	K(FILE, alias_file, "alias_file", "/etc/aliases", 0, 0,                                         \
+	    "The other names of the local domains, see aliases(5). Empty: there are none.")             \
+	K(FILE, alias_database, "alias_database", "", 0, 0,                                             \
+	    "What newaliases(1) makes of them. Not set: the name of \"alias_file\" and .db behind it.") \
+	K(CHARS, recipient_delimiter, "recipient_delimiter", "+", 0, 0,                                 \
+	    "Any of these begins the extension of a local part: alice+shop is mail for alice.")         \
+	K(USERS, local_users, "local_users", "nss", 0, 0,                                               \
+	    "Who the local users are: those of the system, see nsswitch.conf(5), or the lines "         \
+	    "name:uid:gid:home:mailbox of a file that only root may write.")                            \
+	K(LOCALLY, local_transport, "local_transport", "local", 0, 0,                                   \
+	    "What delivers to the local users: the service local, or a server of LMTP.")                \
+	K(INT, local_uid_min, "local_uid_min", "100", 1, 4294967294,                                    \
+	    "Users with a lower number get no mail of their own; their aliases do.")                    \
+	K(MAILBOX, postmaster, "postmaster", "", 0, 0,                                                  \
+	    "Where mail for postmaster and root goes that no alias and no user takes.")                 \
+	K(INT, expansion_max, "expansion_max", "10000", 1, 50000,                                       \
+	    "Addresses that one recipient may become.")                                                 \
                                                                                                         \
 	K(INT, deliver_workers, "deliver_workers", "0", 0, 256,                                         \
 	    "Delivery processes; 0: one for each core. Read at start only.")                            \

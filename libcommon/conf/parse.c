@@ -132,6 +132,11 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 #define OPT_CLASS ONE
 #define OPT_ADDR ONE
 #define OPT_HOP ONE
+#define OPT_FILE ONE
+#define OPT_USERS ONE
+#define OPT_MAILBOX ONE
+#define OPT_CHARS ONE
+#define OPT_LOCALLY ONE
 #define OPT_SERVICES SEVERAL
 #define OPT_DOMAINS SEVERAL
 #define OPT_NETS SEVERAL
@@ -382,6 +387,33 @@ read_listens(struct reader *r, cfg_t *root)
 	return true;
 }
 
+/* What is not set and follows from what is: see keys.h. */
+static void
+complete(struct conf_whole *w)
+{
+	struct conf *c = &w->c;
+	const char **at = arena_alloc(&w->arena, 3 * sizeof *at);
+	struct buf text = { 0 };
+	size_t n = 0;
+
+	if (w->set[WHOLE_local_domains].text == NULL) {
+		at[n++] = c->hostname;
+		if (!slice_iis(slice_z(c->myorigin), c->hostname))
+			at[n++] = c->myorigin;
+		at[n++] = "localhost";
+		c->local_domains = (struct conf_domains){ at, n };
+		for (size_t i = 0; i < n; i++)
+			buf_printf(&text, "%s%s", i > 0 ? ", " : "", at[i]);
+		w->local_domains = arena_z(&w->arena, slice_buf(&text));
+	}
+	if (c->alias_database == NULL && c->alias_file != NULL) {
+		buf_reset(&text);
+		buf_printf(&text, "%s.db", c->alias_file);
+		c->alias_database = arena_z(&w->arena, slice_buf(&text));
+	}
+	buf_fini(&text);
+}
+
 /* What is not set and hangs on the machine: see keys.h. */
 static void
 name_ourselves(struct conf *c, struct arena *a, struct origin o)
@@ -408,6 +440,7 @@ build(struct reader *r, cfg_t *root, const struct origin *o)
 	defaults(r, value_conf_rows, &w->c);
 	fields(r, root, value_conf_rows, &w->c, w->set);
 	name_ourselves(&w->c, &w->arena, *o);
+	complete(w);
 	defaults(r, value_scope_rows, &global->v);
 	fields(r, root, value_scope_rows, &global->v, global->set);
 	if (!read_listens(r, root) || !collect(r, root, &bindings))

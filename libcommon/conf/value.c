@@ -243,10 +243,10 @@ net(struct slice s, struct conf_net *out)
 
 /* "host", "host:port", "[address]", "[address]:port"; an IPv4 address needs no brackets. */
 static bool
-hop(struct slice s, struct arena *a, struct conf_hop *out)
+hop(struct slice s, uint16_t otherwise, struct arena *a, struct conf_hop *out)
 {
 	struct slice host, port;
-	uint64_t number = CONF_PORT_SMTP;
+	uint64_t number = otherwise;
 	uint8_t address[16];
 
 	if (s.n > 0 && s.p[0] == '[') {
@@ -280,6 +280,43 @@ hop(struct slice s, struct arena *a, struct conf_hop *out)
 	return true;
 }
 
+/* What a table of addresses may be asked for: its grammar is router's business. */
+static bool
+mailbox(struct slice s)
+{
+	ptrdiff_t at = slice_find(s, '@');
+
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~')
+			return false;
+	return at > 0 && s.n <= PATH_MAX_BYTES && value_is_domain(slice_from(s, (size_t)at + 1));
+}
+
+static bool
+chars(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (strchr("+-_=.#%&!~", s.p[i]) == NULL)
+			return false;
+	return s.n <= 8;
+}
+
+static bool
+locally(struct slice s, struct arena *a, struct conf_locally *out)
+{
+	*out = (struct conf_locally){ 0 };
+	if (slice_is(s, "local"))
+		return true;
+	out->lmtp = true;
+	if (slice_istarts(s, "lmtp:unix:")) {
+		s = slice_from(s, 10);
+		out->path = arena_z(a, s);
+		/* struct sockaddr_un and a route have no room for more */
+		return path(s) && s.n <= 107;
+	}
+	return slice_istarts(s, "lmtp:") && hop(slice_from(s, 5), CONF_PORT_LMTP, a, &out->hop);
+}
+
 static const struct {
 	const char *word, *such; /* for manuals, for refusals */
 } types[] = {
@@ -301,6 +338,12 @@ static const struct {
 	[VALUE_HOPS] = { "list of next hops",
 	    "a next hop (such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
 	[VALUE_CLASS] = { "class", "a class (mx, submission, local)" },
+	[VALUE_FILE] = { "path", "an absolute path" },
+	[VALUE_USERS] = { "path or nss", "nss or an absolute path" },
+	[VALUE_MAILBOX] = { "mail address", "a mail address" },
+	[VALUE_CHARS] = { "few characters", "at most eight of + - _ = . # % & ! ~" },
+	[VALUE_LOCALLY] = { "local transport",
+	    "local, lmtp:unix:/path or lmtp:host:port" },
 };
 
 const char *
@@ -346,7 +389,21 @@ parse(enum value_type type, struct slice s, struct arena *a, struct value *out)
 		return addr_parse(s, &out->listen);
 	case VALUE_HOP:
 	case VALUE_HOPS:
-		return hop(s, a, &out->hop);
+		return hop(s, CONF_PORT_SMTP, a, &out->hop);
+	case VALUE_FILE:
+		out->z = arena_z(a, s);
+		return path(s);
+	case VALUE_USERS:
+		out->z = slice_is(s, "nss") ? NULL : arena_z(a, s);
+		return out->z == NULL || path(s);
+	case VALUE_MAILBOX:
+		out->z = arena_z(a, s);
+		return mailbox(s);
+	case VALUE_CHARS:
+		out->z = arena_z(a, s);
+		return chars(s);
+	case VALUE_LOCALLY:
+		return locally(s, a, &out->locally);
 	}
 	return false;
 }
@@ -357,12 +414,19 @@ is_number(enum value_type type)
 	return type == VALUE_INT || type == VALUE_SIZE || type == VALUE_DURATION;
 }
 
+static bool
+may_be_none(enum value_type type)
+{
+	return type == VALUE_HOP || type == VALUE_FILE || type == VALUE_MAILBOX ||
+	       type == VALUE_CHARS;
+}
+
 bool
 value_parse(const struct value_row *row, struct slice text, struct arena *a, struct value *out,
     struct buf *why)
 {
 	out->text = arena_z(a, text);
-	out->none = text.n == 0 && (row->list || row->type == VALUE_HOP);
+	out->none = text.n == 0 && (row->list || may_be_none(row->type));
 	if (out->none)
 		return true;
 	if (!parse(row->type, text, a, out)) {
@@ -438,6 +502,10 @@ value_store(
 	switch (row->type) {
 	case VALUE_NAME:
 	case VALUE_PATH:
+	case VALUE_FILE:
+	case VALUE_USERS:
+	case VALUE_MAILBOX:
+	case VALUE_CHARS:
 		*(const char **)field = last->z;
 		break;
 	case VALUE_BOOL:
@@ -454,6 +522,9 @@ value_store(
 		*(uint64_t *)field = 0;
 		for (size_t i = 0; i < n; i++)
 			*(uint64_t *)field |= v[i].none ? 0 : v[i].u;
+		break;
+	case VALUE_LOCALLY:
+		*(struct conf_locally *)field = last->locally;
 		break;
 	case VALUE_ADDR:
 		*(struct conf_addr *)field = last->addr;

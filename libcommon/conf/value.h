@@ -23,6 +23,11 @@ enum value_type {
 	VALUE_HOP,
 	VALUE_HOPS,
 	VALUE_CLASS,
+	VALUE_FILE,
+	VALUE_USERS,
+	VALUE_MAILBOX,
+	VALUE_CHARS,
+	VALUE_LOCALLY,
 };
 
 /* A row of keys.h, as the parser sees it. */
@@ -55,6 +60,7 @@ struct value {
 		struct conf_addr addr;
 		struct addr listen;
 		struct conf_hop hop;
+		struct conf_locally locally;
 	};
 };
 

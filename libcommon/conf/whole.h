@@ -43,6 +43,7 @@ struct conf_whole {
 	struct arena arena;
 	struct setting set[WHOLE_KEY_COUNT];
 	struct setting *source; /* of c.binding */
+	const char *local_domains; /* as text, where they are not set */
 	struct scope_set scopes;
 };
 

@@ -81,6 +81,17 @@ static const struct {
 	    "(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
 	{ "relay_host = 127.0.0.256\n", "x.conf:1: relay_host: \"127.0.0.256\" is not a next hop "
 					"(such as host, host:25, 192.0.2.1:25, [2001:db8::1]:25)" },
+	{ "alias_file = aliases\n", "x.conf:1: alias_file: \"aliases\" is not an absolute path" },
+	{ "local_users = passwd\n",
+	    "x.conf:1: local_users: \"passwd\" is not nss or an absolute path" },
+	{ "postmaster = root\n", "x.conf:1: postmaster: \"root\" is not a mail address" },
+	{ "recipient_delimiter = \"+@\"\n",
+	    "x.conf:1: recipient_delimiter: \"+@\" is not at most eight of + - _ = . # % & ! ~" },
+	{ "local_transport = \"lmtp:unix:run\"\n",
+	    "x.conf:1: local_transport: \"lmtp:unix:run\" is not local, lmtp:unix:/path or "
+	    "lmtp:host:port" },
+	{ "local_transport = smtp\n", "x.conf:1: local_transport: \"smtp\" is not local, "
+				      "lmtp:unix:/path or lmtp:host:port" },
 	{ "binding \"b\" {\nsource = a.example\n}\n",
 	    "x.conf:2: source: \"a.example\" is not an address" },
 	{ "listen \"a\" {\naddress = 127.0.0.1\n}\n",
@@ -263,6 +274,47 @@ START_TEST(empty_list_is_not_the_default)
 	ck_assert_uint_eq(e.line, 3);
 	ck_assert_uint_eq(e.value.n, 0);
 	conf_eval_fini(&e);
+	conf_unref(c);
+}
+END_TEST
+
+START_TEST(where_local_mail_goes)
+{
+	struct conf *c = good("hostname = h.example\nmyorigin = o.example\n");
+	struct conf_eval e = { 0 };
+
+	ck_assert(conf_in_domains(&c->local_domains, SLICE_LIT("H.example")));
+	ck_assert(conf_in_domains(&c->local_domains, SLICE_LIT("o.example")));
+	ck_assert(conf_in_domains(&c->local_domains, SLICE_LIT("localhost")));
+	ck_assert_uint_eq(c->local_domains.n, 3);
+	ck_assert_int_eq(conf_eval(c, "local_domains", SLICE_NONE, SLICE_NONE, SLICE_NONE, &e), 0);
+	ck_assert(slice_is(slice_buf(&e.value), "h.example, o.example, localhost"));
+	conf_eval_fini(&e);
+	ck_assert_str_eq(c->alias_file, "/etc/aliases");
+	ck_assert_str_eq(c->alias_database, "/etc/aliases.db");
+	ck_assert_str_eq(c->recipient_delimiter, "+");
+	ck_assert_ptr_null(c->local_users);
+	ck_assert_ptr_null(c->postmaster);
+	ck_assert_ptr_null(c->virtual_table);
+	ck_assert(!c->local_transport.lmtp);
+	conf_unref(c);
+
+	c = good("local_domains = { }\nalias_file = \"\"\nlocal_users = /etc/u\n"
+		 "recipient_delimiter = \"\"\nlocal_transport = \"lmtp:unix:/run/l\"\n");
+	ck_assert_uint_eq(c->local_domains.n, 0);
+	ck_assert_ptr_null(c->alias_file);
+	ck_assert_ptr_null(c->alias_database);
+	ck_assert_ptr_null(c->recipient_delimiter);
+	ck_assert_str_eq(c->local_users, "/etc/u");
+	ck_assert(c->local_transport.lmtp);
+	ck_assert_str_eq(c->local_transport.path, "/run/l");
+	conf_unref(c);
+
+	c = good("local_transport = \"lmtp:[::1]\"\n");
+	ck_assert(c->local_transport.lmtp);
+	ck_assert_ptr_null(c->local_transport.path);
+	ck_assert_str_eq(c->local_transport.hop.host, "::1");
+	ck_assert_uint_eq(c->local_transport.hop.port, 24);
 	conf_unref(c);
 }
 END_TEST
@@ -458,6 +510,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, empty_file_gives_the_defaults);
 	tcase_add_test(tc, values_arrive_in_their_fields);
 	tcase_add_test(tc, empty_list_is_not_the_default);
+	tcase_add_test(tc, where_local_mail_goes);
 	tcase_add_loop_test(tc, names_come_from_the_publisher, 0, sizeof names / sizeof *names);
 	tcase_add_test(tc, networks_match);
 	tcase_add_test(tc, domains_match);
