@@ -74,6 +74,7 @@ struct dispatch {
 	uint32_t alone_rcpt;
 	uint64_t alone_since_ms;
 	uint32_t njob, nforeign; /* slots ever made; jobs of a qmgr before us */
+	void *parent[SERVICE_COUNT]; /* its link; only one says which workers live */
 	struct alive {
 		uint64_t *instance; /* that the parent named last */
 		size_t n;

@@ -8,7 +8,8 @@
 struct courier {
 	struct qmgr *q;
 	enum service service;
-	struct worker *worker; /* NULL: the parent */
+	struct worker *worker; /* NULL: the parent, or nobody */
+	bool is_parent;
 };
 
 static void
@@ -53,8 +54,16 @@ up(struct peer *p)
 	c->q = peer_arg(p);
 	c->service = (enum service)h->service;
 	peer_set_arg(p, c);
-	if (h->role == 0)
+	if (h->role == 0) {
+		/* Only one may say who lives: a worker that calls itself the parent comes too late. */
+		if (c->q->dispatch.parent[h->service] != NULL)
+			peer_drop(p, "one parent too many");
+		else {
+			c->q->dispatch.parent[h->service] = p;
+			c->is_parent = true;
+		}
 		return;
+	}
 	c->worker = dispatch_linked(c->q, (enum service)h->service, h->worker, h->instance, p);
 	if (c->worker == NULL)
 		peer_drop(p, "one worker too many");
@@ -67,6 +76,8 @@ down(struct peer *p)
 
 	if (c->worker != NULL)
 		dispatch_unlinked(c->q, c->worker);
+	if (c->is_parent)
+		c->q->dispatch.parent[peer_hello(p)->service] = NULL;
 	free(c);
 }
 
@@ -100,7 +111,7 @@ on_worker_room(struct courier *c, const struct msg_worker_room *m)
 static bool
 on_workers(struct courier *c, const struct msg_workers *m)
 {
-	return c->worker == NULL && dispatch_workers(c->q, c->service, m->instances);
+	return c->is_parent && dispatch_workers(c->q, c->service, m->instances);
 }
 
 static bool

@@ -187,6 +187,22 @@ START_TEST(rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report)
 }
 END_TEST
 
+START_TEST(rule_15_a_false_worker_cannot_use_up_attempts)
+{
+	static const uint32_t said[] = { 1, 10, 500, UINT16_MAX, UINT16_MAX + 1 };
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	uint32_t pair[2] = { 0, said[_i] };
+
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	again();
+	worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
+	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
+	world_settle(&w);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 1);
+	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);
+}
+END_TEST
+
 START_TEST(rule_15_a_link_that_was_lost_loses_no_job)
 {
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example"), second;
@@ -555,6 +571,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_15_a_result_counts_once);
 	tcase_add_loop_test(tc, rule_15_nothing_started_is_dispatched_before_its_worker_reported, 0, 4);
 	tcase_add_test(tc, rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report);
+	tcase_add_loop_test(tc, rule_15_a_false_worker_cannot_use_up_attempts, 0, 5);
 	tcase_add_test(tc, rule_15_a_link_that_was_lost_loses_no_job);
 	tcase_add_test(tc, rule_16_jobs_without_a_durable_result_are_capped);
 	tcase_add_test(tc, concurrency_bounds_one_destination_and_costs_the_others_nothing);
