@@ -54,7 +54,13 @@
 	K(TRANSPORT, 39, "transport", STR) \
 	K(ORIG_TO, 40, "orig_to", STR) \
 	K(LOGIN, 41, "login", STR)     \
-	K(DELAYS, 42, "delays", STR)
+	K(DELAYS, 42, "delays", STR)   \
+	K(BCLASS, 50, "bounce_class", U64) \
+	K(BNAME, 51, "bounce_name", STR) \
+	K(BLINE, 52, "rule_line", U64) \
+	K(OF, 53, "notice_of", ID)     \
+	K(KIND, 54, "kind", STR)       \
+	K(HOST, 55, "host", STR)
 
 /* NAME, number, word, level, when it is said. */
 #define LOG_EVENTS(E)                                                                                    \
@@ -91,7 +97,9 @@
 	E(INTERRUPTED, 43, "interrupted", WARNING, "a job's worker died")                                \
 	E(DROP_TAKEN, 50, "drop-taken", INFO, "a file of the drop folder was taken in")                  \
 	E(DROP_REFUSED, 51, "drop-refused", WARNING, "a file of the drop folder breaks a rule")          \
-	E(CONTROL, 60, "control", NOTICE, "a command came over a control socket")
+	E(CONTROL, 60, "control", NOTICE, "a command came over a control socket")                        \
+	E(BOUNCE, 70, "bounce", INFO, "what a failure or deferral was classed as")                       \
+	E(NOTICE, 71, "notice", INFO, "a notice to a sender was written")
 /* clang-format on */
 
 enum log_key {

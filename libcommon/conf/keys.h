@@ -96,6 +96,18 @@
 	    "Reception processes for listeners of class mx; 0: one for each core. "                     \
 	    "Read at start only.")                                                                      \
                                                                                                         \
+	K(PATH, bounce_rules, "bounce_rules", "/etc/angarium/bounce.rules", 0, 0,                       \
+	    "Rules that class replies, see bounce.rules(5). Another folder: read at start only.")       \
+	K(SIZE, bounce_size_limit, "bounce_size_limit", "50000", 0, 1048576,                            \
+	    "A notice of failure holds the whole message up to this size, where its sender did not "    \
+	    "ask for RET=HDRS; else its header section, and of that no more than this.")                \
+	K(MAILBOX, double_bounce_to, "double_bounce_to", "", 0, 0,                                      \
+	    "Where notices go for mail with the null sender that failed. Empty: none is sent.")         \
+	K(DURATION, delay_notice_ms, "delay_notice", "4h", 0, 31536000000,                              \
+	    "Age at which a delay is told, once, to senders that asked by NOTIFY=DELAY. 0: never.")     \
+	K(BOOL, delay_notice_unasked, "delay_notice_unasked", "no", 0, 0,                               \
+	    "Tell of delays also where no NOTIFY was given.")                                           \
+                                                                                                        \
 	K(NETS, relay_networks, "relay_networks", "127.0.0.0/8, [::1]/128", 0, 0,                       \
 	    "Clients that may send to any domain.")                                                     \
 	K(NETS, submission_networks, "submission_networks", "127.0.0.0/8, [::1]/128", 0, 0,             \
@@ -141,7 +153,7 @@
 	K(DURATION, journal_hold_ms, "journal_hold", "5ms", 0, 1000,                                    \
 	    "How long a result may wait for others before the journal is synced.")                      \
 	K(DURATION, failed_keep_ms, "failed_keep", "5d", 0, 31536000000,                                \
-	    "How long failed recipients stay listable.")                                                \
+	    "How long a failed recipient waits for the notice to its sender to be written; then none is sent.")                                                \
 	K(DURATION, host_rest_ms, "host_rest", "5m", 0, 86400000,                                       \
 	    "How long a host that did not answer is left alone, whatever mail is for it; doubled each " \
 	    "further time. Never longer than the waits of \"retry_first\" and \"retry_max\".")          \

@@ -156,6 +156,28 @@
 	F(str, records, "rows as dns/dns.h encodes them")               \
 	F(str, text, "why, where status is TEMP")
 
+/* qmgr to bounced and back: what is owed (QUEUE.md rule 18), and what became of each attempt. */
+#define FIELDS_NOTICE(F)                                                              \
+	F(u64, id, "of the message; the descriptor beside this is a sealed memory file:") \
+	F(u8, kind, "enum spool_notice; a notice as bounce/notice.h has it")           \
+	F(u32, size, "of that file")
+#define FIELDS_NOTICE_LATER(F)                                                        \
+	F(u64, id, "its notice could not be written")                                 \
+	F(u8, kind, "")                                                               \
+	F(u32, retry_ms, "not before")                                                \
+	F(str, text, "why")
+#define FIELDS_REPLY(F)                                                               \
+	F(u64, id, "")                                                                \
+	F(u32, rcpt, "recipient number")                                              \
+	F(u8, action, "enum notice_action (bounce/notice.h)")                         \
+	F(u16, code, "")                                                              \
+	F(u8, enh_class, "")                                                          \
+	F(u8, enh_subject, "")                                                        \
+	F(u8, enh_detail, "")                                                         \
+	F(str, to, "")                                                                \
+	F(str, host, "that said so")                                                  \
+	F(str, text, "the reply in one line")
+
 /* All to logd. */
 #define FIELDS_EVENTS(F)                            \
 	F(u64, lost, "dropped before these")        \
@@ -204,6 +226,9 @@
 	M(WORKER_ROOM, worker_room, 0x0309, IPC_DELIVERERS, IPC_QMGR, 0)    \
 	M(DNS_ASK, dns_ask, 0x0600, IPC_DNS_ASKERS, IPC_DNSCACHE, 0)        \
 	M(DNS_ANSWER, dns_answer, 0x0601, IPC_DNSCACHE, IPC_DNS_ASKERS, 0)  \
+	M(NOTICE, notice, 0x0700, IPC_QMGR, IPC_BOUNCED, 1)                 \
+	M(NOTICE_LATER, notice_later, 0x0701, IPC_BOUNCED, IPC_QMGR, 0)     \
+	M(REPLY, reply, 0x0702, IPC_QMGR, IPC_BOUNCED, 0)                   \
 	M(EVENTS, events, 0x0400, IPC_ANY, IPC_LOGD, 0)                     \
 	M(CTL, ctl, 0x0500, IPC_CTL, IPC_SERVICES, 0)                       \
 	M(CTL_OUT, ctl_out, 0x0501, IPC_SERVICES, IPC_CTL, 0)               \
@@ -215,6 +240,7 @@
 #define IPC_QMGR IPC_BIT(SERVICE_QMGR)
 #define IPC_ROUTER IPC_BIT(SERVICE_ROUTER)
 #define IPC_LOGD IPC_BIT(SERVICE_LOGD)
+#define IPC_BOUNCED IPC_BIT(SERVICE_BOUNCED)
 #define IPC_WRITERS (IPC_SMTPD | IPC_BIT(SERVICE_BOUNCED))
 #define IPC_DELIVERERS (IPC_BIT(SERVICE_DELIVER) | IPC_BIT(SERVICE_LOCAL))
 #define IPC_DNSCACHE IPC_BIT(SERVICE_DNSCACHE)

@@ -62,6 +62,7 @@ static const struct call table[] = {
 	CALL_EQ(CORE, fcntl, 1, F_GETFD),
 	CALL_EQ(CORE, fcntl, 1, F_SETFD),
 	CALL_EQ(CORE, fcntl, 1, F_DUPFD_CLOEXEC),
+	CALL_EQ(CORE, fcntl, 1, F_GET_SEALS), /* of memory files that were handed over */
 	CALL_EQ(CORE, ioctl, 1, FIONREAD),
 	CALL_EQ(CORE, ioctl, 1, TCGETS), /* stdio and scanners ask whether a stream is a terminal */
 	CALL(CORE, pread64),             /* a configuration generation that was handed over */
@@ -152,6 +153,8 @@ static const struct call table[] = {
 	CALL(SPOOL, fallocate),
 	CALL(SPOOL, flock),
 	CALL(SPOOL, fadvise64), /* drop cached pages of a file just filled */
+	CALL(SPOOL, memfd_create), /* what bounced is handed */
+	CALL_EQ(SPOOL, fcntl, 1, F_ADD_SEALS),
 	CALL_EQ(SPOOL, fcntl, 1, F_SETLEASE),
 	CALL_EQ(SPOOL, fcntl, 1, F_GETLEASE),
 	CALL_EQ(SPOOL, fcntl, 1, F_SETLK),

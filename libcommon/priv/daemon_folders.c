@@ -5,12 +5,14 @@
 #include "base/die.h"
 #include "conf/conf.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -90,6 +92,20 @@ group_or_own(const struct daemon *d, unsigned group)
 	return d->ids.gid[group] != IDS_NONE ? d->ids.gid[group] : d->ids.gid[d->self];
 }
 
+/* Not there: -1; there are no rules then, and the service says so. */
+static int
+rules_folder(const char *file)
+{
+	char *path = slice_dup(slice_z(file)), *slash = strrchr(path, '/');
+	int fd;
+
+	assert(slash != NULL);
+	slash[slash == path] = '\0';
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(path);
+	return fd;
+}
+
 int
 daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 {
@@ -113,6 +129,9 @@ daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 	case SANDBOX_LOG:
 		fd = daemon_make_dir(d->conf->log_dir, "log_dir");
 		own(fd, d->conf->log_dir, "log_dir", uid, group_or_own(d, GROUP_ADM), 0750);
+		break;
+	case SANDBOX_RULES: /* the administrator's; only looked at */
+		fd = rules_folder(d->conf->bounce_rules);
 		break;
 	case SANDBOX_DIR_COUNT:
 		break;

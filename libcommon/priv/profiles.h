@@ -12,7 +12,14 @@
  */
 
 /* Folders that a row may have rules for, handed over as open descriptors. */
-enum sandbox_dir { SANDBOX_CONF, SANDBOX_SPOOL, SANDBOX_DROP, SANDBOX_LOG, SANDBOX_DIR_COUNT };
+enum sandbox_dir {
+	SANDBOX_CONF,
+	SANDBOX_SPOOL,
+	SANDBOX_DROP,
+	SANDBOX_LOG,
+	SANDBOX_RULES, /* the folder of bounce_rules */
+	SANDBOX_DIR_COUNT
+};
 
 /* What may be done beneath a folder (Landlock). Nothing is ever executed. */
 enum sandbox_access {
@@ -47,12 +54,14 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 #define CALLS_SERVICE (CALLS_CORE | CALLS_ACCEPT | CALLS_DIAL | CALLS_OPEN)
 #define CALLS_QMGR (CALLS_SERVICE | CALLS_THREAD | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL)
 #define CALLS_LOGD (CALLS_CORE | CALLS_ACCEPT | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP)
+#define CALLS_BOUNCED (CALLS_SERVICE | CALLS_THREAD | CALLS_APPEND)
 #define CALLS_PARENT (CALLS_SERVICE | CALLS_FORK | CALLS_ENTER)
 
 /*
  * NAME, word, service, parent (itself: started by init), calls;
  * beneath conf, spool, drop, log; TCP;
- * limits: descriptors, file size in MiB, address space in MiB (0: none).
+ * limits: descriptors, file size in MiB, address space in MiB (0: none);
+ * then, where there are any, members for the folders that few have rules for.
  *
  * A parent's row contains what its workers' rows contain, since they enter theirs within it;
  * parents parse nothing from outside. Their limits are soft, so that workers can have more.
@@ -73,6 +82,8 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	    READ, NO, NO, NO, CONNECT, 4096, 64, 2048)                                          \
 	P(DELIVER_WORKER, "deliver-worker", DELIVER, DELIVER_PARENT, CALLS_DELIVER,             \
 	    NO, NO, NO, NO, CONNECT, 19000, 64, 2048)                                           \
+	P(BOUNCED, "bounced", BOUNCED, BOUNCED, CALLS_BOUNCED,                                  \
+	    READ, NO, NO, NO, NO, 256, 4096, 1024, .beneath[SANDBOX_RULES] = BENEATH_READ)      \
 	P(LOGD, "logd", LOGD, LOGD, CALLS_LOGD,                                                 \
 	    READ, NO, NO, KEEP, NO, 4096, 0, 1024)
 

@@ -531,7 +531,7 @@ END_TEST
 static void
 enter_abi(void *arg)
 {
-	int abi = *(int *)arg, none[SANDBOX_DIR_COUNT] = { -1, -1, -1, -1 }, fd;
+	int abi = *(int *)arg, none[SANDBOX_DIR_COUNT] = { -1, -1, -1, -1, -1 }, fd;
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 		.sin_port = htons(41026),
 		.sin_addr = { htonl(INADDR_LOOPBACK) } };
