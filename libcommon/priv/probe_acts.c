@@ -574,7 +574,7 @@ static const struct act table[] = {
 	ACT("mmap-exec", NOTHING, 0, map_exec),
 	RAW("mmap-file", 0, mmap, 0, 4096, PROT_READ, MAP_SHARED, -1),
 	ACT("mprotect-exec", NOTHING, 0, protect_exec),
-	RAW("memfd", 0, memfd_create, PTR("probe"), MFD_CLOEXEC),
+	RAW("memfd", CALLS_SPOOL, memfd_create, PTR("probe"), MFD_CLOEXEC),
 	RAW("userfaultfd", 0, userfaultfd, 1),
 	RAW("bpf", 0, bpf, 0, 0, 0),
 	RAW("keyctl", 0, keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0),
