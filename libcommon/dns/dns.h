@@ -56,6 +56,8 @@ const char *dns_status_word(uint8_t status); /* "ok", "nodata", "nxdomain", "tem
 bool dns_type_of(struct slice word, enum dns_type *out);
 /* Lower case into out, final dot cut: LDH labels and underscores. False: no domain name. */
 bool dns_name_clean(struct slice name, char out[static DNS_NAME_MAX + 1]);
+/* A name as it leaves dnscache: labels of printable ASCII in lower case; "" is the root. */
+bool dns_name_is(struct slice name);
 /* "4.3.2.1.in-addr.arpa", nibbles under ip6.arpa; an IPv4 mapped address as IPv4. */
 void dns_reverse_name(const uint8_t ip[static 16], char out[static DNS_NAME_MAX + 1]);
 

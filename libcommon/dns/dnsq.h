@@ -10,9 +10,11 @@
 /*
  * The questions that a process has put to dnscache. Each ends in exactly one call of its function,
  * from the loop and never from within dnsq_ask(); identical open questions share one message. When
- * dnscache is away or late the answer is DNS_TEMP.
+ * dnscache is late or goes away the answer is DNS_TEMP; what is asked while it is away waits for it
+ * up to DNSQ_AWAY_MS. The functions called may ask and cancel, and may not dnsq_free().
  */
 struct dnsq;
+enum { DNSQ_AWAY_MS = 2000 };
 
 struct dnsq_answer {
 	enum dns_status status;
@@ -22,7 +24,7 @@ struct dnsq_answer {
 };
 typedef void dnsq_fn(void *arg, const struct dnsq_answer *a);
 
-/* link: where questions go, NULL as long as there is none (dnsq_link()). */
+/* There is no link before dnsq_up(). timeout_ms: for an answer, from the question on. */
 struct dnsq *dnsq_new(struct loop *loop, uint64_t timeout_ms);
 void dnsq_free(struct dnsq *q); /* open questions are dropped without a call */
 void dnsq_timeout(struct dnsq *q, uint64_t timeout_ms);
