@@ -61,6 +61,7 @@ struct conf_locally {
 #define CONF_C_USERS const char *
 #define CONF_C_MAILBOX const char *
 #define CONF_C_CHARS const char *
+#define CONF_C_BELOW const char *
 #define CONF_C_LOCALLY struct conf_locally
 #define CONF_C_PATH const char *
 #define CONF_C_BOOL bool

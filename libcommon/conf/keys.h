@@ -31,6 +31,7 @@
  *	MAILBOX   local@domain, or "" for none                 const char *, NULL: none
  *	CHARS     at most 8 of  + - _ = . # % & ! ~            const char *, NULL: none
  *	LOCALLY   local, lmtp:unix:/path, lmtp:host:port       struct conf_locally
+ *	BELOW     a path below a home folder, or "" for none    const char *, NULL: none
  *
  * min and max bound numbers, and the number of elements of lists (max 0: CONF_LIST_MAX).
  */
@@ -138,8 +139,21 @@
 	    "name:uid:gid:home:mailbox of a file that only root may write.")                            \
 	K(LOCALLY, local_transport, "local_transport", "local", 0, 0,                                   \
 	    "What delivers to the local users: the service local, or a server of LMTP.")                \
-	K(INT, local_uid_min, "local_uid_min", "100", 1, 4294967294,                                    \
+	K(INT, local_uid_min, "local_uid_min", "1000", 1, 4294967294,                                    \
 	    "Users with a lower number get no mail of their own; their aliases do.")                    \
+	K(BELOW, mailbox, "mailbox", "", 0, 0,                                                          \
+	    "Where a local user's mail goes below home: with a slash at the end a Maildir, such as "    \
+	    "\"Maildir/\", else an mbox. Empty: the mbox of the user's name in \"mail_dir\". The file "  \
+	    "of \"local_users\" may say otherwise for a user.")                                         \
+	K(PATH, mail_dir, "mail_dir", "/var/mail", 0, 0,                                                \
+	    "The folder of the users' mboxes; where it belongs to group mail, deliveries have that "    \
+	    "group.")                                                                                   \
+	K(DURATION, mailbox_lock_ms, "mailbox_lock_timeout", "20s", 0, 600000,                          \
+	    "How long a delivery waits for the locks of an mbox; then it is deferred.")                 \
+	K(DURATION, local_time_ms, "local_time_max", "5m", 1000, 3600000,                               \
+	    "The longest life of a delivery to one mailbox.")                                           \
+	K(INT, local_children_max, "local_children_max", "20", 1, 1000,                                 \
+	    "Deliveries to mailboxes at a time, a process each.")                                       \
 	K(MAILBOX, postmaster, "postmaster", "", 0, 0,                                                  \
 	    "Where mail for postmaster and root goes that no alias and no user takes.")                 \
 	K(INT, expansion_max, "expansion_max", "10000", 1, 50000,                                       \

@@ -137,6 +137,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 #define OPT_MAILBOX ONE
 #define OPT_CHARS ONE
 #define OPT_LOCALLY ONE
+#define OPT_BELOW ONE
 #define OPT_SERVICES SEVERAL
 #define OPT_DOMAINS SEVERAL
 #define OPT_NETS SEVERAL

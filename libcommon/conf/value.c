@@ -212,6 +212,23 @@ path(struct slice s)
 	return true;
 }
 
+/* A relative path; no part of it is "..". */
+static bool
+below(struct slice s)
+{
+	struct slice rest = s, part;
+
+	if (s.n == 0 || s.n > PATH_MAX_BYTES || s.p[0] == '/')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	while (slice_next(&rest, '/', &part))
+		if (slice_is(part, ".."))
+			return false;
+	return true;
+}
+
 /* An address with or without brackets. */
 static bool
 host_address(struct slice s, uint8_t host[16])
@@ -344,6 +361,7 @@ static const struct {
 	[VALUE_CHARS] = { "few characters", "at most eight of + - _ = . # % & ! ~" },
 	[VALUE_LOCALLY] = { "local transport",
 	    "local, lmtp:unix:/path or lmtp:host:port" },
+	[VALUE_BELOW] = { "path below home", "a path below home, without .." },
 };
 
 const char *
@@ -404,6 +422,9 @@ parse(enum value_type type, struct slice s, struct arena *a, struct value *out)
 		return chars(s);
 	case VALUE_LOCALLY:
 		return locally(s, a, &out->locally);
+	case VALUE_BELOW:
+		out->z = arena_z(a, s);
+		return below(s);
 	}
 	return false;
 }
@@ -418,7 +439,7 @@ static bool
 may_be_none(enum value_type type)
 {
 	return type == VALUE_HOP || type == VALUE_FILE || type == VALUE_MAILBOX ||
-	       type == VALUE_CHARS;
+	       type == VALUE_CHARS || type == VALUE_BELOW;
 }
 
 bool
@@ -506,6 +527,7 @@ value_store(
 	case VALUE_USERS:
 	case VALUE_MAILBOX:
 	case VALUE_CHARS:
+	case VALUE_BELOW:
 		*(const char **)field = last->z;
 		break;
 	case VALUE_BOOL:

@@ -28,6 +28,7 @@ enum value_type {
 	VALUE_MAILBOX,
 	VALUE_CHARS,
 	VALUE_LOCALLY,
+	VALUE_BELOW,
 };
 
 /* A row of keys.h, as the parser sees it. */

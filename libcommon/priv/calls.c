@@ -18,7 +18,8 @@
  * folders.
  *
  * What is missing on purpose, for all: execve, ptrace, process_vm_*, io_uring_*, bpf, userfaultfd,
- * perf_event_open, mount and namespaces, open_by_handle_at, keyctl, personality, set*id, chroot,
+ * perf_event_open, mount and namespaces, open_by_handle_at, keyctl, personality, set*id (but for
+ * who delivers as the recipient), chroot,
  * chmod, chown, executable memory, memory mapped from files. For who appends to a segment
  * (CALLS_APPEND): all that could write elsewhere than at its end or change the descriptor:
  * pwrite64, pwritev, pwritev2 (whose RWF_NOAPPEND writes over what stands there), lseek,
@@ -170,6 +171,31 @@ static const struct call table[] = {
 	CALL(FORK, close_range),
 	CALL(FORK, getppid),
 	CALL_EQ(FORK, prctl, 0, PR_SET_PDEATHSIG),
+
+	CALL(BECOME, setgroups),
+	CALL(BECOME, getgroups),
+	CALL(BECOME, setresgid), /* sandbox.c: not to 0 */
+	CALL(BECOME, setresuid),
+	CALL(BECOME, getresgid),
+	CALL(BECOME, getresuid),
+	CALL(BECOME, capget),
+	CALL(BECOME, capset),
+	CALL_EQ(BECOME, prctl, 0, PR_CAP_AMBIENT),
+	CALL(BECOME, setitimer),
+#ifdef __NR_alarm
+	CALL(BECOME, alarm),
+#endif
+
+	CALL_EQ_BITS(UNIX, socket, 0, AF_UNIX, 1, SOCK_TYPE_BITS, SOCK_STREAM),
+	CALL(UNIX, connect),
+	CALL(UNIX, ppoll),
+#ifdef __NR_poll
+	CALL(UNIX, poll),
+#endif
+
+	CALL(HOME, linkat),
+	CALL(HOME, clock_nanosleep), /* between two looks at a lock */
+	CALL_EQ(HOME, fcntl, 1, F_SETLK),
 
 	CALL_EQ(ENTER, unshare, 0, CLONE_THREAD), /* does nothing; fails where there are threads */
 	CALL_EQ(ENTER, prlimit64, 0, 0),

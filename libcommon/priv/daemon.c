@@ -203,7 +203,8 @@ log_started(const struct daemon *d)
 void
 daemon_drop(struct daemon *d, enum profile p)
 {
-	priv_drop(d->ids.uid[d->self], d->ids.gid[d->self], true);
+	/* local reaches homes and LMTP sockets, wherever they are: its root stays. */
+	priv_drop(d->ids.uid[d->self], d->ids.gid[d->self], d->self != SERVICE_LOCAL);
 	/* Only now, see daemon.h; and before the list of calls, which lacks listen(2). */
 	for (unsigned i = 0; i < d->nbound; i++)
 		if (listen(d->bound[i], BACKLOG) != 0)

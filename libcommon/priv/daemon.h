@@ -108,6 +108,7 @@ int daemon_listen_fd(struct daemon *d, const char *name);
  *	SANDBOX_DROP   drop_dir, smtpd and group drop, 3733
  *	SANDBOX_LOG    log_dir, self, 0750 and group adm of the suite
  *	SANDBOX_RULES  the folder in which bounce_rules lies, as it is; -1 where there is none
+ *	SANDBOX_HOME   the tree itself: local, whose children find the recipients' folders in it
  *	SANDBOX_CONF   run_dir/conf (done by daemon_start)
  * The descriptor stays open for the life of the process and its workers.
  */

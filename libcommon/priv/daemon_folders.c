@@ -133,6 +133,9 @@ daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 	case SANDBOX_RULES: /* the administrator's; only looked at */
 		fd = rules_folder(d->conf->bounce_rules);
 		break;
+	case SANDBOX_HOME:
+		fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		break;
 	case SANDBOX_DIR_COUNT:
 		break;
 	}

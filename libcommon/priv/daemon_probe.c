@@ -128,7 +128,11 @@ probe_inside(struct daemon *d, const struct scratch *s, enum profile p)
 	priv_drop(d->ids.uid[d->self], d->ids.gid[d->self], true);
 	if (!d->sandbox_off)
 		sandbox_enter(parent, &d->sandbox);
+	/* As in life: a recipient's process has entered one folder, which is none of these. */
 	if (parent != p) {
+		if (p == PROFILE_LOCAL_CHILD)
+			d->sandbox.dir[SANDBOX_HOME] = -1;
+
 		pid = fork();
 		if (pid != 0)
 			_exit(wait_for(pid));
@@ -145,7 +149,8 @@ open_folders(struct daemon *d)
 	const char *names[SANDBOX_DIR_COUNT] = { [SANDBOX_CONF] = conf,
 		[SANDBOX_SPOOL] = d->conf->spool_dir,
 		[SANDBOX_DROP] = d->conf->drop_dir,
-		[SANDBOX_LOG] = d->conf->log_dir };
+		[SANDBOX_LOG] = d->conf->log_dir,
+		[SANDBOX_HOME] = "/" };
 
 	snprintf(conf, sizeof conf, "%s/conf", d->conf->run_dir);
 	for (unsigned i = 0; i < SANDBOX_DIR_COUNT; i++)

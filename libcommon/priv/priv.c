@@ -31,15 +31,26 @@ drop_bounding_set(void)
 	return 0;
 }
 
+/* What a drop leaves. */
+static uint64_t kept_caps;
+
+void
+priv_keep_caps(uint64_t caps)
+{
+	kept_caps = caps;
+}
+
 static int
-drop_capabilities(void)
+set_capabilities(uint64_t caps)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	struct __user_cap_data_struct d[2] = { 0 };
 
+	for (unsigned i = 0; i < 2; i++)
+		d[i].effective = d[i].permitted = (uint32_t)(caps >> i * 32);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
 		return -errno;
-	return syscall(SYS_capset, &head, none) != 0 ? -errno : 0;
+	return syscall(SYS_capset, &head, d) != 0 ? -errno : 0;
 }
 
 /* The one supplementary group that a drop leaves; -1: none. */
@@ -69,20 +80,24 @@ is_only(uid_t uid, gid_t gid)
 	gid_t gr, ge, gs;
 
 	return getresuid(&r, &e, &s) == 0 && r == uid && e == uid && s == uid &&
-	       getresgid(&gr, &ge, &gs) == 0 && gr == gid && ge == gid && gs == gid &&
-	       has_only_kept_group();
+	       getresgid(&gr, &ge, &gs) == 0 && gr == gid && ge == gid && gs == gid;
 }
 
 static bool
-has_capabilities(void)
+has_only_caps(uint64_t caps)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct d[2];
 
 	if (syscall(SYS_capget, &head, d) != 0)
-		return true;
-	return (d[0].effective | d[0].permitted | d[0].inheritable | d[1].effective |
-		   d[1].permitted | d[1].inheritable) != 0;
+		return false;
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t want = (uint32_t)(caps >> i * 32);
+
+		if (d[i].effective != want || d[i].permitted != want || d[i].inheritable != 0)
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -119,14 +134,51 @@ priv_try_drop(uid_t uid, gid_t gid, bool chroot_here, const char **step)
 	if (setresgid(gid, gid, gid) != 0)
 		return -errno;
 	*step = "setresuid";
+	if (kept_caps != 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+		return -errno;
 	if (setresuid(uid, uid, uid) != 0)
 		return -errno;
+	if (kept_caps != 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
+		return -errno;
 	*step = "drop capabilities";
-	err = drop_capabilities();
+	err = set_capabilities(kept_caps);
 	if (err != 0)
 		return err;
 	*step = "be that user and nobody else";
-	if (!is_only(uid, gid) || has_capabilities() || root_comes_back())
+	if (!is_only(uid, gid) || !has_only_kept_group() || !has_only_caps(kept_caps) ||
+	    (kept_caps == 0 && root_comes_back()))
+		return -EPERM;
+	return 0;
+}
+
+int
+priv_become(uid_t uid, gid_t gid, const gid_t *groups, size_t n, const char **step)
+{
+	gid_t some[PRIV_GROUPS_MAX];
+	size_t kept = 0;
+	int err;
+
+	*step = "find a user that is not root";
+	if (uid == 0 || gid == 0 || uid == -1U || gid == -1U)
+		return -EPERM;
+	for (size_t i = 0; i < n && kept < PRIV_GROUPS_MAX; i++)
+		if (groups[i] != 0)
+			some[kept++] = groups[i];
+	*step = "setgroups";
+	if (setgroups(kept, some) != 0)
+		return -errno;
+	*step = "setresgid";
+	if (setresgid(gid, gid, gid) != 0)
+		return -errno;
+	*step = "setresuid";
+	if (setresuid(uid, uid, uid) != 0)
+		return -errno;
+	*step = "drop capabilities";
+	err = set_capabilities(0);
+	if (err != 0)
+		return err;
+	*step = "be that user and nobody else";
+	if (!is_only(uid, gid) || !has_only_caps(0) || root_comes_back())
 		return -EPERM;
 	return 0;
 }

@@ -18,6 +18,7 @@ enum sandbox_dir {
 	SANDBOX_DROP,
 	SANDBOX_LOG,
 	SANDBOX_RULES, /* the folder of bounce_rules */
+	SANDBOX_HOME,  /* local: the whole tree; its children: one recipient's folder */
 	SANDBOX_DIR_COUNT
 };
 
@@ -44,6 +45,9 @@ enum sandbox_calls {
 	CALLS_SPOOL = 1 << 10,  /* reserve blocks, leases and locks on files */
 	CALLS_FORK = 1 << 11,   /* have children: fork, kill, wait */
 	CALLS_ENTER = 1 << 12,  /* enter a further sandbox: for the child */
+	CALLS_BECOME = 1 << 13, /* become another user, never root; children end by the clock */
+	CALLS_UNIX = 1 << 14,   /* connect to Unix stream sockets: LMTP, name services */
+	CALLS_HOME = 1 << 15,   /* links and locks of mailboxes */
 };
 
 enum sandbox_tcp { TCP_NO, TCP_CONNECT };
@@ -55,6 +59,9 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 #define CALLS_QMGR (CALLS_SERVICE | CALLS_THREAD | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL)
 #define CALLS_LOGD (CALLS_CORE | CALLS_ACCEPT | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP)
 #define CALLS_BOUNCED (CALLS_SERVICE | CALLS_THREAD | CALLS_APPEND)
+#define CALLS_LOCAL_CHILD (CALLS_CORE | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP | CALLS_HOME)
+#define CALLS_LOCAL                                                                            \
+	(CALLS_LOCAL_CHILD | CALLS_DELIVER | CALLS_UNIX | CALLS_FORK | CALLS_ENTER | CALLS_BECOME)
 #define CALLS_PARENT (CALLS_SERVICE | CALLS_FORK | CALLS_ENTER)
 
 /*
@@ -84,6 +91,12 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	    NO, NO, NO, NO, CONNECT, 19000, 64, 2048)                                           \
 	P(BOUNCED, "bounced", BOUNCED, BOUNCED, CALLS_BOUNCED,                                  \
 	    READ, NO, NO, NO, NO, 256, 4096, 1024, .beneath[SANDBOX_RULES] = BENEATH_READ)      \
+	P(LOCAL_PARENT, "local-parent", LOCAL, LOCAL_PARENT, CALLS_PARENT | CALLS_LOCAL,         \
+	    READ, NO, NO, NO, CONNECT, 4096, 0, 0, .beneath[SANDBOX_HOME] = BENEATH_KEEP) \
+	P(LOCAL_WORKER, "local-worker", LOCAL, LOCAL_PARENT, CALLS_LOCAL,                       \
+	    NO, NO, NO, NO, CONNECT, 4096, 0, 0, .beneath[SANDBOX_HOME] = BENEATH_KEEP) \
+	P(LOCAL_CHILD, "local-child", LOCAL, LOCAL_PARENT, CALLS_LOCAL_CHILD,                   \
+	    NO, NO, NO, NO, NO, 64, 0, 0, .beneath[SANDBOX_HOME] = BENEATH_KEEP) \
 	P(LOGD, "logd", LOGD, LOGD, CALLS_LOGD,                                                 \
 	    READ, NO, NO, KEEP, NO, 4096, 0, 1024)
 

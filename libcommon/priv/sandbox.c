@@ -91,6 +91,33 @@ filter_calls(const struct profile_row *row, bool kill)
 	return err;
 }
 
+/*
+ * Beside the list, for who may become others: never root. A list of what is allowed cannot say "not
+ * this number", a second filter that allows all else can; the kernel looks at the low 32 bits.
+ */
+static int
+filter_root(const struct profile_row *row)
+{
+	static const int calls[] = { SCMP_SYS(setresuid), SCMP_SYS(setresgid) };
+	scmp_filter_ctx ctx;
+	int err = 0;
+
+	if ((row->calls & CALLS_BECOME) == 0)
+		return 0;
+	ctx = seccomp_init(SCMP_ACT_ALLOW);
+	if (ctx == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < 6 && err == 0; i++)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), calls[i % 2], 1,
+		    SCMP_CMP(i / 2, SCMP_CMP_MASKED_EQ, UINT32_MAX, 0));
+	if (err == 0)
+		err = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
+	if (err == 0)
+		err = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return err;
+}
+
 int
 sandbox_try(enum profile p, const struct sandbox *s, const char **step)
 {
@@ -119,7 +146,8 @@ sandbox_try(enum profile p, const struct sandbox *s, const char **step)
 	if (err != 0)
 		return err;
 	*step = "seccomp";
-	return filter_calls(row, s->kill);
+	err = filter_root(row);
+	return err != 0 ? err : filter_calls(row, s->kill);
 }
 
 void

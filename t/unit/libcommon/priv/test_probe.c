@@ -166,6 +166,12 @@ START_TEST(rows_differ)
 		{ PROFILE_QMGR, "refused segment-pwritev2-noappend EPERM\n" },
 		{ PROFILE_QMGR, "refused create-file EACCES\n" },
 		{ PROFILE_QMGR, "refused rename-file EACCES\n" },
+		{ PROFILE_LOCAL_WORKER, "refused become-root EPERM\n" },
+		{ PROFILE_LOCAL_WORKER, "refused become-root-low EPERM\n" },
+		{ PROFILE_LOCAL_WORKER, "refused become-group-root EPERM\n" },
+		{ PROFILE_LOCAL_CHILD, "refused setresuid EPERM\n" },
+		{ PROFILE_LOCAL_CHILD, "refused create-file EACCES\n" },
+		{ PROFILE_LOCAL_CHILD, "refused fork EPERM\n" },
 		{ PROFILE_LOGD, "refused open-file-rw EACCES\n" },
 	};
 
@@ -182,7 +188,7 @@ cases(TCase *tc)
 		return;
 	tcase_add_loop_test(tc, nothing_stands_open, 0, PROFILE_COUNT);
 	tcase_add_test(tc, probe_sees_an_open_house);
-	tcase_add_loop_test(tc, rows_differ, 0, 19);
+	tcase_add_loop_test(tc, rows_differ, 0, 25);
 }
 
 CHECK_MAIN("probe", cases)
