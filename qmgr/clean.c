@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/address.h"
+#include "qmgr/large.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
 
@@ -190,7 +191,8 @@ put_chunk(struct qmgr *q, struct message *m, unsigned first, struct slice rcpts)
 	    .flags = (m->flags & MESSAGE_NULL_SENDER ? JOURNAL_NULL_SENDER : 0U) |
 		(m->flags & MESSAGE_NOTICE ? JOURNAL_IS_NOTICE : 0U),
 	    .priority = m->flags & MESSAGE_URGENT ? 1 : 0, .rcpts = rcpts, .holder = slice_z(h == NULL ? NULL : h->holder),
-	    .reason = slice_z(h == NULL ? NULL : h->reason), .held_wall_ms = h == NULL ? 0 : h->wall_ms);
+	    .reason = slice_z(h == NULL ? NULL : h->reason), .held_wall_ms = h == NULL ? 0 : h->wall_ms,
+	    .large = large_of(q, m));
 }
 
 /* MESSAGE and the MOREs behind it stand in one file: all entries are made before the first is put. */
@@ -336,6 +338,7 @@ clean_run(struct qmgr *q)
 		while ((s = segtab_next(&q->segtab, &cursor)) != NULL)
 			if (s->base_file <= c->file)
 				segment_again(q, s);
+		larges_again(q, c->file);
 		c->phase = CLEAN_LAST;
 		break;
 	case CLEAN_LAST:

@@ -4,6 +4,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/intake.h"
+#include "qmgr/large.h"
 #include "qmgr/segments.h"
 
 #include <stdlib.h>
@@ -80,6 +81,13 @@ down(struct peer *p)
 	free(w);
 	if (by_instance(q, instance) == NULL)
 		mark_linked(q, instance, false);
+	larges_unlinked(q, instance);
+}
+
+bool
+from_smtpd_linked(struct qmgr *q, uint64_t instance)
+{
+	return by_instance(q, instance) != NULL;
 }
 
 /* ---- leases ---- */
@@ -141,6 +149,48 @@ on_lease_want(struct writer *w, const struct msg_lease_want *m)
 		w->making++;
 	}
 	return true;
+}
+
+/* ---- files for large bodies ---- */
+
+static void
+large_made(struct qmgr *q, uint64_t instance, uint32_t number, int fd)
+{
+	struct writer *w = by_instance(q, instance);
+	struct buf frame = { 0 };
+
+	if (fd < 0) {
+		if (w != NULL)
+			peer_send(w->peer, large_none, .retry_ms = RETRY_MS);
+		return;
+	}
+	if (w != NULL) {
+		msg_large_put(&frame, &(const struct msg_large){ .large = number, .floor_bytes = q->conf->disk_floor });
+		peer_send_fd(w->peer, &frame, fd);
+		buf_fini(&frame);
+	} else
+		larges_unlinked(q, instance); /* nobody ever held it: it is empty, and found so */
+	close(fd);
+}
+
+static bool
+on_large_want(struct writer *w, const struct msg_large_want *m)
+{
+	if (w->class == 0 || m->count > WANT_MAX)
+		return false;
+	for (unsigned i = 0; i < m->count; i++)
+		if (!larges_lease(w->q, peer_hello(w->peer)->instance, large_made)) {
+			peer_send(w->peer, large_none, .retry_ms = RETRY_MS);
+			break;
+		}
+	return true;
+}
+
+static bool
+on_large_drop(struct writer *w, const struct msg_large_drop *m)
+{
+	return large_dropped(w->q, peer_hello(w->peer)->instance, m->large) &&
+	    peer_send(w->peer, large_dropped, .large = m->large);
 }
 
 /* ---- doorbells and seals ---- */
@@ -221,6 +271,8 @@ in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 	ON(LEASE_WANT, lease_want)
 	ON(DOORBELL, doorbell)
 	ON(SEAL, seal)
+	ON(LARGE_WANT, large_want)
+	ON(LARGE_DROP, large_drop)
 #undef ON
 	}
 	return false;

@@ -8,5 +8,7 @@
 extern const struct peer_ops from_smtpd_ops;
 
 void from_smtpd_init(struct qmgr *q);
+/* A link of that writer stands. */
+bool from_smtpd_linked(struct qmgr *q, uint64_t instance);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "qmgr/damage.h"
 #include "qmgr/from_router.h"
+#include "qmgr/large.h"
 #include "qmgr/schedule.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
@@ -209,6 +210,8 @@ file_record(struct qmgr *q, struct seg *s, const struct record *rec)
 	if (envelope_message(rec->envelope, &e) != 0)
 		return e.why != NULL ? e.why : "its envelope cannot be read";
 	why = authority(s, &e);
+	if (why == NULL && rec->large.number != 0)
+		why = large_claim(q, s, &rec->large);
 	if (why == NULL)
 		why = read_rcpts(q, s, rec, &e, &rcpts);
 	if (why != NULL) {
@@ -222,7 +225,8 @@ file_record(struct qmgr *q, struct seg *s, const struct record *rec)
 	    .expiry_ms = arrival_of(q, rec) + queue_limits(q, NULL)->life_ms, .wall_ms = rec->arrival_ms,
 	    .flags = (e.sender.n == 0 ? JOURNAL_NULL_SENDER : 0U) | (notice ? JOURNAL_IS_NOTICE : 0U),
 	    .priority = (uint8_t)e.priority, .origin = notice ? e.notice_of : 0, .notice = notice ? e.notice_kind : 0,
-	    .settled = notice ? e.notice_rcpts : SLICE_NONE, .nrcpt = rec->nrcpt, .rcpts = slice_buf(&rcpts));
+	    .settled = notice ? e.notice_rcpts : SLICE_NONE, .nrcpt = rec->nrcpt, .rcpts = slice_buf(&rcpts),
+	    .large = rec->large.number);
 	buf_fini(&rcpts);
 	if (late)
 		drop_all(q, rec->id, SLICE_LIT("duplicate-notice"));

@@ -286,7 +286,7 @@ message_json(struct qmgr *q, struct message *m, bool all, struct buf *out)
 	json_open(out, '{');
 	json_kid(out, m->id);
 	json_kz(out, "state", message_word(q, m));
-	json_ku64(out, "size", rec == NULL ? message_bytes(m) : rec->head_len + rec->body_len);
+	json_ku64(out, "size", rec == NULL ? message_bytes(m) : rec->head_len + record_body_bytes(rec));
 	json_ku64(out, "arrival_ms", id_ms(m->id));
 	json_kstr(out, "sender", e == NULL ? SLICE_LIT("?") : e->sender);
 	if (h != NULL) {
@@ -331,7 +331,7 @@ message_mailq(struct qmgr *q, struct message *m, struct buf *out)
 
 	id_text(m->id, id);
 	buf_printf(out, "M\t%s\t%s\t%llu\t%llu", id, message_word(q, m),
-	    (unsigned long long)(rec == NULL ? message_bytes(m) : rec->head_len + rec->body_len),
+	    (unsigned long long)(rec == NULL ? message_bytes(m) : rec->head_len + record_body_bytes(rec)),
 	    (unsigned long long)id_ms(m->id));
 	tab_text(out, e == NULL ? SLICE_LIT("?") : e->sender);
 	buf_putc(out, '\n');

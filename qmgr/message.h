@@ -43,6 +43,7 @@ enum message_flag {
 	MESSAGE_URGENT = 1 << 2, /* MT-PRIORITY above 0 */
 	MESSAGE_NOTICE = 1 << 3,
 	MESSAGE_NO_TIMER = 1 << 4, /* recovered, not armed yet */
+	MESSAGE_LARGE = 1 << 5,	   /* its body stands in large/: large.h knows where */
 };
 
 enum { MESSAGE_NONE = UINT32_MAX, MESSAGE_MORE_MAX = 65535 };

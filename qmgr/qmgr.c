@@ -10,6 +10,7 @@
 #include "qmgr/from_router.h"
 #include "qmgr/from_smtpd.h"
 #include "qmgr/intake.h"
+#include "qmgr/large.h"
 #include "qmgr/recover.h"
 #include "qmgr/schedule.h"
 #include "qmgr/segments.h"
@@ -65,6 +66,7 @@ static void
 slow(struct qmgr *q)
 {
 	segments_slow(q);
+	larges_slow(q);
 	routes_slow(q);
 	clean_consider(q, false);
 	compact_consider(q, COMPACT_MIN_BYTES);
@@ -87,6 +89,7 @@ static void
 after_group(void *arg)
 {
 	segments_sweep(arg);
+	larges_sweep(arg);
 }
 
 void
@@ -103,6 +106,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 	q->asking = asking_new();
 	q->clean = clean_new();
 	q->compact = compact_new();
+	q->larges = larges_new();
 	from_smtpd_init(q);
 	q->started_mono_ms = clock_mono_ms();
 	q->again = (struct deferred){ .fn = nothing };
@@ -143,6 +147,7 @@ qmgr_fini(struct qmgr *q)
 	q->journal_thread = NULL;
 	journal_fini(&q->journal);
 	dispatch_fini(&q->dispatch);
+	larges_free(q->larges);
 	compact_free(q->compact);
 	clean_free(q->clean);
 	asking_free(q->asking);

@@ -58,6 +58,7 @@ struct partial {
 
 struct clean; /* clean.c */
 struct compact; /* compact.c */
+struct larges; /* large.c */
 struct asking; /* from_router.c */
 struct address_cache; /* address.c */
 
@@ -93,6 +94,7 @@ struct qmgr {
 	struct asking *asking;
 	struct clean *clean;
 	struct compact *compact;
+	struct larges *larges;
 
 	void (*tell_filed)(struct qmgr *q, struct seg *s); /* to the writer: s->acked is journalled */
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "qmgr/damage.h"
 #include "qmgr/intake.h"
+#include "qmgr/large.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
 
@@ -23,7 +24,7 @@ each(void *ctx, uint32_t file, const struct journal_rec *r)
 static int
 gap(void *ctx, uint32_t file, uint64_t expected, uint64_t found)
 {
-	(void)ctx;
+	larges_keep_unknown(ctx);
 	log_trouble(0, "journal %u is damaged: records %llu to %llu are lost", file, (unsigned long long)expected,
 	    (unsigned long long)found - 1);
 	return 0;
@@ -79,6 +80,10 @@ open_journal(struct qmgr *q, const char **why)
 	if (error == -ENODATA && unknown > 0) {
 		*why = "there are segments but no journal";
 		return error;
+	}
+	if (larges_open(q) != 0) {
+		*why = "large/ cannot be listed";
+		return -EIO;
 	}
 	if (error == -ENODATA)
 		q->checkpoint_wall_ms = clock_wall_ms();

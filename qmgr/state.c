@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "qmgr/large.h"
 #include "qmgr/schedule.h"
 #include "spool/envelope.h"
 
@@ -147,6 +148,8 @@ message_unlink(struct qmgr *q, struct message *m)
 	s->live--;
 	s->live_bytes -= message_bytes(m);
 	s->done_lsn = q->journal.lsn;
+	if (m->flags & MESSAGE_LARGE)
+		large_done(q, m->id);
 	message_free(&q->messages, m);
 }
 
@@ -255,7 +258,9 @@ filed_common(struct qmgr *q, const struct journal_filed *r, struct journal_place
 	m->base_file = at.file;
 	m->flags = (r->flags & JOURNAL_NULL_SENDER ? MESSAGE_NULL_SENDER : 0) |
 	    (r->flags & JOURNAL_IS_NOTICE ? MESSAGE_NOTICE : 0) | ((int8_t)r->priority > 0 ? MESSAGE_URGENT : 0) |
-	    (q->replaying ? MESSAGE_NO_TIMER : 0);
+	    (q->replaying ? MESSAGE_NO_TIMER : 0) | (r->large != 0 ? MESSAGE_LARGE : 0);
+	if (r->large != 0)
+		large_filed(q, r->large, r->id);
 	m->nopen = m->nrcpt;
 	s->live++;
 	s->live_bytes += r->total;
@@ -404,7 +409,7 @@ void
 state_message(struct qmgr *q, const struct journal_message *r, struct journal_place at)
 {
 	const struct journal_filed head = { .id = r->id, .segment = r->segment, .offset = r->offset, .total = r->total,
-		.arrival_ms = r->arrival_ms, .flags = r->flags, .priority = r->priority, .nrcpt = r->nrcpt };
+		.arrival_ms = r->arrival_ms, .flags = r->flags, .priority = r->priority, .nrcpt = r->nrcpt, .large = r->large };
 	struct message *m = message_find(&q->messages, r->id);
 	struct slice rest = r->rcpts;
 	struct journal_rcpt e;
@@ -703,6 +708,7 @@ state_apply(struct qmgr *q, const struct journal_rec *r, struct journal_place at
 	APPLY(OLDEST, oldest)
 	APPLY(CLOCK, clock)
 	APPLY(LEASE, lease)
+	APPLY(LARGE, large)
 	APPLY(SEGMENT, segment)
 	APPLY(SEAL, seal)
 	APPLY(SEGMENT_END, segment_end)

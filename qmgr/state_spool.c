@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The journal records about queues, segments and the journal itself. */
 #include "base/clock.h"
+#include "qmgr/large.h"
 #include "qmgr/state.h"
 
 #include <stdlib.h>
@@ -140,6 +141,7 @@ state_damaged(struct qmgr *q, const struct journal_damaged *r, struct journal_pl
 
 	(void)at;
 	q->damaged_ranges++;
+	larges_damaged(q, s->instance);
 	if (r->offset + r->length > s->filed)
 		s->filed = r->offset + r->length;
 }

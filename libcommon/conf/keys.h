@@ -59,7 +59,7 @@
 	    "Read at start only.")                                                                      \
 	K(LEVEL, log_level, "log_level", "info", 0, 0, "Events below this level are not written.")      \
                                                                                                         \
-	K(SIZE, message_size_limit, "message_size_limit", "10240000", 65536, 1073741824,                \
+	K(SIZE, message_size_limit, "message_size_limit", "52428800", 65536, 1073741824,                \
 	    "Bytes of a message as SMTP counts them; said to clients by SIZE (RFC 1870).")              \
 	K(INT, recipients_max, "recipients_max", "1000", 100, 100000,                                   \
 	    "Recipients of a message that comes by SMTP (RFC 5321 4.5.3.1.8 asks for 100).")            \

@@ -63,6 +63,19 @@
 #define FIELDS_SEALED(F) F(u32, segment, "the seal is journalled")
 #define FIELDS_LEASE_NONE(F) F(u32, retry_ms, "no segment can be made now (disk floor): ask again then")
 
+/*
+ * Large bodies (QUEUE.md rules 10, 19): a file in large/ each. The descriptor of LARGE is
+ * O_WRONLY|O_APPEND, handed over once; a file that no record will refer to is dropped, which is
+ * repeated until it is acknowledged.
+ */
+#define FIELDS_LARGE_WANT(F) F(u8, count, "large files wanted now")
+#define FIELDS_LARGE(F)                                                       \
+	F(u32, large, "number, never reused; the descriptor is O_WRONLY|O_APPEND") \
+	F(u64, floor_bytes, "452 when the file system has less than this free")
+#define FIELDS_LARGE_NONE(F) F(u32, retry_ms, "none can be made now: ask again then")
+#define FIELDS_LARGE_DROP(F) F(u32, large, "no record refers to it, nor will")
+#define FIELDS_LARGE_DROPPED(F) F(u32, large, "heard")
+
 /* smtpd and qmgr to router. */
 #define FIELDS_RESOLVE(F)                                               \
 	F(u32, token, "chosen by the asker, comes back")                \
@@ -110,6 +123,8 @@
 		      "empty: the hops of the route as they stand")               \
 	F(str, addresses, "of the recipients that do not stand in the envelope (ipc/job.h)") \
 	F(str, source, "16 bytes: where connections come from; empty: the system chooses")
+/* Before the JOB of a message whose body stands in large/: the descriptor is that job's alone. */
+#define FIELDS_LARGE_BODY(F) F(u32, large, "the descriptor beside this is read-only")
 #define FIELDS_RESULT(F)                                                     \
 	F(u64, job, "")                                                      \
 	F(u32, rcpt, "recipient number")                                     \
@@ -127,8 +142,7 @@
 	F(str, host, "name or literal of the host spoken to")                       \
 	F(str, addr, "16 bytes; empty: none")                                       \
 	F(u16, port, "")                                                            \
-	F(u32, conn_use, "messages sent over this connection, this one included")   \
-	F(str, failed, "of the hosts: those that gave no greeting; 16 bytes and u16 port, repeated")
+	F(u32, conn_use, "messages sent over this connection, this one included")
 #define FIELDS_RESULT_ACK(F) F(u64, job, "its results are durable: forget them")
 #define FIELDS_FORGET(F) F(u32, segment, "close its descriptor when no running job needs it")
 #define FIELDS_FORGOTTEN(F) F(u32, segment, "done")
@@ -211,6 +225,11 @@
 	M(SEAL, seal, 0x0104, IPC_WRITERS, IPC_QMGR, 0)                     \
 	M(SEALED, sealed, 0x0105, IPC_QMGR, IPC_WRITERS, 0)                 \
 	M(LEASE_NONE, lease_none, 0x0106, IPC_QMGR, IPC_WRITERS, 0)         \
+	M(LARGE_WANT, large_want, 0x0110, IPC_WRITERS, IPC_QMGR, 0)         \
+	M(LARGE, large, 0x0111, IPC_QMGR, IPC_WRITERS, 1)                   \
+	M(LARGE_NONE, large_none, 0x0112, IPC_QMGR, IPC_WRITERS, 0)         \
+	M(LARGE_DROP, large_drop, 0x0113, IPC_WRITERS, IPC_QMGR, 0)         \
+	M(LARGE_DROPPED, large_dropped, 0x0114, IPC_QMGR, IPC_WRITERS, 0)   \
 	M(RESOLVE, resolve, 0x0200, IPC_SMTPD | IPC_QMGR, IPC_ROUTER, 0)    \
 	M(ROUTE, route, 0x0201, IPC_ROUTER, IPC_SMTPD | IPC_QMGR, 0)        \
 	M(ROUTE_KEY, route_key, 0x0202, IPC_ROUTER, IPC_QMGR, 0)            \
@@ -224,6 +243,7 @@
 	M(RUNNING, running, 0x0307, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKERS, workers, 0x0308, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKER_ROOM, worker_room, 0x0309, IPC_DELIVERERS, IPC_QMGR, 0)    \
+	M(LARGE_BODY, large_body, 0x0320, IPC_QMGR, IPC_DELIVERERS, 1)      \
 	M(DNS_ASK, dns_ask, 0x0600, IPC_DNS_ASKERS, IPC_DNSCACHE, 0)        \
 	M(DNS_ANSWER, dns_answer, 0x0601, IPC_DNSCACHE, IPC_DNS_ASKERS, 0)  \
 	M(NOTICE, notice, 0x0700, IPC_QMGR, IPC_BOUNCED, 1)                 \

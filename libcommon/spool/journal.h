@@ -91,7 +91,10 @@
 	F(u32, queue, "number") \
 	F(text, holder, "who")  \
 	F(u64, wall_ms, "when")
-#define JOURNAL_FILED(F)                                                            \
+#define JOURNAL_LARGE(F)                                                  \
+	F(u32, large, "number in large/, never used before")              \
+	F(u64, instance, "of the writer it is for; 0: only the number counts")
+#define JOURNAL_FILED_FIRST(F)                                                      \
 	F(u64, id, "")                                                              \
 	F(u32, segment, "where the record is")                                      \
 	F(u64, offset, "")                                                          \
@@ -107,12 +110,16 @@
 	F(text, settled, "a notice: recipients of the origin it settles, u32 each") \
 	F(u32, nrcpt, "entries in rcpts")                                           \
 	F(text, rcpts, "of the envelope, in its order")
+#define JOURNAL_FILED(F)       \
+	JOURNAL_FILED_FIRST(F) \
+	F(u32, large, "its body stands in large/ under this number; 0: in the record")
 #define JOURNAL_MESSAGE(F)                          \
-	JOURNAL_FILED(F)                            \
+	JOURNAL_FILED_FIRST(F)                      \
 	F(text, holder, "held by; empty: not held") \
 	F(text, reason, "")                         \
 	F(u64, held_wall_ms, "")                    \
-	F(u8, suspicion, "workers it has taken with it")
+	F(u8, suspicion, "workers it has taken with it") \
+	F(u32, large, "as in FILED")
 #define JOURNAL_EXPANDED(F)                                  \
 	F(u64, id, "")                                       \
 	F(u32, rcpt, "this one is expanded now")             \
@@ -214,6 +221,7 @@
 	K(SEAL, seal, 6, 1)                   \
 	K(SEGMENT_END, segment_end, 7, 1)     \
 	K(SEGMENT_FREED, segment_freed, 8, 1) \
+	K(LARGE, large, 9, 1)                 \
 	K(QUEUE, queue, 10, 1)                \
 	K(QUEUE_FREED, queue_freed, 11, 1)    \
 	K(SUSPEND, suspend, 12, 1)            \

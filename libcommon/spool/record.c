@@ -45,11 +45,13 @@ static int
 parts_check(const struct record_parts *p)
 {
 	if (p->envelope.n > RECORD_ENV_MAX || p->head.n > RECORD_HEAD_MAX ||
-	    p->body.n > RECORD_MAX_BYTES ||
+	    p->body.n > RECORD_MAX_BYTES || p->large.bytes > RECORD_MAX_BYTES ||
 	    total_of(p->envelope.n, p->head.n, p->body.n) > RECORD_MAX_BYTES)
 		return -EMSGSIZE;
 	if (p->id == 0 || p->nrcpt == 0 || p->nrcpt > RECORD_RCPT_MAX ||
 	    (p->flags & ~RECORD_FLAGS_KNOWN) != 0)
+		return -EINVAL;
+	if (p->large.number == 0 ? (p->flags & RECORD_LARGE) != 0 : p->body.n > 0)
 		return -EINVAL;
 	if (p->head.n > 0 && (p->head.n < 2 || memcmp(p->head.p + p->head.n - 2, "\r\n", 2) != 0))
 		return -EINVAL;
@@ -63,16 +65,17 @@ header_make(
 	memset(h, 0, RECORD_HEADER);
 	memcpy(h, magic, sizeof magic);
 	le_put_u16(h + AT_VERSION, SPOOL_VERSION);
-	le_put_u32(h + AT_FLAGS, p->flags);
+	le_put_u32(h + AT_FLAGS, p->flags | (p->large.number != 0 ? RECORD_LARGE : 0));
 	le_put_u32(h + AT_ENV_LEN, (uint32_t)p->envelope.n);
 	le_put_u32(h + AT_HEAD_LEN, (uint32_t)p->head.n);
-	le_put_u64(h + AT_BODY_LEN, p->body.n);
+	le_put_u64(h + AT_BODY_LEN, p->large.number != 0 ? p->large.bytes : p->body.n);
+	le_put_u64(h + AT_LARGE, p->large.number);
 	le_put_u64(h + AT_TOTAL, total_of(p->envelope.n, p->head.n, p->body.n));
 	le_put_u32(h + AT_NRCPT, p->nrcpt);
 	le_put_u64(h + AT_ID, p->id);
 	le_put_u64(h + AT_ARRIVAL, p->arrival_ms);
 	le_put_u64(h + AT_FRONT, front);
-	le_put_u64(h + AT_BODY, body);
+	le_put_u64(h + AT_BODY, p->large.number != 0 ? p->large.hash : body);
 }
 
 /* Envelope and header section may lie apart: the stream form gives the same hash. */
@@ -155,11 +158,14 @@ void
 record_reseed(char *rec, uint64_t n, uint64_t seed)
 {
 	uint64_t front = (uint64_t)le_u32(rec + AT_ENV_LEN) + le_u32(rec + AT_HEAD_LEN);
-	uint64_t body = le_u64(rec + AT_BODY_LEN);
+	bool large = (le_u32(rec + AT_FLAGS) & RECORD_LARGE) != 0;
+	uint64_t body = large ? 0 : le_u64(rec + AT_BODY_LEN);
 
 	assert(n == le_u64(rec + AT_TOTAL) && RECORD_HEADER + front + body + RECORD_END <= n);
 	le_put_u64(rec + AT_FRONT, XXH3_64bits_withSeed(rec + RECORD_HEADER, front, seed));
-	le_put_u64(rec + AT_BODY, XXH3_64bits_withSeed(rec + RECORD_HEADER + front, body, seed));
+	if (!large)
+		le_put_u64(
+		    rec + AT_BODY, XXH3_64bits_withSeed(rec + RECORD_HEADER + front, body, seed));
 }
 
 void
@@ -186,6 +192,22 @@ bad(struct record *out, const char *why)
 	return RECORD_BAD;
 }
 
+/* The reference, and what of the body stands here. */
+static bool
+large_parse(const char *p, struct record *out)
+{
+	uint64_t number = le_u64(p + AT_LARGE);
+
+	out->large = (struct record_large){ 0 };
+	if ((out->flags & RECORD_LARGE) == 0)
+		return number == 0;
+	out->large = (struct record_large){
+		.number = (uint32_t)number, .bytes = out->body_len, .hash = out->body_hash
+	};
+	out->body_len = 0;
+	return number > 0 && number <= UINT32_MAX && out->large.bytes <= RECORD_MAX_BYTES;
+}
+
 static enum record_status
 header_parse(const char *p, uint32_t segment, uint64_t offset, uint64_t seed, struct record *out)
 {
@@ -199,9 +221,7 @@ header_parse(const char *p, uint32_t segment, uint64_t offset, uint64_t seed, st
 	if (out->version == 0 || out->version > SPOOL_VERSION)
 		return bad(out, "is of a later version of the spool format");
 	flags = le_u32(p + AT_FLAGS);
-	if ((flags & RECORD_LARGE) != 0)
-		return bad(out, "has its body in large/, which this version does not read");
-	if ((flags >> 16) != 0)
+	if (((flags & ~RECORD_FLAGS_KNOWN) >> 16) != 0)
 		return bad(out, "has a critical flag that this version does not know");
 	out->flags = flags;
 	out->segment = le_u32(p + AT_SEGMENT);
@@ -211,6 +231,9 @@ header_parse(const char *p, uint32_t segment, uint64_t offset, uint64_t seed, st
 	out->env_len = le_u32(p + AT_ENV_LEN);
 	out->head_len = le_u32(p + AT_HEAD_LEN);
 	out->body_len = le_u64(p + AT_BODY_LEN);
+	out->body_hash = le_u64(p + AT_BODY);
+	if (!large_parse(p, out))
+		return bad(out, "has an impossible reference into large/");
 	out->total = le_u64(p + AT_TOTAL);
 	out->nrcpt = le_u32(p + AT_NRCPT);
 	if (out->env_len > RECORD_ENV_MAX || out->head_len > RECORD_HEAD_MAX ||
@@ -219,14 +242,13 @@ header_parse(const char *p, uint32_t segment, uint64_t offset, uint64_t seed, st
 		return bad(out, "has impossible lengths");
 	if (out->nrcpt == 0 || out->nrcpt > RECORD_RCPT_MAX)
 		return bad(out, "has an impossible number of recipients");
-	if (le_u16(p + AT_ZERO1) != 0 || le_u64(p + AT_LARGE) != 0 ||
+	if (le_u16(p + AT_ZERO1) != 0 ||
 	    !all_zero(p + AT_ZERO2, AT_CHECK - AT_ZERO2))
 		return bad(out, "has something where zeros belong");
 	out->id = le_u64(p + AT_ID);
 	if (out->id == 0)
 		return bad(out, "has no id");
 	out->arrival_ms = le_u64(p + AT_ARRIVAL);
-	out->body_hash = le_u64(p + AT_BODY);
 	out->body_at = RECORD_HEADER + (uint64_t)out->env_len + out->head_len;
 	return RECORD_OK;
 }
@@ -266,7 +288,8 @@ record_body_verify(const struct record *r, struct slice whole, uint64_t seed)
 	if (whole.n < r->total)
 		return false;
 	end = whole.p + r->body_at + r->body_len;
-	return XXH3_64bits_withSeed(whole.p + r->body_at, r->body_len, seed) == r->body_hash &&
+	return (r->large.number != 0 ||
+		   XXH3_64bits_withSeed(whole.p + r->body_at, r->body_len, seed) == r->body_hash) &&
 	       memcmp(end, end_mark, sizeof end_mark) == 0 &&
 	       all_zero(end + RECORD_END, r->total - r->body_at - r->body_len - RECORD_END);
 }
@@ -275,7 +298,7 @@ struct record_verifier {
 	XXH3_state_t *state;
 	uint64_t body_left, hash;
 	uint32_t tail_at, tail_len;
-	bool ok;
+	bool ok, elsewhere; /* elsewhere: the body is not what is fed */
 };
 
 struct record_verifier *
@@ -307,6 +330,18 @@ record_verifier_start(struct record_verifier *v, const struct record *r, uint64_
 	v->tail_at = 0;
 	v->tail_len = (uint32_t)(r->total - r->body_at - r->body_len);
 	v->ok = true;
+	v->elsewhere = r->large.number != 0;
+}
+
+void
+record_verifier_start_large(struct record_verifier *v, const struct record_large *large)
+{
+	XXH3_64bits_reset_withSeed(v->state, large->number);
+	v->body_left = large->bytes;
+	v->hash = large->hash;
+	v->tail_at = v->tail_len = 0;
+	v->ok = true;
+	v->elsewhere = false;
 }
 
 void
@@ -326,7 +361,13 @@ bool
 record_verifier_end(struct record_verifier *v)
 {
 	return v->ok && v->body_left == 0 && v->tail_at == v->tail_len &&
-	       XXH3_64bits_digest(v->state) == v->hash;
+	       (v->elsewhere || XXH3_64bits_digest(v->state) == v->hash);
+}
+
+uint64_t
+record_body_bytes(const struct record *r)
+{
+	return r->large.number != 0 ? r->large.bytes : r->body_len;
 }
 
 uint64_t

@@ -24,6 +24,10 @@
  * the file (segment and offset) and the id. Without the seed no body can contain what passes for
  * a record, and a true record copied to another place does not pass either. Header, envelope and
  * header section (the *front*) can be verified without the body.
+ *
+ * With RECORD_LARGE the body stands in the file large/ of that number (large.h), alone and from its
+ * first byte; the record has none. The header tells the file's number and the body's length and
+ * hash, which is seeded with that number: so it stays right when compaction copies the record.
  */
 enum {
 	RECORD_HEADER = 128,
@@ -44,9 +48,15 @@ enum record_flag {
 	RECORD_BARE = 1 << 4,		/* a CR or LF that is not part of a CRLF (BDAT only) */
 	RECORD_NO_END = 1 << 5,		/* the last line has no CRLF (BDAT only) */
 	RECORD_EIGHT_BIT_HEAD = 1 << 6, /* the byte above 127 stands in the header section */
-	RECORD_LARGE = 1 << 16, /* the body stands in large/; reserved, refused by version 1 */
+	RECORD_LARGE = 1 << 16,		/* the body stands in large/ */
 };
-#define RECORD_FLAGS_KNOWN 0x7f
+#define RECORD_FLAGS_KNOWN 0x1007f
+
+/* A body in large/: number of the file (0: none), its length and hash (large.h). */
+struct record_large {
+	uint32_t number;
+	uint64_t bytes, hash;
+};
 
 /* What a writer brings. Slices are borrowed. */
 struct record_parts {
@@ -55,6 +65,7 @@ struct record_parts {
 	uint32_t nrcpt; /* RECIPIENT fields in the envelope */
 	uint64_t id;
 	uint64_t arrival_ms; /* wall clock */
+	struct record_large large; /* number not 0: body is empty, and RECORD_LARGE is set by itself */
 };
 
 /*
@@ -80,7 +91,7 @@ enum { RECORD_IOV = 5 };
 
 /*
  * 0; -EMSGSIZE: a part is above its limit; -EINVAL: no id, no recipient or too many, unknown
- * flags, or a header section that does not end in CRLF.
+ * flags, a header section that does not end in CRLF, or a body here and in large/.
  */
 int record_frame_build(struct record_frame *f, const struct record_parts *p, uint64_t seed);
 /* Pieces live as long as *f and what *p borrows. Empty ones are there too (iov_len 0). */
@@ -105,6 +116,7 @@ struct record {
 	uint16_t version;
 	uint32_t env_len, head_len;
 	uint64_t body_len, total; /* total: from its first byte to the next record */
+	struct record_large large; /* number not 0: the body is there, body_len is 0 */
 	uint64_t id, arrival_ms, offset;
 	uint64_t body_hash;
 	struct slice envelope, head;
@@ -140,8 +152,13 @@ struct record_verifier;
 struct record_verifier *record_verifier_new(void);
 void record_verifier_free(struct record_verifier *v);
 void record_verifier_start(struct record_verifier *v, const struct record *r, uint64_t seed);
+/* The same for a body in large/: feed all of its file. */
+void record_verifier_start_large(struct record_verifier *v, const struct record_large *large);
 void record_verifier_feed(struct record_verifier *v, const void *p, size_t n);
 bool record_verifier_end(struct record_verifier *v); /* true: all was fed and all is as written */
+
+/* Bytes of the whole body, wherever it stands. */
+uint64_t record_body_bytes(const struct record *r);
 
 /* Digest of an envelope, the same wherever the record is copied: what FILED remembers. */
 uint64_t record_digest(struct slice envelope);

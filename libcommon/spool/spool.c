@@ -21,6 +21,12 @@ spool_journal_name(uint32_t number, char out[static SPOOL_NAME])
 	snprintf(out, SPOOL_NAME, SPOOL_STATE "/journal.%010u", (unsigned)number);
 }
 
+void
+spool_large_name(uint32_t number, char out[static SPOOL_NAME])
+{
+	snprintf(out, SPOOL_NAME, SPOOL_LARGE "/%010u", (unsigned)number);
+}
+
 static bool
 ten_digits(struct slice s, uint32_t *number)
 {
@@ -48,6 +54,12 @@ spool_journal_number(const char *name, uint32_t *number)
 
 	return s.n == 18 && slice_is(slice_head(s, 8), "journal.") &&
 	       ten_digits(slice_from(s, 8), number);
+}
+
+bool
+spool_large_number(const char *name, uint32_t *number)
+{
+	return ten_digits(slice_z(name), number);
 }
 
 const char *

@@ -12,7 +12,7 @@
  *	state/lock              held while qmgr runs
  *	state/spool             format version and spool id
  *	state/journal.NNNNNNNNNN  what became of the records, qmgr's alone
- *	large/                  bodies too big for a segment (numbers reserved)
+ *	large/NNNNNNNNNN        bodies too big for a segment, one each (large.h)
  *	damaged/                copies of what failed its checksum, with a note why
  *
  * A message is where the two tables below say it is, whatever a socket said, and one step, one
@@ -35,6 +35,18 @@
  *                                                                   last of its segment
  * damaged              DAMAGED covers it; damaged/ has a copy       SEGMENT_FREED
  * freed                SEGMENT_FREED, then the file is unlinked     absent
+ *
+ * Body in large/       how it shows on disk                         next step
+ * --------------       --------------------                         ---------
+ * absent               -                                            LARGE (its number is taken)
+ * leased               LARGE; the file may be there or not, its     written, synced; then the
+ *                      writer fills it                              record that refers to it
+ * complete             the file synced, no record on disk yet       the record durable
+ * referred to          a record names it: unfiled, or FILED with    the message is done
+ *                      its number
+ * dead                 the message is done; or the writer gave it   unlinked
+ *                      up; or no writer holds it and all segments
+ *                      of its writer are filed to their ends
  *
  * Recipient              from                   by the journal record
  * ---------              ----                   ---------------------
@@ -87,6 +99,8 @@ void spool_journal_name(
 /* The last component back into a number; false: not such a name. */
 bool spool_segment_number(const char *name, uint32_t *number);
 bool spool_journal_number(const char *name, uint32_t *number);
+void spool_large_name(uint32_t number, char out[static SPOOL_NAME]); /* "large/0000000001" */
+bool spool_large_number(const char *name, uint32_t *number);
 
 /* State of a recipient. Numbers are on disk. */
 enum spool_state {

@@ -211,7 +211,11 @@ on_filed(struct tally *t, const struct journal_filed *f)
 	settle(tally_message(t, f->origin), f->notice, f->settled);
 	error = on_message(t,
 	    &(struct tally_message){
-		.id = f->id, .segment = f->segment, .offset = f->offset, .total = f->total },
+		.id = f->id,
+		.segment = f->segment,
+		.offset = f->offset,
+		.total = f->total,
+		.large = f->large },
 	    f->rcpts, f->nrcpt);
 	if (error == 0 && t->part.m.id != 0) {
 		part_drop(t);
@@ -314,6 +318,10 @@ tally_apply(struct tally *t, const struct journal_rec *r)
 	if (t->part.m.id != 0 && r->kind != JOURNAL_KIND_MORE)
 		part_drop(t); /* cut short by a crash: void */
 	switch (r->kind) {
+	case JOURNAL_KIND_LARGE:
+		if (r->large.large > t->large_highest)
+			t->large_highest = r->large.large;
+		return 0;
 	case JOURNAL_KIND_LEASE:
 		segment_get(t, r->lease.segment)->seed = r->lease.seed;
 		return 0;

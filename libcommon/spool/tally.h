@@ -16,6 +16,7 @@ struct tally_message {
 	uint64_t id; /* 0: the slot is free */
 	uint64_t offset, total;
 	uint32_t segment, nrcpt;
+	uint32_t large; /* 0: the body is in the record */
 	bool seen; /* its record has been found: the caller's mark */
 	struct tally_rcpt *rcpt;
 };
@@ -44,6 +45,7 @@ struct tally {
 	struct tally_segment *segments; /* ascending */
 	size_t nsegments;
 	struct tally_part part;
+	uint32_t large_highest; /* number ever given to a file in large/ */
 	uint64_t records;
 	const char *odd; /* the last record that made no sense, as text; NULL: all did */
 	uint64_t odd_id;

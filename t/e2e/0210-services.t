@@ -171,7 +171,7 @@ subtest 'configuration' => sub {
 	told(0.1);
 	is((statuses())[0]{generation}, 1, 'generation 1');
 	my ($s, $out) = $house->angctl('config', 'eval', 'message_size_limit');
-	like($out, qr/^message_size_limit = 10240000\n  the default\n/, 'eval: a default');
+	like($out, qr/^message_size_limit = 52428800\n  the default\n/, 'eval: a default');
 	$house->{config}{message_size_limit} = 100_000;
 	$house->{extra} = "domain \"d.example\" {\n\tconcurrency = 7\n}\n";
 	$house->write_config;

@@ -196,7 +196,7 @@ START_TEST(empty_file_gives_the_defaults)
 {
 	struct conf *c = good("");
 
-	ck_assert_uint_eq(c->message_size_limit, 10240000);
+	ck_assert_uint_eq(c->message_size_limit, 52428800);
 	ck_assert_uint_eq(c->recipients_max, 1000);
 	ck_assert_uint_eq(c->command_timeout_ms, 300000);
 	ck_assert_uint_eq(c->in_flight_bytes, 256 << 20);

@@ -329,7 +329,7 @@ static const struct {
 	{ "source", "", "b", "", "192.0.2.1", "binding b", 6 },
 	{ "source", "", "", "", "", "default", 0 },
 	{ "recipients_max", "g", "b", "a.example", "200", "global", 1 },
-	{ "message_size_limit", "", "", "", "10240000", "default", 0 },
+	{ "message_size_limit", "", "", "", "52428800", "default", 0 },
 	{ "relay_networks", "", "", "", "127.0.0.0/8, [::1]/128", "default", 0 },
 	{ "hostname", "", "", "", "n.example", "default", 0 },
 	{ "route", "", "", "a.example", "x, y:26", "domain a.example", 4 },

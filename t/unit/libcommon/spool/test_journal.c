@@ -157,7 +157,7 @@ static const struct {
 	const char *word;
 } numbers[] = { { 1, "file_start" }, { 2, "oldest" }, { 3, "clock" }, { 4, "lease" },
 	{ 5, "segment" }, { 6, "seal" }, { 7, "segment_end" }, { 8, "segment_freed" },
-	{ 10, "queue" }, { 11, "queue_freed" }, { 12, "suspend" }, { 13, "resume" },
+	{ 9, "large" }, { 10, "queue" }, { 11, "queue_freed" }, { 12, "suspend" }, { 13, "resume" },
 	{ 20, "filed" }, { 21, "message" }, { 22, "expanded" }, { 23, "started" }, { 24, "result" },
 	{ 25, "routed" }, { 26, "due" }, { 27, "hold" }, { 28, "release" }, { 29, "operator" },
 	{ 30, "notice" }, { 31, "settled" }, { 32, "moved" }, { 33, "more" }, { 40, "totals" },
