@@ -36,7 +36,7 @@ struct conf_listens {
 	size_t n;
 };
 
-enum { CONF_HOPS_MAX = 8, CONF_LIST_MAX = 65536, CONF_PORT_SMTP = 25, CONF_PORT_LMTP = 24 };
+enum { CONF_HOPS_MAX = 8, CONF_LIST_MAX = 65536, CONF_PORT_SMTP = 25, CONF_PORT_LMTP = 24, CONF_PORT_DNS = 53 };
 
 struct conf_hop {
 	const char *host; /* a host name, or an address as text without brackets */
@@ -62,6 +62,7 @@ struct conf_locally {
 #define CONF_C_MAILBOX const char *
 #define CONF_C_CHARS const char *
 #define CONF_C_BELOW const char *
+#define CONF_C_SERVERS struct conf_listens
 #define CONF_C_LOCALLY struct conf_locally
 #define CONF_C_PATH const char *
 #define CONF_C_BOOL bool

@@ -30,6 +30,7 @@
  *	USERS     nss, or an absolute path                     const char *, NULL: nss
  *	MAILBOX   local@domain, or "" for none                 const char *, NULL: none
  *	CHARS     at most 8 of  + - _ = . # % & ! ~            const char *, NULL: none
+ *	SERVERS   list of address or address:port              struct conf_listens
  *	LOCALLY   local, lmtp:unix:/path, lmtp:host:port       struct conf_locally
  *	BELOW     a path below a home folder, or "" for none    const char *, NULL: none
  *
@@ -158,6 +159,30 @@
 	    "Where mail for postmaster and root goes that no alias and no user takes.")                 \
 	K(INT, expansion_max, "expansion_max", "10000", 1, 50000,                                       \
 	    "Addresses that one recipient may become.")                                                 \
+                                                                                                        \
+	K(SERVERS, name_servers, "name_servers", "", 0, 8,                                              \
+	    "The name servers that dnscache asks, by address, with a port where it is not 53. "         \
+	    "Not set: those of /etc/resolv.conf, read at start only, or 127.0.0.1.")                    \
+	K(PATH, cache_dir, "cache_dir", "/var/lib/angarium/dnscache", 0, 0,                             \
+	    "Where dnscache keeps its cache while it is not running. Read at start only.")              \
+	K(INT, dns_cache_entries, "dns_cache_entries", "100000", 16, 10000000,                          \
+	    "Answers in the cache; beyond it those not asked for longest go.")                          \
+	K(SIZE, dns_cache_bytes, "dns_cache_bytes", "32M", 65536, 1073741824,                           \
+	    "Memory of the cache, likewise.")                                                           \
+	K(DURATION, dns_ttl_min_ms, "dns_ttl_min", "5s", 0, 3600000,                                    \
+	    "An answer is kept so long at least, whatever its time to live.")                           \
+	K(DURATION, dns_ttl_max_ms, "dns_ttl_max", "1d", 1000, 604800000, "The same, at most.")         \
+	K(DURATION, dns_negative_ttl_max_ms, "dns_negative_ttl_max", "1h", 0, 86400000,                 \
+	    "That a name or a record is not there is believed so long at most (RFC 2308).")             \
+	K(DURATION, dns_try_timeout_ms, "dns_try_timeout", "2s", 100, 60000,                            \
+	    "Wait for one name server's answer before the next one is asked.")                          \
+	K(INT, dns_tries, "dns_tries", "4", 1, 16,                                                      \
+	    "Name servers asked one after the other, the same one again where there are fewer.")        \
+	K(INT, dns_questions_max, "dns_questions_max", "1000", 8, 60000,                                \
+	    "Questions open with name servers; half of them for any one service that asks. "            \
+	    "Beyond it the answer is that it cannot be told now.")                                      \
+	K(BOOL, dns_hosts, "dns_hosts", "no", 0, 0,                                                     \
+	    "Answer names and addresses of /etc/hosts from there; read at start only.")                 \
                                                                                                         \
 	K(INT, deliver_workers, "deliver_workers", "0", 0, 256,                                         \
 	    "Delivery processes; 0: one for each core. Read at start only.")                            \

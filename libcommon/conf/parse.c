@@ -142,6 +142,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 #define OPT_DOMAINS SEVERAL
 #define OPT_NETS SEVERAL
 #define OPT_LISTENS SEVERAL
+#define OPT_SERVERS SEVERAL
 #define OPT_HOPS SEVERAL
 #define K(type, field, key, ...) OPT_##type(key),
 

@@ -297,6 +297,14 @@ hop(struct slice s, uint16_t otherwise, struct arena *a, struct conf_hop *out)
 	return true;
 }
 
+/* "192.0.2.1", "192.0.2.1:53", "2001:db8::1", "[2001:db8::1]:53" */
+static bool
+server(struct slice s, struct addr *out)
+{
+	out->port = CONF_PORT_DNS;
+	return host_address(s, out->host) || addr_parse(s, out);
+}
+
 /* What a table of addresses may be asked for: its grammar is router's business. */
 static bool
 mailbox(struct slice s)
@@ -359,6 +367,8 @@ static const struct {
 	[VALUE_USERS] = { "path or nss", "nss or an absolute path" },
 	[VALUE_MAILBOX] = { "mail address", "a mail address" },
 	[VALUE_CHARS] = { "few characters", "at most eight of + - _ = . # % & ! ~" },
+	[VALUE_SERVERS] = { "list of addresses",
+	    "an address with or without a port (such as 192.0.2.1, [2001:db8::1]:53)" },
 	[VALUE_LOCALLY] = { "local transport",
 	    "local, lmtp:unix:/path or lmtp:host:port" },
 	[VALUE_BELOW] = { "path below home", "a path below home, without .." },
@@ -420,6 +430,8 @@ parse(enum value_type type, struct slice s, struct arena *a, struct value *out)
 	case VALUE_CHARS:
 		out->z = arena_z(a, s);
 		return chars(s);
+	case VALUE_SERVERS:
+		return server(s, &out->listen);
 	case VALUE_LOCALLY:
 		return locally(s, a, &out->locally);
 	case VALUE_BELOW:
@@ -558,6 +570,7 @@ value_store(
 		GATHER((struct conf_nets *)field, struct conf_net, net);
 		break;
 	case VALUE_LISTENS:
+	case VALUE_SERVERS:
 		GATHER((struct conf_listens *)field, struct addr, listen);
 		break;
 	case VALUE_HOP:
@@ -569,7 +582,7 @@ value_store(
 
 #define IS_LIST(type)                                                                   \
 	((type) == VALUE_SERVICES || (type) == VALUE_DOMAINS || (type) == VALUE_NETS || \
-	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS)
+	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS || (type) == VALUE_SERVERS)
 #define ROW(record, type, field, key, def, min, max)                                    \
 	{                                                                               \
 		key, def, VALUE_##type, IS_LIST(VALUE_##type), offsetof(record, field), \

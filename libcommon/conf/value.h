@@ -29,6 +29,7 @@ enum value_type {
 	VALUE_CHARS,
 	VALUE_LOCALLY,
 	VALUE_BELOW,
+	VALUE_SERVERS,
 };
 
 /* A row of keys.h, as the parser sees it. */

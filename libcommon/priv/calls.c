@@ -128,6 +128,13 @@ static const struct call table[] = {
 	CALL(TCP, connect),
 	CALL(TCP, bind), /* a source address; Landlock allows port 0 only, and listen is not here */
 
+	CALL_EQ_BITS(UDP, socket, 0, AF_INET, 1, SOCK_TYPE_BITS, SOCK_DGRAM),
+	CALL_EQ_BITS(UDP, socket, 0, AF_INET6, 1, SOCK_TYPE_BITS, SOCK_DGRAM),
+	CALL(UDP, connect),
+
+	CALL_EQ(FOLDER, unshare, 0, CLONE_FS),
+	CALL(FOLDER, fchdir),
+
 	CALL(SEND, preadv),
 	CALL(SEND, sendfile),
 

@@ -106,6 +106,7 @@ int daemon_listen_fd(struct daemon *d, const char *name);
  * rules; made where missing, with the owner and mode it must have:
  *	SANDBOX_SPOOL  spool_dir, self, 0700
  *	SANDBOX_DROP   drop_dir, smtpd and group drop, 3733
+ *	SANDBOX_CACHE  cache_dir, self, 0700
  *	SANDBOX_LOG    log_dir, self, 0750 and group adm of the suite
  *	SANDBOX_RULES  the folder in which bounce_rules lies, as it is; -1 where there is none
  *	SANDBOX_HOME   the tree itself: local, whose children find the recipients' folders in it

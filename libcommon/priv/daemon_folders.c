@@ -136,6 +136,10 @@ daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 	case SANDBOX_HOME:
 		fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		break;
+	case SANDBOX_CACHE:
+		fd = daemon_make_dir(d->conf->cache_dir, "cache_dir");
+		own(fd, d->conf->cache_dir, "cache_dir", uid, d->ids.gid[d->self], 0700);
+		break;
 	case SANDBOX_DIR_COUNT:
 		break;
 	}

@@ -150,7 +150,8 @@ open_folders(struct daemon *d)
 		[SANDBOX_SPOOL] = d->conf->spool_dir,
 		[SANDBOX_DROP] = d->conf->drop_dir,
 		[SANDBOX_LOG] = d->conf->log_dir,
-		[SANDBOX_HOME] = "/" };
+		[SANDBOX_HOME] = "/",
+		[SANDBOX_CACHE] = d->conf->cache_dir };
 
 	snprintf(conf, sizeof conf, "%s/conf", d->conf->run_dir);
 	for (unsigned i = 0; i < SANDBOX_DIR_COUNT; i++)

@@ -19,6 +19,7 @@ enum sandbox_dir {
 	SANDBOX_LOG,
 	SANDBOX_RULES, /* the folder of bounce_rules */
 	SANDBOX_HOME,  /* local: the whole tree; its children: one recipient's folder */
+	SANDBOX_CACHE,
 	SANDBOX_DIR_COUNT
 };
 
@@ -48,6 +49,8 @@ enum sandbox_calls {
 	CALLS_BECOME = 1 << 13, /* become another user, never root; children end by the clock */
 	CALLS_UNIX = 1 << 14,   /* connect to Unix stream sockets: LMTP, name services */
 	CALLS_HOME = 1 << 15,   /* links and locks of mailboxes */
+	CALLS_UDP = 1 << 16,    /* ask outwards: AF_INET and AF_INET6, SOCK_DGRAM */
+	CALLS_FOLDER = 1 << 17, /* a thread with a working folder of its own, held since before */
 };
 
 enum sandbox_tcp { TCP_NO, TCP_CONNECT };
@@ -62,6 +65,9 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 #define CALLS_LOCAL_CHILD (CALLS_CORE | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP | CALLS_HOME)
 #define CALLS_LOCAL                                                                            \
 	(CALLS_LOCAL_CHILD | CALLS_DELIVER | CALLS_UNIX | CALLS_FORK | CALLS_ENTER | CALLS_BECOME)
+#define CALLS_DNSCACHE                                                             \
+	(CALLS_SERVICE | CALLS_THREAD | CALLS_TCP | CALLS_UDP | CALLS_UNLINK | CALLS_KEEP | \
+	    CALLS_FOLDER)
 #define CALLS_PARENT (CALLS_SERVICE | CALLS_FORK | CALLS_ENTER)
 
 /*
@@ -97,6 +103,8 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	    NO, NO, NO, NO, CONNECT, 4096, 0, 0, .beneath[SANDBOX_HOME] = BENEATH_KEEP) \
 	P(LOCAL_CHILD, "local-child", LOCAL, LOCAL_PARENT, CALLS_LOCAL_CHILD,                   \
 	    NO, NO, NO, NO, NO, 64, 0, 0, .beneath[SANDBOX_HOME] = BENEATH_KEEP) \
+	P(DNSCACHE, "dnscache", DNSCACHE, DNSCACHE, CALLS_DNSCACHE,                             \
+	    READ, NO, NO, NO, CONNECT, 1024, 1024, 1024, .beneath[SANDBOX_CACHE] = BENEATH_KEEP) \
 	P(LOGD, "logd", LOGD, LOGD, CALLS_LOGD,                                                 \
 	    READ, NO, NO, KEEP, NO, 4096, 0, 1024)
 

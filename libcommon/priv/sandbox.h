@@ -21,7 +21,7 @@ struct sandbox {
 	int dir[SANDBOX_DIR_COUNT]; /* already opened folders; -1: the rules for it are left out */
 	bool kill; /* a call outside the list ends the process instead of failing with EPERM */
 };
-#define SANDBOX_INIT { .dir = { -1, -1, -1, -1, -1, -1 } }
+#define SANDBOX_INIT { .dir = { -1, -1, -1, -1, -1, -1, -1 } }
 
 /* 0, or -errno with *step naming what failed: the process must not serve then. */
 int sandbox_try(enum profile p, const struct sandbox *s, const char **step);

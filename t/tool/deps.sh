@@ -4,7 +4,7 @@
 # also for the tests. Says what it does; does nothing where nothing is missing.
 set -eu
 
-build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libpcre2-dev s6'
+build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libc-ares-dev libtdb-dev libpcre2-dev s6'
 check="$build check libsubunit-dev libfuse3-dev fuse3 e2fsprogs util-linux mount perl valgrind strace mandoc python3 procps"
 
 case ${1-} in

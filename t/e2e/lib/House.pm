@@ -213,7 +213,7 @@ sub write_config
 		id_base => $self->{id_base},
 		hostname => 'mx.test.example', myorigin => 'test.example',
 		run_dir => "$state/run", log_dir => "$state/log",
-		spool_dir => "$state/spool/queue", drop_dir => "$state/drop",
+		spool_dir => "$state/spool/queue", cache_dir => "$state/dnscache", drop_dir => "$state/drop",
 		relay_networks => [ '127.0.0.0/8', '[::1]/128' ],
 		relay_host => "127.0.0.1:$port->{sink}",
 		%{ $self->{config} },
