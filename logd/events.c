@@ -37,6 +37,7 @@ events_take(struct events *e, enum service from, uint64_t lost, struct slice dat
 			return false;
 		}
 		e->taken[from]++;
+		metrics_event(e->metrics, from, &r);
 		if (log_event_level(r.event) >= e->level)
 			write_line(e, from, &r);
 	}
@@ -51,8 +52,10 @@ events_take_own(struct events *e)
 	uint64_t lost;
 
 	rest = data = log_pending(&lost);
-	while (rest.n > 0 && log_record_next(&rest, &r))
+	while (rest.n > 0 && log_record_next(&rest, &r)) {
+		metrics_event(e->metrics, SERVICE_LOGD, &r);
 		if (log_event_level(r.event) >= e->level)
 			write_line(e, SERVICE_LOGD, &r);
+	}
 	log_sent(data.n, lost);
 }

@@ -4,12 +4,14 @@
 
 #include "base/log.h"
 #include "logd/follow.h"
+#include "logd/metrics.h"
 #include "logd/sink.h"
 
 /* From packets to lines. */
 struct events {
 	struct sink *sink;
 	struct followers *followers;
+	struct metrics *metrics;
 	enum log_level level;
 	uint64_t taken[SERVICE_COUNT], lost[SERVICE_COUNT], bad;
 };

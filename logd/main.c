@@ -39,13 +39,30 @@ from_service(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 {
 	struct main *m = peer_arg(p);
 	struct msg_events ev;
+	struct msg_metrics counted;
 
 	(void)row;
-	return in->type == MSG_EVENTS && msg_events_get(in->payload, &ev) &&
-	       events_take(&m->events, peer_service(p), ev.lost, ev.data);
+	switch (in->type) {
+	case MSG_EVENTS:
+		return msg_events_get(in->payload, &ev) &&
+		       events_take(&m->events, peer_service(p), ev.lost, ev.data);
+	case MSG_METRICS:
+		return msg_metrics_get(in->payload, &counted) &&
+		       metrics_take(m->events.metrics, peer_service(p), peer_hello(p)->instance,
+			   counted.rows);
+	}
+	return false;
 }
 
-static const struct peer_ops ops = { .in = from_service };
+static void
+gone(struct peer *p)
+{
+	struct main *m = peer_arg(p);
+
+	metrics_down(m->events.metrics, peer_service(p), peer_hello(p)->instance);
+}
+
+static const struct peer_ops ops = { .in = from_service, .down = gone };
 
 static void
 verb_status(struct ctl_call *c, struct slice args)
@@ -191,6 +208,7 @@ main(int argc, char *argv[])
 		die(EXIT_CANTCREAT, "%s: %s", SINK_FILE,
 		    strerrorname_np(sink_error(m.events.sink)));
 	m.events.followers = followers_new();
+	m.events.metrics = metrics_new();
 	m.events.level = (enum log_level)m.d.conf->log_level;
 	for (unsigned i = 0; i < SERVICE_COUNT; i++)
 		if (edges[i] >= 0)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 LIBS += logd
-logd_SRCS := events.c follow.c sink.c trace.c
+logd_SRCS := events.c follow.c metrics.c sink.c trace.c
 logd_DEPS := libcommon/ipc libcommon/conf libcommon/priv libcommon/io libcommon/base
 PROGS += logd/logd
 logd/logd_SRCS := main.c

@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "base/id.h"
+#include "base/metrics.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -16,6 +17,9 @@
 #include <unistd.h>
 
 enum { KIND_U64 = 0, KIND_TEXT = 1, KIND_ADDR = 2 };
+/* The last second of the year 9999: a stamp has room for four digits, and who forges an event may
+ * claim any time. */
+#define LAST_US (253402300799ULL * 1000000 + 999999)
 enum how { HOW_U64, HOW_ID, HOW_HEX, HOW_STR, HOW_ADDR, HOW_ENH };
 
 static const struct {
@@ -56,6 +60,7 @@ log_open(enum service self)
 	logger.lost = 0;
 	logger.self = self;
 	logger.pid = (uint32_t)getpid();
+	metrics_open();
 }
 
 void
@@ -359,10 +364,12 @@ put_time(struct buf *out, uint64_t us)
 {
 	static time_t last = -1;
 	static char stamp[32];
-	time_t s = (time_t)(us / 1000000);
+	time_t s;
 	struct tm tm;
 	char frac[8] = ".000000";
 
+	us = us < LAST_US ? us : LAST_US;
+	s = (time_t)(us / 1000000);
 	if (s != last) {
 		gmtime_r(&s, &tm);
 		strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);

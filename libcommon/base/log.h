@@ -27,7 +27,8 @@
  */
 enum { LOG_BUFFER_MAX = 1024 * 1024, LOG_TEXT_MAX = 2048, LOG_HEAD = 4 + 2 + 2 + 8 + 4 + 4 };
 
-void log_open(enum service self); /* each process, forked ones too; begins with nothing pending */
+/* Each process, forked ones too; begins with nothing pending and nothing counted (metrics.h). */
+void log_open(enum service self);
 void log_set_generation(uint32_t generation);
 void log_begin(enum log_event event);
 void log_id(uint64_t id); /* key id */

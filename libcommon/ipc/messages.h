@@ -196,6 +196,7 @@
 #define FIELDS_EVENTS(F)                            \
 	F(u64, lost, "dropped before these")        \
 	F(str, data, "events (base/log.h)")
+#define FIELDS_METRICS(F) F(str, rows, "those that changed: u16 number, u64 value (base/metrics.h)")
 
 /* angctl, mailq and sendmail to any service. */
 #define FIELDS_CTL(F)                                       \
@@ -250,6 +251,7 @@
 	M(NOTICE_LATER, notice_later, 0x0701, IPC_BOUNCED, IPC_QMGR, 0)     \
 	M(REPLY, reply, 0x0702, IPC_QMGR, IPC_BOUNCED, 0)                   \
 	M(EVENTS, events, 0x0400, IPC_ANY, IPC_LOGD, 0)                     \
+	M(METRICS, metrics, 0x0401, IPC_ANY, IPC_LOGD, 0)                   \
 	M(CTL, ctl, 0x0500, IPC_CTL, IPC_SERVICES, 0)                       \
 	M(CTL_OUT, ctl_out, 0x0501, IPC_SERVICES, IPC_CTL, 0)               \
 	M(CTL_END, ctl_end, 0x0502, IPC_SERVICES, IPC_CTL, 0)

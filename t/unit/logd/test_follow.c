@@ -23,7 +23,8 @@ setup(void)
 {
 	ask_open(&w, verbs, NULL);
 	events = (struct events){
-		.sink = sink_new(w.loop, w.dirfd), .followers = followers_new(), .level = LEVEL_INFO
+		.sink = sink_new(w.loop, w.dirfd), .followers = followers_new(),
+		.metrics = metrics_new(), .level = LEVEL_INFO
 	};
 	followers_set_server(events.followers, w.server);
 }
@@ -34,6 +35,7 @@ teardown(void)
 	sink_free(events.sink);
 	ask_close(&w);
 	followers_free(events.followers);
+	metrics_free(events.metrics);
 }
 
 static const struct {
