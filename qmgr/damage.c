@@ -159,6 +159,7 @@ look_done(struct job *job)
 	struct qmgr *q = c->copy.q;
 	struct message *m = message_find(&q->messages, c->copy.id);
 
+	close(c->copy.fd);
 	if (c->found != -EBADMSG || c->copy.error != 0) {
 		log_trouble(c->found < 0 ? -c->found : -c->copy.error,
 		    "segment %u: a record said to be damaged at %llu is kept queued", c->copy.number,
@@ -189,9 +190,15 @@ void
 damage_look(struct qmgr *q, const struct message *m)
 {
 	const struct seg *s = seg_at(&q->segtab, m->seg);
-	struct look_call *c = xcalloc(1, sizeof *c);
+	struct look_call *c;
+	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0); /* the segment may be freed while the thread reads */
 
-	c->copy = (struct damage_call){ .job = { .run = look_run, .done = look_done }, .q = q, .number = s->number, .fd = s->fd,
+	if (fd < 0) {
+		log_trouble(errno, "segment %u: a record said to be damaged is not looked at", s->number);
+		return;
+	}
+	c = xcalloc(1, sizeof *c);
+	c->copy = (struct damage_call){ .job = { .run = look_run, .done = look_done }, .q = q, .number = s->number, .fd = fd,
 		.offset = message_offset(m), .length = message_bytes(m), .id = m->id };
 	c->seed = s->seed;
 	qmgr_offload(q, &c->copy.job);

@@ -38,16 +38,16 @@ strangers(struct qmgr *q, unsigned *count)
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 	uint32_t number;
+	int error;
 
 	*count = 0;
 	if (dir == NULL) {
-		int error = -errno;
-
+		error = -errno;
 		if (fd >= 0)
 			close(fd);
 		return error;
 	}
-	while ((e = readdir(dir)) != NULL) {
+	while (errno = 0, (e = readdir(dir)) != NULL) {
 		if (!spool_segment_number(e->d_name, &number) || seg_find(&q->segtab, number) != NULL)
 			continue;
 		(*count)++;
@@ -55,8 +55,9 @@ strangers(struct qmgr *q, unsigned *count)
 			q->segtab.highest = number;
 		log_trouble(0, "segment %u is not in the journal and is left alone", number);
 	}
+	error = -errno;
 	closedir(dir);
-	return 0;
+	return error;
 }
 
 static int

@@ -53,6 +53,7 @@ segments_list(int dirfd, uint32_t **numbers, size_t *count)
 	int fd = openat(dirfd, SPOOL_DATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
 	uint32_t number;
+	int error;
 	size_t cap = 0;
 	DIR *d;
 
@@ -60,14 +61,13 @@ segments_list(int dirfd, uint32_t **numbers, size_t *count)
 		return -errno;
 	d = fdopendir(fd);
 	if (d == NULL) {
-		int error = -errno;
-
+		error = -errno;
 		close(fd);
 		return error;
 	}
 	*numbers = NULL;
 	*count = 0;
-	while ((e = readdir(d)) != NULL) {
+	while (errno = 0, (e = readdir(d)) != NULL) {
 		if (!spool_segment_number(e->d_name, &number))
 			continue;
 		if (*count == cap) {
@@ -76,7 +76,14 @@ segments_list(int dirfd, uint32_t **numbers, size_t *count)
 		}
 		(*numbers)[(*count)++] = number;
 	}
+	error = -errno;
 	closedir(d);
+	if (error != 0) {
+		free(*numbers);
+		*numbers = NULL;
+		*count = 0;
+		return error;
+	}
 	if (*count > 1)
 		qsort(*numbers, *count, sizeof **numbers, number_cmp);
 	return 0;

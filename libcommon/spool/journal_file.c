@@ -31,21 +31,26 @@ journal_file_list(int dirfd, uint32_t **numbers, size_t *count)
 	struct buf found = { 0 };
 	struct dirent *e;
 	uint32_t number;
+	int error;
 	DIR *d;
 
 	if (fd < 0)
 		return -errno;
 	d = fdopendir(fd);
 	if (d == NULL) {
-		int error = -errno;
-
+		error = -errno;
 		close(fd);
 		return error;
 	}
-	while ((e = readdir(d)) != NULL)
+	while (errno = 0, (e = readdir(d)) != NULL)
 		if (spool_journal_number(e->d_name, &number))
 			buf_put(&found, &number, sizeof number);
+	error = -errno; /* half a list would be read as a journal that lacks files */
 	closedir(d);
+	if (error != 0) {
+		buf_fini(&found);
+		return error;
+	}
 	*count = found.n / sizeof number;
 	*numbers = xmalloc(found.n);
 	if (found.n > 0)
