@@ -63,7 +63,7 @@ strangers(struct qmgr *q, unsigned *count)
 static int
 open_journal(struct qmgr *q, const char **why)
 {
-	struct journal_replay replay = { .each = each, .gap = gap, .ctx = q };
+	struct journal_replay replay = { .each = each, .gap = gap, .ctx = q, .sync = true };
 	unsigned unknown;
 	int error;
 

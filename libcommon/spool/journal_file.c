@@ -467,6 +467,13 @@ file_replay(int dirfd, struct journal_replay *r, const struct file *f)
 	fd = file_open(dirfd, f->number);
 	if (fd < 0)
 		return fd;
+	if (r->sync && fdatasync(fd) != 0) {
+		error = -errno;
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		close(fd);
+		r->why = "cannot be synced";
+		return error;
+	}
 	error = journal_file_scan(fd, &s);
 	close(fd);
 	r->why = s.why;

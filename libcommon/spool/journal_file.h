@@ -68,6 +68,13 @@ struct journal_replay {
 	/* Sequence numbers expected..found-1 are damaged. 0 goes on. NULL: ends with -EBADMSG. */
 	int (*gap)(void *ctx, uint32_t file, uint64_t expected, uint64_t found);
 	void *ctx;
+	/*
+	 * For who is going to write on: each file is synced before its records are handed out. A
+	 * writer that was killed may have left the last of them in memory only; a file that began
+	 * behind them would outlive a power cut that they do not. Where a sync fails, -errno, and
+	 * the next try reads what the disk has.
+	 */
+	bool sync;
 	uint32_t oldest;   /* out: files below may be recycled */
 	uint32_t newest;   /* out: highest number there, valid or not; the next file is above it */
 	uint64_t next_seq; /* out: for the FILE_START of the next file */
