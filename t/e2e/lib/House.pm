@@ -175,7 +175,7 @@ sub new
 	my $state = $opt{state} // build_dir() . "/t/$name.$$" . (@alive ? '.' . @alive : '');
 	my %port;
 
-	@port{qw(mx submission sink)} = free_ports(3);
+	@port{qw(mx submission sink dns)} = free_ports(4);
 	my $self = bless {
 		state => $state, name => $name, bin => $opt{bin} // bin_dir(),
 		config => { %{ $opt{config} // {} } }, extra => $opt{extra} // '',
@@ -216,6 +216,7 @@ sub write_config
 		spool_dir => "$state/spool/queue", cache_dir => "$state/dnscache", drop_dir => "$state/drop",
 		relay_networks => [ '127.0.0.0/8', '[::1]/128' ],
 		relay_host => "127.0.0.1:$port->{sink}",
+		name_servers => [ "127.0.0.1:$port->{dns}" ],
 		%{ $self->{config} },
 	);
 	my $text = join '', map { "$_ = " . _value($key{$_}) . "\n" }
@@ -359,6 +360,25 @@ sub sink
 
 	return $self->tool('sink', [ "$self->{bin}/smtpsink", '-o', "$self->{state}/sink.log",
 		@{ $opt{args} // [] }, "127.0.0.1:$self->{port}{sink}" ], $self->{port}{sink});
+}
+
+# A name server for this house, see t/tool/dnsfake.pl: $house->dnsfake(<<'E') with its zone; called
+# again, with another zone. What it was asked: state/dns.asked.
+sub dnsfake
+{
+	my ($self, $zone) = @_;
+	my $file = "$self->{state}/dns.zone";
+
+	spew("$file.new", $zone);
+	rename "$file.new", $file or die "$file: $!\n";
+	if ($self->{tools}{dnsfake}) {
+		my $read = sub { scalar grep { $_ eq 'READ' } split /\n/, slurp("$self->{state}/dns.asked") // '' };
+		my $before = $read->();
+		CORE::kill 'HUP', $self->{tools}{dnsfake};
+		return wait_for(sub { $read->() > $before }, 'dnsfake to read its zone');
+	}
+	return $self->tool('dnsfake', [ 'perl', "$TOP/t/tool/dnsfake.pl", '-o', "$self->{state}/dns.asked",
+		"127.0.0.1:$self->{port}{dns}", $file ], $self->{port}{dns});
 }
 
 # Start a helper program; it ends with the house. With a port: wait until that accepts.
