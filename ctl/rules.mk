@@ -10,6 +10,12 @@ ctl/sendmail_DEPS := ctl
 TESTS += ctl
 MAN += ctl/sendmail.8 ctl/mailq.1 ctl/newaliases.1
 
+# A program of its own: it reads the configuration and writes a database.
+PROGS += ctl/newaliases
+ctl/newaliases_SRCS := newaliases.c
+ctl/newaliases_DEPS := libcommon/conf libcommon/table libcommon/smtp libcommon/base
+MAN += libcommon/table/aliases.5
+
 # The operator's command.
 PROGS += ctl/angctl
 ctl/angctl_SRCS := angctl.c angctl_config.c angctl_print.c angctl_service.c angctl_spool.c

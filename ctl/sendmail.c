@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -49,15 +51,35 @@ set_places(struct sendmail_places *at)
 	snprintf(at->drop, sizeof at->drop, "%s", drop);
 }
 
+/* newaliases stands beside us, or where the commands for all are. It knows the configuration; we do not. */
 static int
-no_aliases(void)
+rebuild_aliases(const struct sendmail_options *o)
 {
+	static const char *const names[] = { "newaliases", "../bin/newaliases" };
+	char self[3000], path[3072];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	char *slash;
+
 	if (getuid() != 0) {
-		complain("only root may rebuild alias tables");
+		complain("only root may rebuild the alias database");
 		return EXIT_NOPERM;
 	}
-	complain("this installation has no alias tables: nothing to do");
-	return 0;
+	self[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(self, '/');
+	for (unsigned i = 0; slash != NULL && i < sizeof names / sizeof *names; i++) {
+		struct stat there, here;
+
+		snprintf(path, sizeof path, "%.*s/%s", (int)(slash - self), self, names[i]);
+		/* In an older installation it is another name of ours. */
+		if (stat(path, &there) != 0 || stat(self, &here) != 0 || there.st_ino == here.st_ino)
+			continue;
+		if (o->aliases != NULL)
+			execl(path, "newaliases", "-A", o->aliases, (char *)NULL);
+		else
+			execl(path, "newaliases", (char *)NULL);
+	}
+	complain("newaliases is not installed beside sendmail");
+	return EXIT_UNAVAILABLE;
 }
 
 static int
@@ -86,7 +108,7 @@ run(const struct sendmail_options *o, const struct sendmail_places *at)
 	case SENDMAIL_FLUSH:
 		return sendmail_flush(o, at);
 	case SENDMAIL_ALIASES:
-		return no_aliases();
+		return rebuild_aliases(o);
 	case SENDMAIL_DAEMON:
 		return no_daemon();
 	case SENDMAIL_HOST_STATUS: /* none is kept */

@@ -230,6 +230,9 @@ set_short(struct parse *p, const char *value)
 	case 'v':
 		p->o->verbose = is_true(value + 1);
 		return 0;
+	case 'A':
+		p->o->aliases = value[1] != '\0' ? value + 1 : NULL;
+		return 0;
 	}
 	return 0;
 }

@@ -43,6 +43,7 @@ struct sendmail_options {
 	const char *ret;    /* -R as SMTP spells it: FULL, HDRS or NULL */
 	const char *envid;  /* -V, plain text, or NULL */
 	const char *flush;  /* -qI, -qR, -qS: letter and text behind it; "" for all */
+	const char *aliases; /* -oAFILE: the text for -bi, or NULL */
 	int n_words;	    /* operands */
 	char **words;
 };

@@ -29,11 +29,11 @@ sub sendmail
 	my $how = ref $argv[0] ? shift @argv : {};
 	my $name = $how->{name} // 'sendmail';
 
-	symlink 'sendmail', "$bin/$name" if $name ne 'sendmail';
+	my $made = $name ne 'sendmail' && symlink 'sendmail', "$bin/$name";
 	$how->{in} = $in;
 	$how->{env} = { ANGARIUM_ROOT => $root, NAME => 'Test Er', TZ => 'UTC0', %{ $how->{env} // {} } };
 	my @got = run($how, @{ $how->{by} // [] }, "$bin/$name", @argv);
-	unlink "$bin/$name" if $name ne 'sendmail';
+	unlink "$bin/$name" if $made;
 	return @got;
 }
 
@@ -137,8 +137,21 @@ subtest 'callers in narrow places' => sub {
 		clear();
 	}
 	if ($is_root) {
-		my ($rc) = sendmail('', { name => 'newaliases', by => [ 'unshare', '-n' ] });
+		spew("$root/angarium.conf", "alias_file = \"$root/aliases\"\n");
+		spew("$root/aliases", "root: alice\nlist: alice,\n\tbob\n");
+		my ($rc, $said) = sendmail('', { name => 'newaliases', by => [ 'unshare', '-n' ] });
 		is($rc, 0, 'newaliases as root');
+		like($said, qr/: 2 aliases, /, 'which says how many');
+		unlink "$root/aliases.db";
+		($rc) = sendmail('', { by => [ 'unshare', '-n' ] }, '-bi');
+		is($rc, 0, 'sendmail -bi');
+		ok(-s "$root/aliases.db", 'does the same');
+		spew("$root/aliases", "root: alice\nlist alice\n");
+		my $before = (stat "$root/aliases.db")[1];
+		($rc, $said, my $why) = sendmail('', { name => 'newaliases' });
+		is($rc, 65, 'an error in the text');
+		like($why, qr{^\Q$root\E/aliases:2: }, 'which is named');
+		is((stat "$root/aliases.db")[1], $before, 'the database stays');
 		my @as = (by => [ 'setpriv', "--reuid=$user", "--regid=$user", '--clear-groups' ]);
 		($rc) = sendmail('', { name => 'newaliases', @as });
 		is($rc, 77, 'newaliases as a user');

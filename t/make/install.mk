@@ -14,7 +14,8 @@ install-files: all manuals
 	install -m 0755 $(B)/bin/angctl $(B)/bin/sendmail $(DESTDIR)$(PREFIX)/sbin
 	ln -sf ../sbin/sendmail $(DESTDIR)$(PREFIX)/lib/sendmail
 	ln -sf ../sbin/sendmail $(DESTDIR)$(PREFIX)/bin/mailq
-	ln -sf ../sbin/sendmail $(DESTDIR)$(PREFIX)/bin/newaliases
+	rm -f $(DESTDIR)$(PREFIX)/bin/newaliases
+	install -m 0755 $(B)/bin/newaliases $(DESTDIR)$(PREFIX)/bin
 	for n in send-mail rmail hoststat purgestat runq; do ln -sf sendmail $(DESTDIR)$(PREFIX)/sbin/$$n || exit 1; done
 	install -m 0644 etc/angarium.conf.sample $(DESTDIR)/etc/angarium/angarium.conf.sample
 	for m in $(MAN); do \
