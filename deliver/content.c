@@ -75,16 +75,24 @@ find_rcpts(struct delivery *d)
 	uint32_t i = 0;
 
 	envelope_rcpts(&d->envelope, &it);
-	while (i < d->nrcpts && envelope_rcpt_next(&it, &r) == 1)
-		if (r.number == d->rcpts[i].number) {
-			if (!fits_a_line(r.recipient) || !fits_a_line(r.orcpt))
-				return false;
-			d->rcpts[i].address = r.recipient;
-			d->rcpts[i].orcpt = r.orcpt;
-			d->rcpts[i].notify = r.notify;
-			i++;
+	for (; i < d->nrcpts; i++) {
+		struct job_rcpt *to = &d->rcpts[i];
+
+		if (!to->given) {
+			do
+				if (envelope_rcpt_next(&it, &r) != 1)
+					return false;
+			while (r.number != to->number);
+			to->address = r.recipient;
+			to->original = r.original;
+			to->orcpt = r.orcpt;
+			to->notify = r.notify;
 		}
-	return i == d->nrcpts;
+		if (!fits_a_line(to->address) || !fits_a_line(to->orcpt) ||
+		    !fits_a_line(to->original))
+			return false;
+	}
+	return true;
 }
 
 /* In the thread for large ones: touches nothing but the delivery. */

@@ -25,6 +25,38 @@ read_rcpts(struct delivery *d, struct slice in)
 	return true;
 }
 
+/* Those that an expansion made; both lists rise. */
+static bool
+read_addresses(struct delivery *d, struct slice in)
+{
+	struct job_address a;
+	uint32_t i = 0;
+	int more;
+
+	buf_slice(&d->addresses, in);
+	in = slice_buf(&d->addresses);
+	while ((more = job_address_next(&in, &a)) == 1) {
+		while (i < d->nrcpts && d->rcpts[i].number < a.rcpt)
+			i++;
+		if (i == d->nrcpts || d->rcpts[i].number != a.rcpt || d->rcpts[i].given ||
+		    a.address.n == 0)
+			return false;
+		d->rcpts[i].given = true;
+		d->rcpts[i].address = a.address;
+		d->rcpts[i].original = a.original;
+		d->rcpts[i].orcpt = a.orcpt;
+		d->rcpts[i].notify = a.notify;
+	}
+	return more == 0;
+}
+
+/* Mailboxes of this host are no hops. */
+static bool
+route_fits(const struct delivery *d)
+{
+	return d->route.nhops > 0 || slice_is(d->route.transport, "local");
+}
+
 struct delivery *
 delivery_new(const struct msg_job *m, struct segments *segments)
 {
@@ -43,8 +75,9 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 		.arrival_ms = m->arrival_ms };
 	segments_ref(h);
 	buf_slice(&d->route_bytes, m->route);
-	if (!route_get(slice_buf(&d->route_bytes), &d->route) || d->route.nhops == 0 ||
-	    !job_limits_get(m->limits, &d->limits) || !read_rcpts(d, m->rcpts)) {
+	if (!route_get(slice_buf(&d->route_bytes), &d->route) || !route_fits(d) ||
+	    !job_limits_get(m->limits, &d->limits) || !read_rcpts(d, m->rcpts) ||
+	    !read_addresses(d, m->addresses)) {
 		delivery_free(d, segments, NULL);
 		return NULL;
 	}
@@ -60,6 +93,7 @@ delivery_free(struct delivery *d, struct segments *segments, uint32_t *forgotten
 		free(d->rcpts[i].text);
 	free(d->rcpts);
 	buf_fini(&d->route_bytes);
+	buf_fini(&d->addresses);
 	buf_fini(&d->bytes);
 	arena_fini(&d->arena);
 	if (segments_unref(segments, d->segment) && forgotten != NULL)

@@ -33,7 +33,9 @@ enum rcpt_state {
 struct job_rcpt {
 	uint32_t number, attempt;
 	enum rcpt_state state;
-	struct slice address, orcpt; /* in the content's bytes */
+	struct slice address, orcpt; /* in the content's bytes, or in `addresses` */
+	struct slice original;	     /* what the client or an alias had before; empty: the same */
+	bool given;		     /* by JOB.addresses: it does not stand in the envelope */
 	uint8_t notify;
 	/* RCPT_ENDED: */
 	enum outcome_kind kind;
@@ -55,7 +57,7 @@ struct delivery {
 	uint64_t number, id;
 	struct held_segment *segment;
 	uint64_t offset, length, arrival_ms;
-	struct buf route_bytes;
+	struct buf route_bytes, addresses;
 	struct route route;
 	struct job_limits limits;
 	struct job_rcpt *rcpts;

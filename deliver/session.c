@@ -203,6 +203,8 @@ greeted(struct session *s, const struct reply_in *r)
 
 	if (v->then == THEN_HELO && s->said_helo)
 		v = verdict(PHASE_NONE, SAID_5XX);
+	if (v->then == THEN_HELO && s->lmtp) /* no LMTP server: the configuration is wrong */
+		v = verdict(s->phase, SAID_4XX);
 	if (v->then == THEN_HELO) {
 		s->said_helo = true;
 		say_ehlo(s, "HELO");
@@ -213,7 +215,7 @@ greeted(struct session *s, const struct reply_in *r)
 		return;
 	}
 	if (s->phase == PHASE_BANNER) {
-		say_ehlo(s, "EHLO");
+		say_ehlo(s, s->lmtp ? "LHLO" : "EHLO");
 		return;
 	}
 	if (!s->said_helo) {
@@ -345,9 +347,23 @@ session_new(const struct session_params *p, struct delivery *d)
 
 	s->p = *p;
 	s->d = d;
+	s->lmtp = slice_is(d->route.transport, "lmtp");
 	d->session = s;
 	d->state = JOB_ACTIVE;
 	return s;
+}
+
+/* A hop of LMTP may be a socket: unix:/path. */
+static struct slice
+socket_path(struct slice host)
+{
+	return slice_istarts(host, "unix:") ? slice_from(host, 5) : host;
+}
+
+static bool
+is_path(struct slice host)
+{
+	return slice_istarts(socket_path(host), "/");
 }
 
 struct session *
@@ -358,12 +374,14 @@ session_open(const struct session_params *p, struct delivery *d)
 
 	slice_copy(hop->host, d->host, sizeof d->host);
 	d->addr = (struct addr){ .port = hop->port };
-	if (!addr_host_parse(hop->host, d->addr.host)) {
+	if (!is_path(hop->host) && !addr_host_parse(hop->host, d->addr.host)) {
 		errno = EADDRNOTAVAIL;
 		return NULL;
 	}
 	s = session_new(p, d);
-	s->conn = conn_connect(p->loop, &d->addr, NULL, &conn_ops, s);
+	s->conn = is_path(hop->host)
+		      ? conn_connect_path(p->loop, socket_path(hop->host), &conn_ops, s)
+		      : conn_connect(p->loop, &d->addr, NULL, &conn_ops, s);
 	if (s->conn == NULL) {
 		int err = errno;
 

@@ -16,6 +16,7 @@ struct session {
 	unsigned ext;		   /* enum ext, as offered */
 	uint64_t size_limit;
 	uint32_t uses;	    /* transactions begun over this connection */
+	bool lmtp;	    /* RFC 2033: LHLO, and a reply for each recipient after the dot */
 	bool said_helo;	    /* HELO instead of EHLO */
 	bool heard;	    /* a reply came in this transaction */
 	bool reused;	    /* it was idle before this job */
@@ -27,6 +28,7 @@ struct session {
 	/* The transaction under way. */
 	uint32_t *asked; /* indices into d->rcpts */
 	uint32_t nasked, at, naccepted, room;
+	uint32_t dot_at; /* LMTP: whose reply after the dot comes next */
 	bool pipelined;	  /* the whole group has been sent */
 	bool void_;	  /* concluded already: remaining replies are only read */
 	size_t body_left; /* at the last look of the deadline */

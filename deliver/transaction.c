@@ -138,7 +138,7 @@ transaction_begin(struct session *s)
 	if (refused_here(s))
 		return;
 	s->uses++;
-	s->at = s->naccepted = 0;
+	s->at = s->naccepted = s->dot_at = 0;
 	s->void_ = false;
 	choose_rcpts(s);
 	put_mail(s);
@@ -273,6 +273,10 @@ data_answered(struct session *s, const struct reply_in *r)
 		reset(s);
 		return;
 	}
+	if (s->lmtp) { /* breaks RFC 2033 4.2, and would say nothing to the dot */
+		session_fail(s, verdict(PHASE_DATA, SAID_GARBAGE), 0, r->enh, SLICE_NONE);
+		return;
+	}
 	s->void_ = true;
 	conn_put(s->conn, ".\r\n", 3);
 	session_wait(s, PHASE_DOT);
@@ -314,6 +318,23 @@ next_after(struct session *s, enum then then)
 		reset(s);
 }
 
+/* LMTP: the reply to the dot is one for each recipient that was taken, in their order. */
+static void
+dot_answered(struct session *s, const struct verdict *v, const struct reply_in *r)
+{
+	struct job_rcpt *to;
+
+	while (s->d->rcpts[s->asked[s->dot_at]].state != RCPT_ACCEPTED)
+		s->dot_at++; /* the accepted ones are counted: there is one */
+	to = &s->d->rcpts[s->asked[s->dot_at++]];
+	delivery_end_rcpt(s->d, to, v->kind, s->phase, r->code, session_enh(v, r->enh),
+	    r->text.n > 0 ? r->text : slice_z(v->text));
+	if (--s->naccepted > 0)
+		session_wait(s, PHASE_DOT);
+	else
+		transaction_over(s);
+}
+
 void
 transaction_reply(struct session *s, const struct reply_in *r)
 {
@@ -336,6 +357,10 @@ transaction_reply(struct session *s, const struct reply_in *r)
 		if (v->about == ABOUT_RCPT)
 			rcpt_answered(s, v, r);
 		session_fail(s, v, r->code, r->enh, r->text);
+		return;
+	}
+	if (s->lmtp && s->phase == PHASE_DOT) {
+		dot_answered(s, v, r);
 		return;
 	}
 	if (s->phase == PHASE_RCPT)

@@ -5,8 +5,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "conf/generation.h"
-#include "deliver/content.h"
-#include "deliver/pool.h"
 #include "ipc/brood.h"
 #include "ipc/loglink.h"
 
@@ -15,15 +13,16 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { ROOM = 2000, HELD_MAX = 1 << 20, BUCKETS = 4096 };
+enum { HELD_MAX = 1 << 20, BUCKETS = 4096 };
 
 struct worker {
+	const struct carrier_ops *ops;
+	void *carrier;
 	struct daemon *daemon;
 	struct loop *loop;
 	struct peer *qmgr;
 	struct segments segments;
 	struct loader *loader;
-	struct pool *pool;
 	struct delivery *jobs[BUCKETS]; /* by number: running, or ended and not acknowledged */
 	unsigned njobs, nrunning;
 	bool finishing;
@@ -82,7 +81,7 @@ on_job(struct worker *w, const struct msg_job *m)
 {
 	struct delivery **at = job_at(w, m->job), *d;
 
-	if (*at != NULL || w->nrunning >= ROOM || w->njobs >= HELD_MAX)
+	if (*at != NULL || w->nrunning >= w->ops->room || w->njobs >= HELD_MAX)
 		return false;
 	d = delivery_new(m, &w->segments);
 	if (d == NULL)
@@ -90,7 +89,7 @@ on_job(struct worker *w, const struct msg_job *m)
 	*at = d;
 	w->njobs++;
 	w->nrunning++;
-	pool_start(w->pool, d);
+	w->ops->start(w->carrier, d);
 	return true;
 }
 
@@ -159,7 +158,7 @@ qmgr_up(struct peer *p)
 		for (struct delivery *d = w->jobs[i]; d != NULL; d = d->hash_next)
 			if (d->state == JOB_ENDED)
 				delivery_put_results(d, peer_out(p));
-	peer_send(p, worker_room, .jobs = w->finishing ? 0 : ROOM);
+	peer_send(p, worker_room, .jobs = w->finishing ? 0 : w->ops->room);
 }
 
 static const struct peer_ops qmgr_ops = { .in = from_qmgr, .up = qmgr_up };
@@ -181,7 +180,7 @@ on_config(uint32_t generation, int fd, void *arg)
 		w->daemon->generation = generation;
 		log_set_generation(generation);
 		peer_self_generation(generation);
-		pool_set_helo(w->pool, fresh->hostname);
+		w->ops->config(w->carrier, fresh);
 	}
 	buf_fini(&err);
 	close(fd);
@@ -206,7 +205,7 @@ on_finish(uint32_t grace_ms, void *arg)
 	w->finishing = true;
 	if (peer_is_up(w->qmgr))
 		peer_send(w->qmgr, worker_room, .jobs = 0);
-	pool_quit_idle(w->pool);
+	w->ops->quit(w->carrier);
 	timer_set(w->end, grace_ms);
 	check_finished(w);
 }
@@ -215,7 +214,6 @@ static void
 on_ask(const struct msg_ask *m, void *arg)
 {
 	struct worker *w = arg;
-	const struct pool_stats *st = pool_stats(w->pool);
 	struct buf b = { 0 };
 
 	json_open(&b, '{');
@@ -223,10 +221,7 @@ on_ask(const struct msg_ask *m, void *arg)
 	json_ku64(&b, "generation", w->daemon->generation);
 	json_ku64(&b, "running", w->nrunning);
 	json_ku64(&b, "unacknowledged", w->njobs - w->nrunning);
-	json_ku64(&b, "jobs", st->jobs);
-	json_ku64(&b, "opened", st->opened);
-	json_ku64(&b, "reused", st->reused);
-	json_ku64(&b, "idle", st->idle);
+	w->ops->status(w->carrier, &b);
 	json_kbool(&b, "qmgr", peer_is_up(w->qmgr));
 	json_close(&b, '}');
 	nest_answer(m->token, slice_buf(&b));
@@ -243,20 +238,24 @@ on_term(int signo, void *arg)
 }
 
 void
-worker_main(struct daemon *d, unsigned number, int pair_fd)
+worker_main(const struct carrier_ops *ops, struct daemon *d, unsigned number, int pair_fd)
 {
 	static struct worker w;
 
 	/* No worker outlives its parent: a new parent then knows that the old one's jobs have
 	 * ended. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	daemon_worker_enter(d, PROFILE_DELIVER_WORKER);
+	if (ops->prepare != NULL)
+		ops->prepare(d);
+	daemon_worker_enter(d, ops->profile);
+	w.ops = ops;
 	w.daemon = d;
 	w.loop = loop_new();
-	peer_self(SERVICE_DELIVER, 1, (uint16_t)number, 0);
+	peer_self(ops->self, 1, (uint16_t)number, 0);
 	peer_self_generation(d->generation);
 	w.loader = loader_new(w.loop);
-	w.pool = pool_new(w.loop, w.loader, d->conf->hostname, job_ended, &w);
+	w.carrier = ops->open(&(const struct carrier_env){
+	    .daemon = d, .loop = w.loop, .loader = w.loader, .ended = job_ended, .arg = &w });
 	w.end = timer_new(w.loop, overstayed, &w);
 	w.qmgr = peer_supplied(w.loop, SERVICE_QMGR, d->ids.uid[SERVICE_QMGR], &qmgr_ops, &w);
 	nest_open(w.loop, pair_fd, &nest_ops, &w);

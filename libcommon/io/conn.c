@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { SCRATCH = 64 * 1024, KEEP_OUT = 4 * 1024, FINISH_MS = 5000 };
@@ -299,6 +300,33 @@ fail:
 	close(fd);
 	errno = err;
 	return NULL;
+}
+
+struct conn *
+conn_connect_path(struct loop *l, struct slice path, const struct conn_ops *ops, void *arg)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct conn *c;
+	int fd, err;
+
+	if (!slice_copy(path, sun.sun_path, sizeof sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return NULL;
+	/* EAGAIN: its queue is full. */
+	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) < 0) {
+		err = errno;
+		close(fd);
+		errno = err;
+		return NULL;
+	}
+	c = conn_new(l, fd, ops, arg);
+	c->connecting = true;
+	want(c);
+	return c;
 }
 
 void

@@ -32,6 +32,9 @@ struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *
 /* Closes at once; allowed in any callback. */
 struct conn *conn_connect(struct loop *l, const struct addr *to, const struct addr *from,
     const struct conn_ops *ops, void *arg);
+/* The same to a Unix stream socket at this path. */
+struct conn *conn_connect_path(
+    struct loop *l, struct slice path, const struct conn_ops *ops, void *arg);
 void conn_free(struct conn *c);
 /* Closes when all that was put out is sent, or after 5 s (at once where it is not yet connected);
  * no callback comes any more. */
