@@ -86,7 +86,8 @@ void daemon_start(struct daemon *d, enum service self, int argc, char *argv[]);
  * Listening descriptors, non-blocking and close-on-exec, made as root and owned by the caller.
  * bind_edge: edge/<self>.<asker>/s, SOCK_SEQPACKET, in a folder that only self and asker may
  * enter; the uid of each peer is still to be checked. bind_ctl: ctl/<self>, SOCK_SEQPACKET, for
- * all users: SO_PEERCRED decides. bind_submit: submit/s, SOCK_STREAM, likewise.
+ * all users: SO_PEERCRED decides. bind_submit: submit/s, SOCK_STREAM, likewise; where init passes a
+ * socket of the name "submit", that one.
  *
  * They listen from daemon_drop() on: what SO_PEERCRED shows to who connects is who called
  * listen(2), and that has to be the service's user.

@@ -223,6 +223,13 @@ daemon_bind_ctl(struct daemon *d)
 int
 daemon_bind_submit(struct daemon *d)
 {
+	int fd = daemon_listen_fd(d, "submit");
+
 	close(daemon_run_part("submit"));
-	return bind_socket(d, "submit/s", SOCK_STREAM);
+	if (fd < 0)
+		return bind_socket(d, "submit/s", SOCK_STREAM);
+	if (d->nbound == DAEMON_BOUND_MAX)
+		die(EXIT_TEMP, "submit/s: too many sockets");
+	d->bound[d->nbound++] = fd; /* listens already, and once more as our user */
+	return fd;
 }

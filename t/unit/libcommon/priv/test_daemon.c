@@ -455,10 +455,41 @@ leave_listeners(void *arg)
 	JAIL_CHECK(d.nlisten == 0 && daemon_listen_fd(&d, "unknown") == -1);
 }
 
+/* The socket of sendmail: served as our user though somebody else, root, listened first. */
+static void
+take_submit(void *arg)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "given" };
+	int s = socket(AF_UNIX, SOCK_STREAM, 0), before, after;
+	struct daemon d;
+	char pid[16];
+	uid_t uid;
+
+	(void)arg;
+	JAIL_CHECK(s == 3 || dup2(s, 3) == 3);
+	snprintf(pid, sizeof pid, "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", "submit", 1);
+	start(&d, SERVICE_ROUTER, NULL);
+	JAIL_CHECK(bind(3, (struct sockaddr *)&sun, sizeof sun) == 0 && listen(3, 5) == 0 &&
+	    chmod("given", 0666) == 0);
+	JAIL_CHECK(daemon_bind_submit(&d) == 3 && access("submit/s", F_OK) != 0);
+	before = socket(AF_UNIX, SOCK_STREAM, 0);
+	after = socket(AF_UNIX, SOCK_STREAM, 0);
+	JAIL_CHECK(connect(before, (struct sockaddr *)&sun, sizeof sun) == 0);
+	daemon_drop(&d, PROFILE_ROUTER);
+	JAIL_CHECK(connect(after, (struct sockaddr *)&sun, sizeof sun) == 0);
+	JAIL_CHECK(priv_peer_uid(before, &uid) == 0 && uid == 0);
+	JAIL_CHECK(priv_peer_uid(after, &uid) == 0 && uid == ID_BASE + SERVICE_ROUTER);
+	JAIL_CHECK(accept4(3, NULL, NULL, SOCK_CLOEXEC) >= 0); /* who came early is not lost */
+}
+
 START_TEST(sockets_from_init)
 {
 	house();
 	ck_assert_int_eq(jail_child(take_listeners, NULL), 0);
+	ck_assert_int_eq(jail_child(take_submit, NULL), 0);
 	ck_assert_int_eq(jail_child(leave_listeners, NULL), 0);
 	raze();
 }
