@@ -81,6 +81,9 @@ own(int fd, const char *path, const char *key, uid_t uid, gid_t gid, mode_t mode
 	if (st.st_uid != uid && !is_empty(fd))
 		die(EXIT_CONFIG, "%s: %s belongs to uid %u, not %u, and is not empty", key, path,
 		    st.st_uid, uid);
+	/* As they must be already, where the system made them: init may deny the set-group bit. */
+	if (st.st_uid == uid && st.st_gid == gid && (st.st_mode & 07777) == mode)
+		return;
 	if (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0)
 		die(EXIT_TEMP, "%s: %s", path, strerror(errno));
 }
