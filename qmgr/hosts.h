@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef QMGR_HOSTS_H
+#define QMGR_HOSTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Addresses that gave no greeting when they were last tried: they rest for a while, over all queues, so
+ * that mail goes to the others of its hosts at once. Each further failure doubles the rest. Times are
+ * those of the queue clock, in milliseconds.
+ *
+ * It is bounded: where a great many fail, the ones that have rested longest are forgotten first, and what
+ * finds no room is not remembered. That costs a vain attempt, no mail.
+ */
+enum { HOSTS_MAX = 65536 };
+
+struct host_rest {
+	struct host_rest *next;
+	uint8_t ip[16];
+	uint16_t port;
+	uint16_t count; /* failures in a row */
+	uint64_t until_ms;
+};
+
+struct hosts {
+	struct host_rest **bucket;
+	size_t nbucket, count;
+};
+
+void hosts_fini(struct hosts *all);
+
+/* It failed. The rest: first_ms, doubled each time, up to max_ms. One that rests already is left as it is. */
+void hosts_failed(struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms,
+    uint64_t first_ms, uint64_t max_ms);
+void hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port);
+/* When its rest is over; 0: it does not rest. */
+uint64_t hosts_until_ms(
+    const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms);
+/* All may be tried at once; what failed before is not forgotten. */
+void hosts_wake(struct hosts *all);
+/* Forgets those whose rest has been over for keep_ms. */
+void hosts_sweep(struct hosts *all, uint64_t now_ms, uint64_t keep_ms);
+
+#endif
