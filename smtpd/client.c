@@ -2,7 +2,6 @@
 #include "smtpd/client.h"
 
 #include "base/die.h"
-#include "base/log.h"
 
 #include <stdlib.h>
 
@@ -92,13 +91,8 @@ end(struct client *c)
 {
 	struct session *s = &c->session;
 
-	if (c->told) {
-		log_begin(LOG_DISCONNECT);
-		log_u64(LOGK_SESSION, s->id);
-		log_u64(LOGK_COUNT, s->messages);
-		log_u64(LOGK_CODE, s->refused);
-		log_end();
-	}
+	if (c->told)
+		tell_disconnect(s);
 	limits_leave(c->all->limits, c->all->worker, c->place);
 	session_fini(s);
 	*c->prev = c->next;
@@ -146,8 +140,10 @@ all_served(void *arg)
 {
 	struct client *c = arg;
 
-	if (c->conn != NULL && !session_is_asking(&c->session))
-		io_hang_up(c);
+	if (c->conn == NULL || session_is_asking(&c->session))
+		return;
+	c->session.tell.end = "lost connection";
+	io_hang_up(c);
 }
 
 /* A client may end its half of the connection and listen on: `printf ... | nc`, sendmail -bs. */
@@ -161,6 +157,7 @@ on_closed(struct conn *conn, int err, void *arg)
 		pause_as_wished(c);
 		return;
 	}
+	c->session.tell.end = "lost connection";
 	end(c);
 	conn_free(conn);
 }
@@ -187,22 +184,6 @@ on_drained(struct conn *conn, void *arg)
 static const struct conn_ops conn_ops = {
 	.input = on_input, .closed = on_closed, .expired = on_expired, .drained = on_drained
 };
-
-static void
-tell(struct client *c)
-{
-	struct session *s = &c->session;
-
-	c->told = true;
-	log_begin(LOG_CONNECT);
-	log_u64(LOGK_SESSION, s->id);
-	if (s->by_user)
-		log_u64(LOGK_UID, s->uid);
-	else
-		log_addr(LOGK_CLIENT, s->client.host, s->client.port);
-	log_z(LOGK_CLASS, class_word(c->all->world->class));
-	log_end();
-}
 
 static bool
 is_exempt(const struct session *s)
@@ -241,7 +222,8 @@ client_accept(struct clients *all, int fd, const struct addr *peer, const uint32
 	else if (now.of_client > s->conf->sessions_per_client && !is_exempt(s))
 		session_turn_away(s, REPLY_TOO_MANY_FROM_CLIENT);
 	else {
-		tell(c);
+		c->told = true;
+		tell_connect(s);
 		session_greet(s);
 	}
 }

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/log.h"
 #include "smtpd/letter.h"
 #include "smtpd/line.h"
 
@@ -138,15 +137,24 @@ session_hold(struct session *s, struct rcpt *r)
 	held_put(s, r, SLICE_NONE);
 }
 
+void
+session_put_reply(const struct session *s, struct buf *out, enum reply reply)
+{
+	struct slice arg = argument_of(s, reply);
+
+	if (arg.p == NULL)
+		buf_slice(out, reply_line(reply));
+	else
+		reply_format(out, reply, arg);
+}
+
 enum step
 session_reply(struct session *s, enum reply reply, struct slice arg)
 {
 	struct buf *b = reply_begin(s);
 
 	if (arg.p == NULL)
-		arg = argument_of(s, reply);
-	if (arg.p == NULL)
-		buf_slice(b, reply_line(reply));
+		session_put_reply(s, b, reply);
 	else
 		reply_format(b, reply, arg);
 	reply_end(s, b);
@@ -158,16 +166,17 @@ session_reply(struct session *s, enum reply reply, struct slice arg)
  * that one message of theirs may have, each has its own reply.
  */
 static bool
-one_more_error(struct session *s, unsigned code)
+one_more_error(struct session *s, enum verb verb, unsigned code)
 {
 	s->refused++;
+	tell_failed(&s->tell, verb);
 	return code >= 500 && s->world->class != CLASS_LOCAL && ++s->errors >= s->conf->errors_max;
 }
 
 enum step
 session_refuse(struct session *s, enum reply reply, struct slice arg)
 {
-	if (one_more_error(s, reply_code(reply)))
+	if (one_more_error(s, s->tell.verb, reply_code(reply)))
 		return session_hang_up(s, REPLY_TOO_MANY_ERRORS);
 	return session_reply(s, reply, arg);
 }
@@ -177,7 +186,7 @@ session_refuse_text(struct session *s, unsigned code, const uint8_t enh[3], stru
 {
 	struct buf *b;
 
-	if (one_more_error(s, code))
+	if (one_more_error(s, s->tell.verb, code))
 		return session_hang_up(s, REPLY_TOO_MANY_ERRORS);
 	b = reply_begin(s);
 	reply_put_text(b, code, enh, text);
@@ -185,36 +194,27 @@ session_refuse_text(struct session *s, unsigned code, const uint8_t enh[3], stru
 	return STEP_AGAIN;
 }
 
+/* Why a session ended, in words that readers of logs know. */
+static const char *
+reason_of(enum reply last)
+{
+	if (last == REPLY_TIMEOUT)
+		return "timeout";
+	if (last == REPLY_TOO_MANY_ERRORS)
+		return "too many errors";
+	return last == REPLY_PIPELINED ? "improper command pipelining" : NULL;
+}
+
 /* What waits for router is not waited for: the session's last word comes at once. */
 enum step
 session_hang_up(struct session *s, enum reply reply)
 {
 	if (reply != REPLY_SHUTDOWN)
-		session_tell_reject(s, reply, SLICE_NONE);
+		tell_reject(s, reply, SLICE_NONE);
+	s->tell.end = reason_of(reply);
 	session_reset(s);
 	session_reply(s, reply, SLICE_NONE);
 	return STEP_CLOSE;
-}
-
-void
-session_tell_reject(struct session *s, enum reply reply, struct slice to)
-{
-	log_begin(LOG_REJECT);
-	log_u64(LOGK_SESSION, s->id);
-	if (s->by_user)
-		log_u64(LOGK_UID, s->uid);
-	else
-		log_addr(LOGK_CLIENT, s->client.host, s->client.port);
-	if (s->helo != NULL)
-		log_z(LOGK_HELO, s->helo);
-	if (s->tx.state > TX_READY)
-		log_str(LOGK_FROM, s->tx.sender);
-	if (to.n > 0)
-		log_str(LOGK_TO, to);
-	log_u64(LOGK_CODE, reply_code(reply));
-	log_z(LOGK_REASON, reply_enh(reply));
-	log_end();
-	s->world->refused++;
 }
 
 /*
@@ -264,6 +264,7 @@ line_too_long(struct session *s)
 {
 	s->skip_line = true;
 	s->skipped_cr = false;
+	tell_said(&s->tell, VERB_UNKNOWN);
 	return session_refuse(s, REPLY_LINE_TOO_LONG, SLICE_NONE);
 }
 
@@ -338,7 +339,7 @@ commit(struct session *s)
 	else if (!letter_seal(l, tx, &from, id, tx->body.seen))
 		bad = REPLY_DATA_NO_MEMORY;
 	if (bad != REPLY_COUNT) {
-		session_tell_reject(s, bad, SLICE_NONE);
+		tell_reject(s, bad, SLICE_NONE);
 		session_reset(s);
 		return session_refuse(s, bad, SLICE_NONE);
 	}
@@ -356,6 +357,7 @@ body_end(struct session *s)
 {
 	enum reply why = s->tx.refusal;
 
+	s->tell.dot = true;
 	s->phase = SESSION_COMMAND;
 	set_deadline(s, s->conf->command_timeout_ms);
 	s->tx.letter->class = s->world->class;
@@ -363,7 +365,7 @@ body_end(struct session *s)
 		why = letter_check(s->tx.letter, s->tx.body.seen, s->conf->received_max);
 	if (why == REPLY_OK)
 		return commit(s);
-	session_tell_reject(s, why, SLICE_NONE);
+	tell_reject(s, why, SLICE_NONE);
 	session_reset(s);
 	return session_refuse(s, why, SLICE_NONE);
 }
@@ -498,26 +500,6 @@ judge(struct session *s, struct rcpt *r, const struct msg_route *m, struct buf *
 	return false;
 }
 
-static void
-tell_refused(struct session *s, const struct rcpt *r, const struct msg_route *m, struct slice text)
-{
-	log_begin(LOG_REJECT);
-	log_u64(LOGK_SESSION, s->id);
-	if (s->by_user)
-		log_u64(LOGK_UID, s->uid);
-	else
-		log_addr(LOGK_CLIENT, s->client.host, s->client.port);
-	if (s->helo != NULL)
-		log_z(LOGK_HELO, s->helo);
-	log_str(LOGK_FROM, s->tx.sender);
-	log_str(LOGK_TO, r->address);
-	log_str(LOGK_TEXT, slice_trim(slice_head(text, text.n - 2)));
-	if (m != NULL && m->rule.n > 0)
-		log_str(LOGK_RULE, m->rule);
-	log_end();
-	s->world->refused++;
-}
-
 void
 session_answered(struct session *s, struct rcpt *r, const struct msg_route *m)
 {
@@ -531,8 +513,8 @@ session_answered(struct session *s, struct rcpt *r, const struct msg_route *m)
 	buf_reset(&text);
 	ok = judge(s, r, m, &text);
 	if (!ok) {
-		tell_refused(s, r, m, slice_buf(&text));
-		if (one_more_error(s, text.p[0] == '5' ? 550 : 450)) {
+		tell_refused(s, r->address, slice_buf(&text), m != NULL ? m->rule : SLICE_NONE);
+		if (one_more_error(s, VERB_RCPT, text.p[0] == '5' ? 550 : 450)) {
 			session_hang_up(s, REPLY_TOO_MANY_ERRORS);
 			close_session(s);
 			return;
@@ -575,11 +557,11 @@ letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *
 		say_queued(s, id, proof);
 		break;
 	case LETTER_TROUBLE:
-		session_tell_reject(s, REPLY_DATA_TROUBLE, SLICE_NONE);
+		tell_reject(s, REPLY_DATA_TROUBLE, SLICE_NONE);
 		session_refuse(s, REPLY_DATA_TROUBLE, SLICE_NONE);
 		break;
 	case LETTER_NO_SPACE:
-		session_tell_reject(s, REPLY_NO_SPACE, SLICE_NONE);
+		tell_reject(s, REPLY_NO_SPACE, SLICE_NONE);
 		session_refuse(s, REPLY_NO_SPACE, SLICE_NONE);
 		break;
 	}

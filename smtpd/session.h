@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "ipc/msg.h"
 #include "smtp/command.h"
+#include "smtpd/tell.h"
 #include "smtpd/tx.h"
 #include "commit/writer.h"
 
@@ -73,6 +74,7 @@ struct session {
 	struct intake_wait wait;	     /* for room for message data */
 	uint32_t errors, junk;
 	uint32_t messages, refused;
+	struct tell tell;
 	uint64_t skipped_bytes;
 	uint64_t id, began_ms;
 	struct addr client; /* zero where a user came by the local socket */
@@ -120,8 +122,8 @@ enum step session_refuse(struct session *s, enum reply reply, struct slice arg);
 enum step session_hang_up(struct session *s, enum reply reply);
 enum step session_refuse_text(
     struct session *s, unsigned code, const uint8_t enh[3], struct slice text);
-/* Notes an event "reject". */
-void session_tell_reject(struct session *s, enum reply reply, struct slice to);
+/* The reply's line alone, as session_reply() says it without an argument. */
+void session_put_reply(const struct session *s, struct buf *out, enum reply reply);
 /* Ends the transaction, forgetting what was asked about it. */
 void session_reset(struct session *s);
 /* Waits its turn among the replies; session_answered() fills it in. */

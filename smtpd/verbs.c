@@ -366,8 +366,10 @@ verbs_run(struct session *s, struct slice line, bool more)
 {
 	const struct rule *rule;
 	struct command cmd;
+	bool known = command_parse(line, &cmd);
 
-	if (!command_parse(line, &cmd))
+	tell_said(&s->tell, cmd.verb);
+	if (!known)
 		return is_http(&cmd) ? session_hang_up(s, REPLY_HTTP)
 				     : session_refuse(s, REPLY_UNKNOWN_VERB, SLICE_NONE);
 	rule = &rules[cmd.verb];
