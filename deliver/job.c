@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "deliver/job.h"
 
+#include "base/clock.h"
 #include "base/die.h"
 
 #include <assert.h>
@@ -72,7 +73,8 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 		.segment = h,
 		.offset = m->offset,
 		.length = m->length,
-		.arrival_ms = m->arrival_ms };
+		.arrival_ms = m->arrival_ms,
+		.began_ms = clock_mono_ms() };
 	segments_ref(h);
 	buf_slice(&d->route_bytes, m->route);
 	if (!route_get(slice_buf(&d->route_bytes), &d->route) || !route_fits(d) ||
@@ -162,7 +164,9 @@ delivery_put_results(const struct delivery *d, struct buf *out)
 		     .addr = memcmp(d->addr.host, none, 16) == 0 ? SLICE_NONE
 								 : slice_of(d->addr.host, 16),
 		     .port = d->addr.port,
-		     .conn_use = d->conn_use });
+		     .conn_use = d->conn_use,
+		     .connect_ms = (uint32_t)((d->mail_ms != 0 ? d->mail_ms : clock_mono_ms()) -
+					      d->began_ms) });
 }
 
 void

@@ -83,6 +83,7 @@ struct delivery {
 	char host[256];
 	struct addr addr;
 	uint32_t conn_use;
+	uint64_t began_ms, mail_ms; /* monotonic; of the first transaction, 0: there was none */
 };
 
 /* NULL: the message makes no sense (unknown segment, bad route, no recipients). */

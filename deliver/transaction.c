@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include "base/clock.h"
 #include "base/die.h"
 #include "deliver/content.h"
 #include "deliver/session_impl.h"
@@ -138,6 +139,8 @@ transaction_begin(struct session *s)
 	if (refused_here(s))
 		return;
 	s->uses++;
+	if (s->d->mail_ms == 0)
+		s->d->mail_ms = clock_mono_ms();
 	s->at = s->naccepted = s->dot_at = 0;
 	s->void_ = false;
 	choose_rcpts(s);

@@ -180,6 +180,7 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	n = gather(q, queue, m, first, rcpt, max < 1024 ? (unsigned)max : 1024);
 	j->number = ++d->serial << SLOT_BITS | j->slot;
 	j->id = m->id;
+	j->sent_ms = clock_wall_ms();
 	j->queue = queue->number;
 	j->nopen = n;
 	dispatch_job_rcpts(j, rcpt, n);

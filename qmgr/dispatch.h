@@ -33,6 +33,7 @@ struct qjob {
 	bool reached;         /* a server answered: the host is up */
 	uint64_t id;
 	uint32_t nrcpt, nopen; /* recipients; of them without result */
+	uint64_t sent_ms;      /* wall; 0: by a qmgr before us */
 	uint32_t *rcpt;        /* numbers; points to `one` for one */
 	uint32_t one;
 	struct buf results; /* RESULT frames: applied at JOB_DONE, which says whose they are */

@@ -122,16 +122,18 @@ dispatch_job_has(struct qmgr *q, const struct qjob *j, uint32_t rcpt, struct mes
 }
 
 static void
-attempt_from(const struct msg_result *m, const struct msg_job_done *done, struct attempt_end *end)
+attempt_from(const struct qjob *j, const struct msg_result *m, const struct msg_job_done *done, struct attempt_end *end)
 {
 	*end = (struct attempt_end){ .kind = m->kind, .code = m->code,
-		.enh = { m->enh_class, m->enh_subject, m->enh_detail }, .phase = m->phase, .text = m->text };
+		.enh = { m->enh_class, m->enh_subject, m->enh_detail }, .phase = m->phase, .text = m->text,
+		.sent_ms = j->sent_ms };
 	if (done == NULL)
 		return;
 	end->host = slice_head(done->host, ROUTE_TEXT_MAX);
 	end->addr = done->addr.n == 16 ? done->addr : SLICE_NONE;
 	end->port = done->port;
 	end->conn_use = done->conn_use;
+	end->connect_ms = done->connect_ms;
 }
 
 void
@@ -148,7 +150,7 @@ dispatch_job_apply(struct qmgr *q, struct qjob *j, const struct msg_job_done *do
 
 		if (r == NULL || res.attempt != r->attempts)
 			continue; /* said before: results are keyed (rule 15) */
-		attempt_from(&res, done, &end);
+		attempt_from(j, &res, done, &end);
 		j->reached |= end.kind == OUTCOME_OK || end.phase > PHASE_CONNECT;
 		if (res.kind == KIND_DAMAGED)
 			end.kind = OUTCOME_TEMP; /* until we have seen it ourselves */

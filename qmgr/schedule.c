@@ -54,13 +54,41 @@ log_common(struct qmgr *q, enum log_event event, const struct message *m, unsign
 	log_u64(LOGK_DELAY, now > id_ms(m->id) ? now - id_ms(m->id) : 0);
 }
 
+/* Where its time went: until a worker had it, until there was a connection, the rest. When the message
+ * was taken in is not kept, so the first of Postfix's four is in the second. */
 static void
-log_attempt(struct qmgr *q, const struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end,
+log_delays(const struct message *m, const struct attempt_end *end)
+{
+	uint64_t now = clock_wall_ms(), at = id_ms(m->id);
+	uint64_t before = end->sent_ms > at ? end->sent_ms - at : 0;
+	uint64_t took = now > end->sent_ms ? now - end->sent_ms : 0;
+	uint64_t connect = end->connect_ms < took ? end->connect_ms : took;
+	struct buf b = { 0 };
+
+	if (end->sent_ms == 0)
+		return;
+	buf_puts(&b, "0/");
+	log_seconds(&b, before);
+	buf_putc(&b, '/');
+	log_seconds(&b, connect);
+	buf_putc(&b, '/');
+	log_seconds(&b, took - connect);
+	log_str(LOGK_DELAYS, slice_buf(&b));
+	buf_fini(&b);
+}
+
+static void
+log_attempt(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end,
     const char *status, uint64_t next_ms)
 {
+	const struct queue *queue = queue_at(&q->queues, message_rcpts(m)[rcpt].queue);
+
 	log_common(q, LOG_ATTEMPT, m, rcpt, attempt, end);
 	log_z(LOGK_STATUS, status);
 	log_z(LOGK_PHASE, phase_word(end->phase));
+	if (queue != NULL && queue->route.transport.n > 0)
+		log_str(LOGK_TRANSPORT, queue->route.transport);
+	log_delays(m, end);
 	if (end->conn_use > 1)
 		log_u64(LOGK_CONN_USE, end->conn_use);
 	if (next_ms != 0)

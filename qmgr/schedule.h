@@ -17,6 +17,8 @@ struct attempt_end {
 	struct slice addr; /* 16 bytes or empty */
 	uint16_t port;
 	uint32_t conn_use;
+	uint64_t sent_ms; /* wall, when its job was handed out; 0: not known */
+	uint32_t connect_ms;
 };
 
 /* The message may be gone afterwards. attempt: the one that ended, or a new one where it never started. */

@@ -327,6 +327,20 @@ addr_text(const uint8_t addr[16], char out[46])
 		inet_ntop(AF_INET6, addr, out, 46);
 }
 
+void
+log_seconds(struct buf *out, uint64_t ms)
+{
+	/* In steps of a hundredth, a tenth, a second: what two digits can tell. */
+	uint64_t step = ms < 995 ? 10 : ms < 9950 ? 100 : 1000;
+	uint64_t n = ms / step + (ms % step * 2 >= step), hundredths = n % (1000 / step) * step / 10;
+
+	buf_printf(out, "%llu", (unsigned long long)(n / (1000 / step)));
+	if (hundredths % 10 != 0)
+		buf_printf(out, ".%02u", (unsigned)hundredths);
+	else if (hundredths != 0)
+		buf_printf(out, ".%u", (unsigned)hundredths / 10);
+}
+
 static void
 addr_port_text(const struct log_value *v, char out[64])
 {

@@ -78,6 +78,10 @@ void log_format_json(struct buf *out, const struct log_record *r, enum service f
 /* event key=value ..., without a newline; text is quoted, bytes below space and quotes escaped */
 void log_format_text(struct buf *out, const struct log_record *r);
 
+/* Milliseconds as the seconds of Postfix's lines: two digits that count, hundredths at most, no zeros
+ * at the end: 0, 0.03, 0.5, 1.2, 86. */
+void log_seconds(struct buf *out, uint64_t ms);
+
 /* "192.0.2.1" or "2001:db8::1" into out[46]: v4-mapped addresses are shown as IPv4. */
 void addr_text(const uint8_t addr[16], char out[46]);
 

@@ -298,6 +298,8 @@ START_TEST(times)
 		{ 999999, "1970-01-01T00:00:00.999999Z" },
 		{ UINT64_C(951782400000001), "2000-02-29T00:00:00.000001Z" },
 		{ UINT64_C(253402300799999999), "9999-12-31T23:59:59.999999Z" },
+		{ UINT64_C(253402300800000000), "9999-12-31T23:59:59.999999Z" },
+		{ UINT64_MAX, "9999-12-31T23:59:59.999999Z" },
 	};
 
 	for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
@@ -306,8 +308,41 @@ START_TEST(times)
 
 		log_format_json(&b, &r, SERVICE_QMGR);
 		ck_assert(slice_is(slice_of(b.p + 9, 27), at[i].text));
-		r.wall_us = UINT64_MAX;
-		log_format_json(&b, &r, SERVICE_QMGR);
+		buf_fini(&b);
+	}
+}
+END_TEST
+
+START_TEST(seconds)
+{
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} shown[] = {
+		{ 0, "0" },
+		{ 4, "0" },
+		{ 5, "0.01" },
+		{ 30, "0.03" },
+		{ 104, "0.1" },
+		{ 105, "0.11" },
+		{ 974, "0.97" },
+		{ 994, "0.99" },
+		{ 995, "1" },
+		{ 1049, "1" },
+		{ 1250, "1.3" },
+		{ 9949, "9.9" },
+		{ 9950, "10" },
+		{ 86499, "86" },
+		{ 432000000, "432000" },
+		{ UINT64_MAX, "18446744073709552" },
+	};
+
+	for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+		struct buf b = { 0 };
+
+		log_seconds(&b, shown[i].ms);
+		buf_putc(&b, '\0');
+		ck_assert_str_eq(b.p, shown[i].text);
 		buf_fini(&b);
 	}
 }
@@ -432,6 +467,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, every_cut);
 	tcase_add_loop_test(tc, malformed, 0, sizeof rows / sizeof *rows);
 	tcase_add_test(tc, times);
+	tcase_add_test(tc, seconds);
 	tcase_add_test(tc, bounds);
 	tcase_add_test(tc, a_new_process_starts_empty);
 	tcase_add_test(tc, to_stderr);
