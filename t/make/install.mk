@@ -43,6 +43,8 @@ install-services:
 	set -e; for s in $(DAEMONS); do \
 		$(FILLED) etc/systemd/angarium-$$s.service >$(UNIT_DIR)/angarium-$$s.service; \
 		chmod 0644 $(UNIT_DIR)/angarium-$$s.service; \
+		for f in etc/systemd/angarium-$$s.service.d/*.conf; do \
+			[ ! -e $$f ] || install -D -m 0644 $$f $(UNIT_DIR)/$${f#etc/systemd/}; done; \
 		for kind in s6 runit; do \
 			d=$(SHARE)/$$kind/angarium-$$s; install -d $$d/log; \
 			for f in run finish log/run; do \

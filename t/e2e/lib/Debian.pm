@@ -78,7 +78,7 @@ sub start
 	my $self = bless { err => $err, owner => $$ }, $class;
 	$self->{pid} = Supervisor::spawn([ 'sh', script(), 'machine', dir(), @lower, @places, @{ $opt{init} } ], $err);
 	push @alive, $self;
-	my $name = $opt{init}[0] =~ s{.*/}{}r;
+	my $name = $opt{comm} // $opt{init}[0] =~ s{.*/}{}r;
 	wait_for(sub {
 		$self->{init} = _child($self->{pid});
 		$self->{init} && (slurp("/proc/$self->{init}/comm") // '') eq "$name\n";

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: ISC
+# What `make install` puts on a bare Debian: under systemd with the hardened units, under s6, under runit; users
+# and folders by sysusers.d and tmpfiles.d.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Debian;
+use House qw(wait_for slurp spew run top);
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $dest = Debian::installed();
+my @services = map { m{([^/]+)$} } grep { !/\.so$/ } glob "$dest/usr/lib/angarium/*";
+my %service = map { $_ => 1 } @services;
+my %user = slurp(top() . '/libcommon/base/service.h') =~ /S\(\w+, "([^"]+)", "([^"]+)", \d+\)/g;
+my @sockets = map { "angarium-smtpd-$_.socket" } qw(mx submission submit);
+my @units = ('angarium.target', @sockets, map { "angarium-$_.service" } @services);
+
+# What this installation relays to, and never waits long.
+my $conf = slurp("$dest/etc/angarium/angarium.conf") . "relay_host = \"127.0.0.1:2526\"\nretry_first = 1s\nretry_max = 1s\n";
+spew("$dest/etc/angarium/angarium.conf", $conf);
+
+subtest 'what is installed' => sub {
+	cmp_ok(scalar @services, '>=', 5, 'services');
+	for my $link ('sbin/send-mail', 'sbin/rmail', 'lib/sendmail', 'bin/mailq', 'bin/newaliases') {
+		my $to = readlink "$dest/usr/$link" // '';
+		like($to, qr{(?:^|^\.\./sbin/)sendmail$}, "/usr/$link is sendmail");
+	}
+	ok(-e "$dest/usr/share/man/$_", $_) for qw(man8/sendmail.8 man1/mailq.1 man1/newaliases.1 man8/angctl.8 man5/angarium.conf.5);
+	ok(-e "$dest/usr/share/man/man8/$_.8", "$_.8") for @services;
+	is((run('find', $dest, '-type', 'f', '-perm', '/6000'))[1], '', 'no program has a set-id bit');
+	for my $s (@services) {
+		ok(-x "$dest/usr/share/angarium/$_", $_) for map { ("s6/angarium-$s/$_", "runit/angarium-$s/$_") } qw(run finish log/run);
+	}
+	is((run('grep', '-rl', '@[A-Z]*@', "$dest/usr/lib/systemd", "$dest/usr/share/angarium"))[1], '', 'nothing was left to be filled in');
+};
+
+subtest 'users and folders are those of the tables' => sub {
+	my %made = map { /^u (\S+) / ? ($1 => 1) : () } split /\n/, slurp("$dest/usr/lib/sysusers.d/angarium.conf");
+	my @groups = sort map { /^g (\S+) / } split /\n/, slurp("$dest/usr/lib/sysusers.d/angarium.conf");
+	is_deeply([ sort keys %made ], [ sort values %user ], 'sysusers.d has the users of base/service.h');
+	is_deeply(\@groups, [ sort slurp(top() . '/libcommon/base/service.h') =~ /#define GROUP_\w+ "([^"]+)"/g ], 'and the groups');
+	my %dir = slurp(top() . '/libcommon/conf/keys.h') =~ /K\(PATH, (\w+_dir), "\w+", "([^"]*)"/g;
+	delete $dir{mail_dir}; # belongs to the system
+	my $tmpfiles = slurp("$dest/usr/lib/tmpfiles.d/angarium.conf");
+	like($tmpfiles, qr/^d \Q$dir{$_}\E +\d{4} /m, "tmpfiles.d makes the default of $_, $dir{$_}") for sort keys %dir;
+};
+
+# ---- a machine with mail
+
+my ($m, $sink, %sent);
+
+sub booted
+{
+	wait_for(sub { ($m->run_in('systemctl', 'is-system-running', '--wait'))[1] =~ /^(?:running|degraded)/ }, 'the system to be up', 60);
+}
+
+# What came out: recipient -> times.
+sub arrived
+{
+	my %times;
+
+	$times{$_}++ for map { my @f = split /\t/; map { /^<([^>]+)>/ } @f[ 4 .. $#f ] } split /\n/, slurp($sink) // '';
+	return \%times;
+}
+
+sub begin_sink
+{
+	# Its file is where both see it.
+	$sink = "$dest/var/sink.log";
+	mkdir "$dest/var";
+	spew($sink, '');
+	$m->tool('sink', '/mnt/smtpsink', '-o', '/proc/self/fd/1', '127.0.0.1:2526');
+	$sink = "$m->{err}.sink";
+}
+
+# pid -> user, of all processes of a service, in the machine's numbers.
+sub processes
+{
+	my ($name) = @_;
+	my %found;
+
+	for my $line (split /\n/, ($m->run_in('ps', '-eo', 'pid=,user:20=,args='))[1]) {
+		my ($pid, $user, $args) = $line =~ /^ *(\d+) (\S+) +(.*)/ or next;
+		$found{$pid} = $user if $args =~ m{^/usr/lib/angarium/$name\b};
+	}
+	return \%found;
+}
+
+sub main_pid { my ($name) = @_; return (sort { $a <=> $b } keys %{ processes($name) })[0] // 0 }
+
+sub answers { my ($name) = @_; return ($m->run_in('angctl', 'status', $name))[0] == 0 }
+
+sub sent_by_all_ways
+{
+	my ($under) = @_;
+	my ($status, $out, $err) = $m->run_in({ in => "To: one\@d.example\nSubject: x\n\nHello.\n" }, 'sendmail', '-t', '-i');
+
+	is("$status$out$err", '0', "$under: sendmail takes a message");
+	($status) = $m->run_in('/mnt/smtpsource', '-h', "127.0.0.1:$_", '-t', "port$_\@d.example", '-m', 1) and die "port $_" for 25, 587;
+	my @to = qw(one@d.example port25@d.example port587@d.example);
+	wait_for(sub { my $t = arrived(); !grep { !$t->{$_} } @to }, 'mail at the next hop', 20);
+	pass("$under: mail by sendmail, port 25 and port 587 arrives");
+	is((wait_for(sub { ($m->run_in('mailq'))[1] =~ /^(Mail queue is empty)$/m && $1 }, 'an empty queue')), 'Mail queue is empty', "$under: mailq");
+}
+
+sub own_users
+{
+	my ($under) = @_;
+	my %of;
+
+	for my $s (@services) {
+		my $p = processes($s);
+		my %users = map { $_ => 1 } values %$p;
+
+		is_deeply([ keys %users ], [ $user{$s} ], "$under: all of $s run as $user{$s}");
+		$of{$user{$s}} = 1;
+		for my $pid (sort keys %$p) {
+			my ($bnd) = $m->shell("cat /proc/$pid/status") =~ /^CapBnd:\s*0*(\w+)$/m;
+			# local becomes the recipient: CAP_SETGID, CAP_SETUID.
+			is(hex($bnd) & ~($s eq 'local' ? 0xc0 : 0), 0, "$under: $s ($pid) can have no capability") or last;
+		}
+	}
+	is(scalar keys %of, scalar @services, "$under: as many users as services");
+}
+
+# Each service once more while mail comes in: the others do not notice, nobody is refused, all arrives once.
+sub restart_under_load
+{
+	my ($under, $restart, %opt) = @_;
+	my $load = $m->tool('load', '/mnt/smtpsource', '-k', '-h', '127.0.0.1:25', '-s', 4, '-n', 1, '-m', 200, '-R', 40,
+		'-t', "$under%d\@d.example", '-w', 60);
+
+	for my $s (grep { !$opt{spare}{$_} } @services) {
+		my %before = map { $_ => main_pid($_) } @services;
+		$restart->($s);
+		wait_for(sub { my $p = main_pid($s); $p && $p != $before{$s} && answers($s) }, "$s again", 20);
+		my @noticed = grep { $_ ne $s && main_pid($_) != $before{$_} } @services;
+		is("@noticed", '', "$under: $s was started again, the others did not notice");
+	}
+	is($m->end_tool('load'), 0, "$under: all 200 messages were taken meanwhile") or diag slurp($load);
+	like(slurp($load), qr/\bfailed_connects=0\b/, "$under: and no connection was refused");
+	my @to = map { "$under$_\@d.example" } 0 .. 199;
+	my $got;
+	wait_for(sub { $got = arrived(); !grep { !$got->{$_} } @to }, 'all of them to arrive', 60);
+	is(scalar(grep { ($got->{$_} // 0) != 1 } @to), 0, "$under: and arrived once");
+}
+
+subtest 'under systemd' => sub {
+	$m = Debian->start(lower => [$dest], init => ['/lib/systemd/systemd']);
+	booted();
+	my ($status, $out, $err) = $m->run_in('systemd-analyze', 'verify', '--man=no', map { "/usr/lib/systemd/system/$_" } @units);
+	is("$status$out" . join('', grep { /angarium/ } split /^/, $err), '0', 'systemd-analyze verify has nothing to say');
+	for my $s (@services) {
+		my ($text) = ($m->run_in('systemd-analyze', 'security', '--offline=true', '--no-pager', "angarium-$s.service"))[1] =~ /exposure level[^:]*: ([\d.]+)/;
+		my $most = $s eq 'local' ? 4 : 2.5;
+		cmp_ok($text // 10, '<=', $most, "angarium-$s.service: exposure " . ($text // 'unknown') . ", $most at most");
+	}
+	begin_sink();
+	($status, $out, $err) = $m->run_in('systemctl', 'enable', '--now', @units);
+	is($status, 0, 'enable --now') or diag $out, $err, ($m->run_in('journalctl', '--no-pager'))[1] =~ /^.*\[\d+\]: \w+: .*\n/mg;
+	is(($m->run_in('systemctl', 'is-active', @units))[1], "active\n" x @units, 'all units are active');
+	own_users('systemd');
+	sent_by_all_ways('systemd');
+	is(($m->run_in('systemctl', 'reload', map { "angarium-$_" } @services))[0], 0, 'reload');
+	restart_under_load('systemd', sub { is(($m->run_in('systemctl', 'restart', "angarium-$_[0]"))[0], 0, "restart $_[0]") });
+
+	for my $s (@services) {
+		my $pid = main_pid($s);
+		$m->run_in('kill', '-9', $pid);
+		my $start = time;
+		wait_for(sub { my $p = main_pid($s); $p && $p != $pid && answers($s) }, "$s again", 20);
+		cmp_ok(time - $start, '<', 2, "$s is back within two seconds of a kill");
+	}
+
+	is(($m->run_in('systemctl', 'stop', 'angarium.target'))[0], 0, 'stop the target');
+	is(join(' ', grep { main_pid($_) } @services), '', 'none is left');
+	is(($m->run_in({ in => "x\n" }, 'sendmail', 'stopped@d.example'))[0], 0, 'sendmail: 0 all the same');
+	like(($m->run_in('mailq'))[1], qr/stopped\@d\.example/, 'mailq lists it');
+	is(($m->run_in('systemctl', 'start', 'angarium.target'))[0], 0, 'start the target');
+	my $start = time;
+	wait_for(sub { arrived()->{'stopped@d.example'} }, 'the message', 60);
+	cmp_ok(time - $start, '<', 60, 'it arrives');
+	is(arrived()->{'stopped@d.example'}, 1, 'once');
+
+	spew("$dest/bad.conf", "nonsense\n");
+	$m->shell('cp /etc/angarium/angarium.conf /tmp/good; echo nonsense >/etc/angarium/angarium.conf; systemctl stop angarium-router; rm -rf /run/angarium/conf');
+	isnt(($m->run_in('systemctl', 'start', 'angarium-router'))[0], 0, 'a wrong configuration: it does not start');
+	is($m->shell('systemctl show -p ExecMainStatus --value angarium-router'), 78, 'exit 78');
+	is($m->shell('systemctl show -p ActiveState --value angarium-router'), 'failed', 'and is not tried again');
+	$m->end;
+};
+
+# Users and folders as the package's script makes them where systemd is not the init.
+my $prepare = 'systemd-sysusers && systemd-tmpfiles --create /usr/lib/tmpfiles.d/angarium.conf';
+
+subtest 'under s6' => sub {
+	$m = Debian->start(lower => [$dest], init => [ 'sh', '-c',
+		"$prepare && mkdir /run/service && cp -a /usr/share/angarium/s6/* /run/service && exec s6-svscan /run/service" ], comm => 's6-svscan');
+	begin_sink();
+	for my $s (@services) {
+		wait_for(sub { ($m->run_in('s6-svwait', '-U', '-t', 20000, "/run/service/angarium-$s"))[0] == 0 }, "$s: " . (slurp($m->{err}) // ''), 20);
+	}
+	pass('all services say that they are ready');
+	own_users('s6');
+	sent_by_all_ways('s6');
+	restart_under_load('s6', sub { $m->run_in('s6-svc', '-r', "/run/service/angarium-$_[0]") }, spare => { smtpd => 1 });
+	$m->shell("cp /etc/angarium/angarium.conf /tmp/good; echo nonsense >/etc/angarium/angarium.conf; s6-svc -wD -d /run/service/angarium-router; rm -rf /run/angarium/conf");
+	$m->run_in('s6-svc', '-wD', '-T', '10000', '-u', '/run/service/angarium-router');
+	wait_for(sub { ($m->run_in('s6-svstat', '/run/service/angarium-router'))[1] =~ /^down \(exitcode 78\)/ }, 'router to be down');
+	ok(!main_pid('router'), 'a wrong configuration: exit 78, and it is not tried again');
+	like($m->shell('cat /var/log/angarium/stderr-router/current'), qr/router: .*angarium\.conf:\d+/, 'its words are in its log');
+	$m->end;
+};
+
+subtest 'under runit' => sub {
+	$m = Debian->start(lower => [$dest], init => [ 'sh', '-c',
+		"$prepare && mkdir /run/service && cp -a /usr/share/angarium/runit/* /run/service && exec runsvdir /run/service" ], comm => 'runsvdir');
+	begin_sink();
+	wait_for(sub { answers($_) }, "$_: " . (slurp($m->{err}) // ''), 20) for @services;
+	own_users('runit');
+	sent_by_all_ways('runit');
+	is(($m->run_in('sv', 'hup', "/run/service/angarium-$_"))[0], 0, "sv hup: $_") for @services;
+	is(($m->run_in('sv', 'restart', "/run/service/angarium-$_"))[0], 0, "sv restart: $_") for @services;
+	$m->end;
+};
+
+done_testing;
