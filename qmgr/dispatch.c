@@ -311,6 +311,8 @@ run_ring(struct qmgr *q, enum courier_kind kind)
 void
 dispatch_run(struct qmgr *q)
 {
+	if (q->dispatch.ending)
+		return;
 	if (q->dispatch.window < q->conf->jobs_max)
 		alone_run(q);
 	for (unsigned kind = 0; kind < COURIER_COUNT; kind++)

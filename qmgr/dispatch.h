@@ -70,6 +70,7 @@ struct dispatch {
 	uint32_t window;  /* jobs without durable result */
 	uint32_t running; /* of them with a worker still at it */
 	uint32_t waiting; /* of them only the journal is waited for */
+	bool ending;      /* none is given out any more: window falls to 0 */
 	uint64_t serial;
 	uint64_t alone_id; /* a suspect that waits for a worker of its own (rule 17); 0: none */
 	uint32_t alone_rcpt;

@@ -29,12 +29,37 @@
 static struct daemon self;
 static struct qmgr queue;
 
+enum { ENDING_MS = 2000 };
+
+static void
+overdue(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void
+end_if_quiet(void *arg)
+{
+	if (queue.dispatch.window == 0)
+		loop_stop(arg);
+}
+
+/*
+ * The disk is the whole truth, a kill loses nothing; but each job under way might be done twice (rule 16). Told to
+ * end, there is time for those that are short.
+ */
 static void
 on_term(int signo, void *arg)
 {
 	(void)signo;
 	daemon_stopping(&self);
-	loop_stop(arg); /* nothing to flush that a kill would not lose as well: the disk is the whole truth */
+	if (queue.dispatch.ending) {
+		loop_stop(arg);
+		return;
+	}
+	queue.dispatch.ending = true;
+	timer_set(timer_new(arg, overdue, arg), ENDING_MS);
+	loop_at_turn_end(arg, TURN_DAEMON + 1, end_if_quiet, arg);
 }
 
 static void

@@ -229,6 +229,18 @@ END_TEST
 
 /* ---- windows ---- */
 
+START_TEST(rule_16_who_ends_gives_out_no_more_jobs)
+{
+	world_send(&w, &pen, "a@x.example", "b@y.example");
+	ck_assert_uint_eq(w.q.dispatch.window, 1);
+	w.q.dispatch.ending = true;
+	world_send(&w, &pen, "a@x.example", "c@z.example");
+	ck_assert_uint_eq(w.q.dispatch.window, 1);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(w.q.dispatch.window, 0); /* the result is durable: now it may go */
+	ck_assert_uint_eq(w.q.messages.count, 1);
+}
+END_TEST
 START_TEST(rule_16_jobs_without_a_durable_result_are_capped)
 {
 	char to[40];
@@ -573,6 +585,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report);
 	tcase_add_loop_test(tc, rule_15_a_false_worker_cannot_use_up_attempts, 0, 5);
 	tcase_add_test(tc, rule_15_a_link_that_was_lost_loses_no_job);
+	tcase_add_test(tc, rule_16_who_ends_gives_out_no_more_jobs);
 	tcase_add_test(tc, rule_16_jobs_without_a_durable_result_are_capped);
 	tcase_add_test(tc, concurrency_bounds_one_destination_and_costs_the_others_nothing);
 	tcase_add_test(tc, a_worker_gets_no_more_than_it_has_room_for);
