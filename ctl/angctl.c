@@ -50,6 +50,15 @@ static const struct column log_columns[] = {
 	{ "", NULL, 0 },
 };
 
+static const struct column dns_columns[] = {
+	{ "name", "NAME", -30 },
+	{ "type", "TYPE", -5 },
+	{ "status", "STATUS", -8 },
+	{ "ttl_s", "TTL", 6 },
+	{ "records", "RECORDS", -1 },
+	{ "", NULL, 0 },
+};
+
 /* Commands that are a verb of one service. */
 struct verb {
 	const char *words; /* as typed, blanks between */
@@ -83,6 +92,10 @@ static const struct verb verbs[] = {
 	{ "log reopen", SERVICE_LOGD, "reopen", 0, 0, "", NULL, NULL, NULL },
 	{ "trace", SERVICE_LOGD, "trace", 1, 1, "ID", log_columns, NULL, NULL },
 	{ "spool segments", SERVICE_QMGR, "spool", 0, 0, "", NULL, NULL, NULL },
+	{ "dns lookup", SERVICE_DNSCACHE, "lookup", 1, 2, "NAME|ADDRESS [TYPE]", NULL, NULL, NULL },
+	{ "dns dump", SERVICE_DNSCACHE, "dump", 0, 0, "", dns_columns, NULL, NULL },
+	{ "dns flush", SERVICE_DNSCACHE, "flush", 0, 1, "[NAME]", NULL, NULL, NULL },
+	{ "dns stats", SERVICE_DNSCACHE, "stats", 0, 0, "", NULL, NULL, NULL },
 	{ "route", SERVICE_ROUTER, "route", 1, 2, "ADDRESS [CLIENT]", NULL, NULL, NULL },
 };
 
@@ -99,7 +112,7 @@ static const struct {
 	{ "spool show", cmd_spool_show, "ID [DIR]" },
 };
 
-const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_ROUTER, SERVICE_QMGR, SERVICE_SMTPD,
+const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_DNSCACHE, SERVICE_ROUTER, SERVICE_QMGR, SERVICE_SMTPD,
 	SERVICE_DELIVER };
 const unsigned angctl_nservices = sizeof angctl_services / sizeof *angctl_services;
 

@@ -15,6 +15,25 @@ put_clean(const char *z, size_t n)
 		putchar((unsigned char)z[i] < ' ' || z[i] == 127 ? '?' : z[i]);
 }
 
+/* Texts with a comma between. */
+static void
+list_text(const json_t *list, char *out, size_t size)
+{
+	size_t i, used = 0;
+	json_t *v;
+
+	out[0] = '\0';
+	json_array_foreach(list, i, v)
+	{
+		int n = snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "",
+		    json_is_string(v) ? json_string_value(v) : "-");
+
+		if (n < 0 || (size_t)n >= size - used)
+			return;
+		used += (size_t)n;
+	}
+}
+
 /* Times of the wall clock are shown as such; other numbers as they are. */
 static void
 value_text(const char *key, const json_t *v, char *out, size_t size)
@@ -34,6 +53,8 @@ value_text(const char *key, const json_t *v, char *out, size_t size)
 		snprintf(out, size, "%s", json_is_true(v) ? "yes" : "no");
 	else if (json_is_real(v))
 		snprintf(out, size, "%.3f", json_real_value(v));
+	else if (json_is_array(v))
+		list_text(v, out, size);
 	else
 		snprintf(out, size, "-");
 }
@@ -129,9 +150,16 @@ put_pairs(json_t *o, int depth)
 			putchar('\n');
 			json_array_foreach(v, i, e)
 			{
-				printf("%*s-\n", depth * 2 + 2, "");
-				if (json_is_object(e))
+				printf("%*s-", depth * 2 + 2, "");
+				if (json_is_object(e)) {
+					putchar('\n');
 					put_pairs(e, depth + 2);
+					continue;
+				}
+				value_text("", e, text, sizeof text);
+				putchar(' ');
+				put_clean(text, strlen(text));
+				putchar('\n');
 			}
 		} else {
 			value_text(key, v, text, sizeof text);

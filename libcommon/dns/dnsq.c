@@ -343,7 +343,7 @@ new_question(enum dns_type type, const char *name)
 
 	TAILQ_INIT(&ask->waiters);
 	ask->type = type;
-	strcpy(ask->name, name);
+	slice_copy(slice_z(name), ask->name, sizeof ask->name);
 	return ask;
 }
 

@@ -40,7 +40,7 @@ for my $kind ('perl', 's6') {
 	my $house = House->new(name => "house-$kind", bin => $bin, supervisor => $kind);
 	$house->start;
 	# The stand-in forks for each caller; the callers of start() have left.
-	ok(wait_for(sub { $house->processes == 6 }, 'the callers to go', 5), "$kind: five services and a worker");
+	ok(wait_for(sub { $house->processes == @House::SERVICES + 1 }, 'the callers to go', 5), "$kind: the services and a worker");
 	my $old = $house->pid('qmgr');
 	is($house->kill('qmgr'), $old, "$kind: killed");
 	wait_for(sub { my $p = $house->pid('qmgr'); $p && $p != $old }, 'qmgr again', 5);

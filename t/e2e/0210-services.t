@@ -60,7 +60,7 @@ sub again
 }
 
 subtest 'readiness' => sub {
-	is(scalar(grep { $_ eq 'READY=1' } told(5)), 5, 'each of five services said READY=1');
+	is(scalar(grep { $_ eq 'READY=1' } told(scalar @House::SERVICES)), scalar @House::SERVICES, 'each service said READY=1');
 	for my $name (@House::SERVICES) {
 		my $old = $house->kill($name);
 		again($name, $old);
@@ -177,11 +177,12 @@ subtest 'configuration' => sub {
 	$house->write_config;
 	($s, $out) = $house->angctl('config', 'reload');
 	is($s, 0, 'reload') or diag $out;
-	is(scalar(() = $out =~ /^(?:logd|router|qmgr|smtpd|deliver) +generation 2$/mg), 5, 'all five took it');
-	is_deeply([ map { $_->{generation} } statuses() ], [ (2) x 5 ], 'status shows it');
+	my ($all, $names) = (scalar @House::SERVICES, join '|', @House::SERVICES);
+	is(scalar(() = $out =~ /^(?:$names) +generation 2$/mg), $all, 'all took it');
+	is_deeply([ map { $_->{generation} } statuses() ], [ (2) x $all ], 'status shows it');
 	is_deeply({ map { $_ => $house->pid($_) } @House::SERVICES }, \%pid, 'nobody was started anew');
 	my @told = told(2);
-	is(scalar(grep { $_ eq 'RELOADING=1' } @told), 5, 'init was told of it');
+	is(scalar(grep { $_ eq 'RELOADING=1' } @told), $all, 'init was told of it');
 	is(scalar(grep { $_ eq 'READY=1' } @told), 5, 'and of its end');
 	my $t = $house->talk;
 	$t->reply;
@@ -210,7 +211,7 @@ subtest 'configuration' => sub {
 		is(($house->angctl('config', 'check'))[0], 78, 'check says so too');
 		is((run("$bin/$_", '-c', $house->conf_file, '-n'))[0], 78, "$_ -n") for 'qmgr';
 	}
-	is_deeply([ map { $_->{generation} } statuses() ], [ (2) x 5 ], 'the old one stays');
+	is_deeply([ map { $_->{generation} } statuses() ], [ (2) x @House::SERVICES ], 'the old one stays');
 	again('router', $house->kill('router'));
 	is(row($house, 'status', 'router')->{generation}, 2, 'a service that dies meanwhile comes back with it');
 	ok((grep { ($_->{service} // '') eq 'router' } events($house, event => 'reload-failed')) || slurp("$state/router.err") =~ /angarium\.conf:\d+/, 'and says so');
@@ -309,7 +310,7 @@ subtest 'alone, in any order' => sub {
 		$house->start_one($name);
 		ok($house->pid($name), "$name comes up with what is there");
 	}
-	is(scalar(grep { $_->{pid} } statuses()), 5, 'five answer');
+	is(scalar(grep { $_->{pid} } statuses()), scalar @House::SERVICES, 'all answer');
 	wait_for(sub { eval { mail_in($house, 'a@x.example', 'order@d.example') } }, 'mail to be taken');
 	ok(at_sink($house, 'order@d.example'), 'mail flows');
 };
