@@ -7,6 +7,7 @@
 #include "mail/date.h"
 #include "mail/header.h"
 #include "mail/received.h"
+#include "commit/stream.h"
 #include "spool/envelope.h"
 
 #include <string.h>
@@ -25,11 +26,11 @@ is_user(const struct addr *client)
 
 /* NULs that local mail may bring are dropped: nothing could take them on. */
 static void
-drop_nul(struct buf *b)
+drop_nul(struct buf *b, size_t from)
 {
-	size_t to = 0;
+	size_t to = from;
 
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = from; i < b->n; i++)
 		if (b->p[i] != '\0')
 			b->p[to++] = b->p[i];
 	b->n = to;
@@ -45,7 +46,7 @@ letter_check(struct letter *l, unsigned seen, uint64_t received_max)
 	if (seen & BODY_NUL) {
 		if (l->class != CLASS_LOCAL)
 			return REPLY_DATA_NUL;
-		drop_nul(&l->content);
+		drop_nul(&l->content, 0);
 	}
 	header_scan(slice_buf(&l->content), RECORD_HEAD_MAX, &head);
 	if (head.received > received_max)
@@ -55,6 +56,58 @@ letter_check(struct letter *l, unsigned seen, uint64_t received_max)
 	l->head_bytes = head.bytes;
 	l->msgid = head.message_id;
 	return REPLY_OK;
+}
+
+/*
+ * Where the header section ends, once that is certain: a whole line stands behind it. SIZE_MAX: it
+ * is not yet.
+ */
+static size_t
+head_end(const struct buf *content)
+{
+	struct header_summary head;
+
+	header_scan(slice_buf(content), RECORD_HEAD_MAX, &head);
+	return slice_find(slice_from(slice_buf(content), head.bytes), '\n') >= 0 ? head.bytes
+										: SIZE_MAX;
+}
+
+enum letter_flow
+letter_flow(struct letter *l, unsigned seen, const struct letter_flow_to *to)
+{
+	struct buf *b = &l->content;
+	struct buf all;
+	size_t head;
+
+	if (l->stream == NULL) {
+		if (b->n <= LARGE_BODY_BYTES || b->n < l->flow_at)
+			return LETTER_STAYS;
+		if ((seen & BODY_NUL) && l->class == CLASS_LOCAL)
+			drop_nul(b, 0);
+		head = head_end(b);
+		l->flow_at = b->n + LARGE_BODY_BYTES / 4;
+		if (head == SIZE_MAX)
+			return b->n > LETTER_STAYS_MAX ? LETTER_ENDLESS_HEAD : LETTER_STAYS;
+		if (b->n - head <= LARGE_BODY_BYTES)
+			return LETTER_STAYS;
+		if (to->streams != NULL)
+			l->stream = stream_open(to->streams, to->floor_bytes, to->ready, to->arg);
+		if (l->stream == NULL)
+			return b->n > LETTER_STAYS_MAX ? LETTER_NO_FILE : LETTER_STAYS;
+		l->head_bytes = head;
+		/* What it has grown to is given back. */
+		all = *b;
+		*b = (struct buf){ 0 };
+		buf_put(b, all.p, head);
+		stream_put(l->stream, slice_from(slice_buf(&all), head));
+		buf_fini(&all);
+		return LETTER_FLOWS;
+	}
+	if ((seen & BODY_NUL) && l->class == CLASS_LOCAL)
+		drop_nul(b, l->head_bytes);
+	stream_put(l->stream, slice_from(slice_buf(b), l->head_bytes));
+	b->n = l->head_bytes;
+	return LETTER_FLOWS;
 }
 
 /* Minutes east of UTC; the zone's rules were read by tzset(3) before the root directory went. */
@@ -162,9 +215,11 @@ flags_of(const struct letter *l, unsigned seen)
 {
 	uint32_t flags = 0;
 
-	if (seen & BODY_NUL)
-		seen = body_look(
-		    slice_buf(&l->content)); /* they were dropped, so lines begin otherwise */
+	/* They were dropped, so lines begin otherwise; what went to large/ is not at hand any more. */
+	if ((seen & BODY_NUL) && l->stream != NULL)
+		seen |= BODY_HAS_DOT;
+	else if (seen & BODY_NUL)
+		seen = body_look(slice_buf(&l->content));
 	if (seen & BODY_HAS_DOT)
 		flags |= RECORD_HAS_DOT;
 	if (seen & BODY_LONG_LINE)
@@ -223,7 +278,7 @@ letter_tell(const struct letter *l)
 	if (l->nrcpt == 1)
 		log_str(LOGK_TO, l->to);
 	log_u64(LOGK_NRCPT, l->nrcpt);
-	log_u64(LOGK_SIZE, l->content.n);
+	log_u64(LOGK_SIZE, letter_bytes(l));
 	if (l->msgid.n > 0)
 		log_str(LOGK_MSGID, l->msgid);
 	log_z(LOGK_CLASS, class_word(l->class));

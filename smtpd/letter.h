@@ -16,6 +16,28 @@ struct letter_origin {
 	uint32_t generation;
 };
 
+/*
+ * While message data comes: a letter whose body grows beyond LARGE_BODY_BYTES goes on into a file
+ * of its own, as soon as its header section is known to have ended and there is such a file. From
+ * then on each call takes away what came. Without one it stays in memory, up to LETTER_STAYS_MAX.
+ * To be called after each piece, the last one too; seen: by the decoder; l->class is set.
+ */
+enum { LETTER_STAYS_MAX = 10 << 20 };
+enum letter_flow {
+	LETTER_STAYS,
+	LETTER_FLOWS,
+	LETTER_NO_FILE,	     /* too much of it stays, 452 */
+	LETTER_ENDLESS_HEAD, /* and all of it is header section */
+};
+struct letter_flow_to {
+	struct streams *streams; /* NULL: there are none */
+	uint64_t floor_bytes;
+	void (*ready)(void *arg); /* stream_open() */
+	void *arg;
+};
+enum letter_flow letter_flow(
+    struct letter *l, unsigned seen, const struct letter_flow_to *to);
+
 /* The checks of a whole message: REPLY_OK, or why it is refused. Finds l->head_bytes and l->msgid.
  */
 enum reply letter_check(struct letter *l, unsigned seen, uint64_t received_max);

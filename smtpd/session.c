@@ -3,11 +3,13 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "commit/stream.h"
 #include "smtpd/letter.h"
 #include "smtpd/line.h"
 
 #include <assert.h>
 #include <bsd/stdlib.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -238,6 +240,7 @@ session_reset(struct session *s)
 		s->tx.letter = NULL;
 	}
 	intake_unwait(s->world->intake, &s->wait);
+	s->flow_waits = false;
 	tx_reset(&s->tx);
 }
 
@@ -315,6 +318,7 @@ swallow(struct session *s, enum reply why)
 }
 
 static void letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *proof);
+static void close_session(struct session *s);
 
 static enum step
 commit(struct session *s)
@@ -351,6 +355,83 @@ commit(struct session *s)
 	return STEP_WAIT;
 }
 
+static enum step
+refuse_letter(struct session *s, enum reply why)
+{
+	tell_reject(s, why, SLICE_NONE);
+	session_reset(s);
+	return session_refuse(s, why, SLICE_NONE);
+}
+
+static enum reply
+flow_trouble(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT ? REPLY_NO_SPACE : REPLY_DATA_TROUBLE;
+}
+
+/* A piece of a large body is on the disk, or none will be: from the loop. */
+static void
+flow_ready(void *arg)
+{
+	struct session *s = arg;
+	const struct stream *flow = s->tx.letter->stream;
+	enum step step = STEP_AGAIN;
+
+	if (s->phase == SESSION_SYNC) {
+		if (!stream_is_finished(flow))
+			return;
+		s->phase = SESSION_COMMAND;
+		set_deadline(s, s->conf->command_timeout_ms);
+		step = stream_error(flow) == 0 ? commit(s)
+					       : refuse_letter(s, flow_trouble(stream_error(flow)));
+	} else if (!s->flow_waits || stream_is_full(flow))
+		return;
+	if (s->flow_waits) {
+		s->flow_waits = false;
+		s->ops->pause(s->io, false);
+	}
+	if (step == STEP_CLOSE)
+		close_session(s);
+	else
+		session_run(s);
+}
+
+/* What came of a large body goes on to its file. */
+static void
+flow(struct session *s)
+{
+	struct letter *l = s->tx.letter;
+	const struct letter_flow_to to = { .streams = s->world->streams,
+		.floor_bytes = s->conf->disk_floor,
+		.ready = flow_ready,
+		.arg = s };
+
+	l->class = s->world->class;
+	switch (letter_flow(l, s->tx.body.seen, &to)) {
+	case LETTER_STAYS:
+		break;
+	case LETTER_NO_FILE:
+		(void)swallow(s, REPLY_NO_SPACE);
+		break;
+	case LETTER_ENDLESS_HEAD:
+		(void)swallow(s, REPLY_DATA_BAD_HEADER);
+		break;
+	case LETTER_FLOWS:
+		if (stream_error(l->stream) != 0)
+			(void)swallow(s, flow_trouble(stream_error(l->stream)));
+		break;
+	}
+}
+
+/* The disk is slower than the client, which is not read meanwhile. */
+static bool
+flow_is_full(const struct session *s)
+{
+	const struct letter *l = s->tx.letter;
+
+	return l->stream != NULL && stream_is_full(l->stream);
+}
+
 /* The dot came. */
 static enum step
 body_end(struct session *s)
@@ -363,11 +444,14 @@ body_end(struct session *s)
 	s->tx.letter->class = s->world->class;
 	if (why == REPLY_COUNT)
 		why = letter_check(s->tx.letter, s->tx.body.seen, s->conf->received_max);
-	if (why == REPLY_OK)
+	if (why != REPLY_OK)
+		return refuse_letter(s, why);
+	if (s->tx.letter->stream == NULL)
 		return commit(s);
-	tell_reject(s, why, SLICE_NONE);
-	session_reset(s);
-	return session_refuse(s, why, SLICE_NONE);
+	s->phase = SESSION_SYNC; /* flow_ready() goes on */
+	s->ops->deadline(s->io, 0);
+	stream_finish(s->tx.letter->stream);
+	return STEP_WAIT;
 }
 
 /* No room in memory: the client is not read until there is, or until it has waited long enough. */
@@ -388,7 +472,7 @@ read_body(struct session *s)
 	bool keep = tx->refusal == REPLY_COUNT, end;
 	size_t used;
 
-	if (in.n == 0 || s->wait.prev != NULL)
+	if (in.n == 0 || s->wait.prev != NULL || s->flow_waits)
 		return STEP_WAIT;
 	if (keep && !intake_charge(tx->letter, tx->letter->content.n + in.n + 2))
 		return wait_for_room(s);
@@ -401,9 +485,15 @@ read_body(struct session *s)
 			return step;
 	} else if (keep && (tx->body.seen & (BODY_BARE_CR | BODY_BARE_LF)))
 		(void)swallow(s, REPLY_DATA_BARE_CR_LF);
+	else if (keep)
+		flow(s);
 	if (end)
 		return body_end(s);
 	set_deadline(s, s->conf->data_timeout_ms);
+	if (flow_is_full(s)) {
+		s->flow_waits = true;
+		s->ops->pause(s->io, true);
+	}
 	return STEP_WAIT;
 }
 
@@ -417,6 +507,7 @@ read_nothing(struct session *s)
 static enum step (*const read_phase[])(struct session *s) = {
 	[SESSION_COMMAND] = read_command,
 	[SESSION_BODY] = read_body,
+	[SESSION_SYNC] = read_nothing,
 	[SESSION_COMMIT] = read_nothing,
 	[SESSION_CLOSED] = read_nothing,
 };
@@ -589,15 +680,17 @@ session_turn_away(struct session *s, enum reply reply)
 bool
 session_is_asking(const struct session *s)
 {
-	return s->nheld > 0 || s->phase == SESSION_COMMIT;
+	return s->nheld > 0 || s->phase == SESSION_SYNC || s->phase == SESSION_COMMIT;
 }
 
 void
 session_expired(struct session *s)
 {
-	if (s->phase == SESSION_BODY && s->wait.prev != NULL) {
-		/* It waited for room long enough: what it holds helps the others. */
+	if (s->phase == SESSION_BODY && (s->wait.prev != NULL || s->flow_waits)) {
+		/* It waited for room, or for the disk, long enough: what it holds helps the others.
+		 */
 		intake_unwait(s->world->intake, &s->wait);
+		s->flow_waits = false;
 		(void)swallow(s, REPLY_DATA_NO_MEMORY);
 		set_deadline(s, s->conf->data_timeout_ms);
 		s->ops->pause(s->io, false);

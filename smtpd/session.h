@@ -34,6 +34,7 @@ struct session_io {
 struct session_world {
 	uint8_t class; /* enum origin_class */
 	struct intake *intake;
+	struct streams *streams; /* for large bodies; NULL: none */
 	/* Asks router about r; session_answered() comes later from the loop. False: it cannot be
 	 * asked. */
 	bool (*ask)(void *arg, struct session *s, struct rcpt *r);
@@ -46,7 +47,8 @@ struct session_world {
 	uint64_t sessions, refused;
 };
 
-enum phase { SESSION_COMMAND, SESSION_BODY, SESSION_COMMIT, SESSION_CLOSED };
+/* SESSION_SYNC: a large body goes to the disk; SESSION_COMMIT: its record, or a whole message. */
+enum phase { SESSION_COMMAND, SESSION_BODY, SESSION_SYNC, SESSION_COMMIT, SESSION_CLOSED };
 enum step { STEP_AGAIN, STEP_WAIT, STEP_CLOSE };
 
 /* A reply that must wait for those before it: RCPTs of a pipelined group are asked about together.
@@ -67,6 +69,7 @@ struct session {
 	char *helo; /* NULL: not said */
 	bool esmtp;
 	bool finishing;	 /* ends with 421 as soon as no message is under way */
+	bool flow_waits; /* large body: not read until a piece is written */
 	bool skip_line;	 /* in the rest of a line that was too long */
 	bool skipped_cr; /* and the last byte seen of it was a CR */
 	uint16_t nheld;

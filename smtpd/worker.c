@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "commit/stream.h"
 #include "conf/generation.h"
 #include "io/listen.h"
 #include "io/offload.h"
@@ -25,14 +26,16 @@
  * A worker: serves the listeners of one class. It opens nothing: sockets and links are handed to
  * it, and what it appends to the queue goes through a descriptor that qmgr leased to it.
  */
-enum { TICK_MS = 1000, LISTEN_AT_LEAST_MS = 3000 };
+enum { TICK_MS = 1000, LISTEN_AT_LEAST_MS = 3000, BODY_THREADS = 2 };
 
 struct worker {
 	unsigned number;
 	struct loop *loop;
 	struct offload *threads;
 	struct intake intake;
+	struct offload *body_threads; /* large bodies delay no record */
 	struct writer *writer;
+	struct streams *streams;
 	struct policy *policy;
 	struct session_world world;
 	struct clients clients;
@@ -82,6 +85,34 @@ submit_job(void *arg, struct job *j)
 
 	offload_submit(w->threads, j);
 }
+
+static bool
+ask_large(void *arg, unsigned count)
+{
+	struct worker *w = arg;
+
+	return peer_send(w->qmgr, large_want, .count = (uint8_t)count);
+}
+
+static bool
+drop_large(void *arg, uint32_t large)
+{
+	struct worker *w = arg;
+
+	return peer_send(w->qmgr, large_drop, .large = large);
+}
+
+static void
+submit_body(void *arg, struct job *j)
+{
+	struct worker *w = arg;
+
+	offload_submit(w->body_threads, j);
+}
+
+static const struct streams_ops streams_ops = {
+	.want = ask_large, .drop = drop_large, .submit = submit_body
+};
 
 static void
 durable(void *arg, const struct letter *l)
@@ -140,12 +171,26 @@ on_lease(struct worker *w, struct ipc_in *in)
 }
 
 static bool
+on_large(struct worker *w, struct ipc_in *in)
+{
+	struct msg_large m;
+	int fd = ipc_take_fd(in);
+
+	if (msg_large_get(in->payload, &m) && streams_given(w->streams, &m, fd))
+		return true;
+	if (fd >= 0)
+		close(fd);
+	return false;
+}
+
+static bool
 qmgr_in(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 {
 	struct worker *w = peer_arg(p);
 	struct msg_filed filed;
 	struct msg_sealed sealed;
 	struct msg_lease_none none;
+	struct msg_large_dropped dropped;
 
 	(void)row;
 	switch (in->type) {
@@ -155,6 +200,14 @@ qmgr_in(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 		return msg_filed_get(in->payload, &filed) && writer_filed(w->writer, &filed);
 	case MSG_SEALED:
 		return msg_sealed_get(in->payload, &sealed) && writer_sealed(w->writer, &sealed);
+	case MSG_LARGE:
+		return on_large(w, in);
+	case MSG_LARGE_DROPPED:
+		return msg_large_dropped_get(in->payload, &dropped) &&
+		       streams_dropped(w->streams, &dropped);
+	case MSG_LARGE_NONE:
+		streams_refused(w->streams);
+		return true;
 	case MSG_LEASE_NONE:
 		if (!msg_lease_none_get(in->payload, &none))
 			return false;
@@ -171,6 +224,7 @@ qmgr_up(struct peer *p)
 	struct worker *w = peer_arg(p);
 
 	writer_up(w->writer);
+	streams_up(w->streams);
 }
 
 static void
@@ -179,6 +233,7 @@ qmgr_down(struct peer *p)
 	struct worker *w = peer_arg(p);
 
 	writer_down(w->writer);
+	streams_down(w->streams);
 	timer_stop(w->lease_retry);
 }
 
@@ -406,6 +461,7 @@ on_tick(void *arg)
 	struct worker *w = arg;
 
 	writer_tick(w->writer);
+	streams_tick(w->streams);
 	limits_tell(w->birth->limits, w->number, w->accepted, w->world.refused);
 	timer_set(w->tick, TICK_MS);
 }
@@ -458,6 +514,9 @@ begin(struct worker *w)
 
 	w->threads = offload_new(w->loop, local ? 2 : 1);
 	w->writer = writer_new(&writer_io_system, &writer_ops, w);
+	w->body_threads = offload_new(w->loop, BODY_THREADS);
+	w->streams = streams_new(&writer_io_system, &streams_ops, w);
+	w->world.streams = w->streams;
 	w->policy = policy_new(w->loop, w->world.class);
 	intake_init(&w->intake, 0, room_freed, w);
 	w->wake = (struct deferred){ .fn = wake_sessions, .arg = w };
@@ -519,7 +578,9 @@ worker_run(struct worker_birth *birth, unsigned number, uint8_t class, int pair_
 	begin_listening(&w);
 	loop_run(w.loop);
 	offload_free(w.threads);
+	offload_free(w.body_threads);
 	pickup_free(w.pickup);
 	writer_free(w.writer);
+	streams_free(w.streams);
 	exit(0);
 }

@@ -2,6 +2,7 @@
 #include "commit/intake.h"
 
 #include "base/die.h"
+#include "commit/stream.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -80,6 +81,7 @@ letter_free(struct letter *l)
 	in = l->intake;
 	assert(in->letters > 0);
 	in->letters--;
+	stream_free(l->stream);
 	uncharge(l);
 	if (in->npool == POOL_MAX || l->content.cap > POOL_CONTENT ||
 	    l->envelope.cap > POOL_ENVELOPE) {
@@ -118,6 +120,14 @@ intake_discard(struct letter *l)
 {
 	buf_fini(&l->content);
 	uncharge(l);
+	stream_free(l->stream);
+	l->stream = NULL;
+}
+
+uint64_t
+letter_bytes(const struct letter *l)
+{
+	return l->content.n + (l->stream != NULL ? stream_bytes(l->stream) : 0);
 }
 
 void

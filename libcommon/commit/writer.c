@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "commit/stream.h"
 #include "spool/segment.h"
 
 #include <assert.h>
@@ -361,6 +362,10 @@ answer(struct writer *w, struct letter *l, enum letter_fate fate, const struct c
 		w->ops->durable(w->arg, l);
 	if (l->done != NULL)
 		l->done(l, fate, proof);
+	if (fate == LETTER_DURABLE && l->stream != NULL) {
+		stream_settle(l->stream);
+		l->stream = NULL;
+	}
 	letter_free(l);
 }
 
@@ -485,6 +490,8 @@ write_letters(struct batch *b)
 			.id = l->id,
 			.arrival_ms = l->arrival_ms };
 
+		if (l->stream != NULL)
+			parts.large = stream_large(l->stream);
 		if (n + RECORD_IOV > IOV_MAX) {
 			err = write_pieces(b, n);
 			if (err != 0)
@@ -566,6 +573,8 @@ writer_submit(struct writer *w, struct letter *l)
 	const struct lease *lease = next_lease(w);
 
 	assert(l->id != 0 && l->nrcpt > 0 && l->head_bytes <= l->content.n);
+	/* Rule 10: a body in large/ is durable before its record enters a batch. */
+	assert(l->stream == NULL || (l->content.n == l->head_bytes && stream_is_finished(l->stream)));
 	l->room = room_of(l);
 	l->segment = lease == NULL ? 0 : lease->segment;
 	l->next = NULL;
