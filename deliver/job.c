@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { RCPT_BYTES = 8, TEXT_MAX_BYTES = 1000 };
 
@@ -73,6 +74,8 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 		.segment = h,
 		.offset = m->offset,
 		.length = m->length,
+		.large_fd = -1,
+		.body = { .fd = -1 },
 		.arrival_ms = m->arrival_ms,
 		.began_ms = clock_mono_ms() };
 	segments_ref(h);
@@ -97,6 +100,8 @@ delivery_free(struct delivery *d, struct segments *segments, uint32_t *forgotten
 	buf_fini(&d->route_bytes);
 	buf_fini(&d->addresses);
 	buf_fini(&d->bytes);
+	if (d->large_fd >= 0)
+		close(d->large_fd);
 	arena_fini(&d->arena);
 	if (segments_unref(segments, d->segment) && forgotten != NULL)
 		*forgotten = number;

@@ -51,6 +51,13 @@ enum {
 	JOB_DAMAGED = 3
 }; /* JOB_DAMAGED: as RESULT.kind, beside enum outcome_kind */
 
+/* A body that is not held in memory: read it with content_body_read() (content.h). */
+struct content_body {
+	int fd;		/* -1: it is in memory, in content.iov */
+	uint64_t from;	/* its first byte in the file */
+	uint64_t bytes;
+};
+
 struct session;
 struct delivery {
 	struct delivery *next, *hash_next;
@@ -66,7 +73,9 @@ struct delivery {
 	unsigned hop;	/* of the route, being tried */
 	bool host_down; /* no hop could be connected to */
 	/* The content, once loaded (content.h). */
-	struct buf bytes;
+	int large_fd;	   /* LARGE_BODY came before this job: the file; else -1 */
+	struct content_body body;
+	struct buf bytes; /* the record, without its body where body.fd >= 0 */
 	struct record record;
 	struct envelope envelope;
 	struct content content;

@@ -87,6 +87,7 @@ leave(struct session *s, enum session_left how, const struct failure *f)
 	d->conn_use = s->uses;
 	d->session = NULL;
 	s->waits_content = false;
+	transaction_leave(s);
 	s->d = NULL;
 	s->phase = PHASE_NONE;
 	s->p.owner->left(s, d, how, f, s->closed, s->p.arg);

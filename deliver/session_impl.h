@@ -2,7 +2,9 @@
 #ifndef DELIVER_SESSION_IMPL_H
 #define DELIVER_SESSION_IMPL_H
 
+#include "deliver/feed.h"
 #include "deliver/session.h"
+#include "smtp/body.h"
 
 /* Shared by session.c (connection, greeting, ends) and transaction.c (MAIL to the reply to the
  * dot). */
@@ -32,6 +34,9 @@ struct session {
 	bool pipelined;	  /* the whole group has been sent */
 	bool void_;	  /* concluded already: remaining replies are only read */
 	size_t body_left; /* at the last look of the deadline */
+	struct feed *feed; /* a body that is read as it goes out; NULL: none, or all of it is read */
+	struct body_encoder encoder;
+	bool encodes;
 };
 
 void session_wait(struct session *s, enum delivery_phase phase);
@@ -51,5 +56,7 @@ void transaction_begin(struct session *s);
 void transaction_reply(struct session *s, const struct reply_in *r);
 /* All content is with the kernel. */
 void transaction_body_sent(struct session *s);
+/* The job leaves the session: what is still read for it is nobody's. */
+void transaction_leave(struct session *s);
 
 #endif

@@ -6,7 +6,9 @@
 #include "smtp/body.h"
 #include "smtp/ext.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RCPTS_DEFAULT = 100 };
 
@@ -162,6 +164,77 @@ needs_encoding(const struct content *c)
 	       c->bytes == 0;
 }
 
+/* The end of a body that went out in pieces. */
+static void
+end_body(struct session *s)
+{
+	feed_free(s->feed);
+	s->feed = NULL;
+	if (s->encodes) {
+		body_encode_end(&s->encoder, conn_out(s->conn));
+		conn_flush(s->conn);
+	} else
+		conn_put(s->conn, ".\r\n", 3);
+	s->body_left = conn_pending(s->conn);
+	session_wait(s, PHASE_BODY);
+}
+
+/* Without its end the server takes nothing of it. */
+static void
+body_unreadable(struct session *s, int error)
+{
+	session_fail(s, verdict(PHASE_BODY, CONN_LOST), 0, (uint8_t[3]){ 4, 3, 0 },
+	    slice_z(strerrordesc_np(-error)));
+}
+
+/* A piece was read: it goes out, and transaction_body_sent() asks for the next one. */
+static void
+piece_ready(void *arg)
+{
+	struct session *s = arg;
+	int error;
+	struct slice piece = feed_piece(s->feed, &error);
+
+	if (error != 0) {
+		body_unreadable(s, error);
+		return;
+	}
+	if (s->encodes)
+		body_encode(&s->encoder, piece, conn_out(s->conn));
+	else
+		conn_put(s->conn, piece.p, piece.n);
+	conn_flush(s->conn);
+	s->body_left = conn_pending(s->conn);
+	session_wait(s, PHASE_BODY);
+}
+
+/* The header section from memory, the body from the disk. */
+static void
+send_apart(struct session *s)
+{
+	const struct content *c = &s->d->content;
+
+	s->encodes = needs_encoding(c);
+	s->encoder = (struct body_encoder){ 0 };
+	s->feed = feed_new(s->p.loader, s->d, piece_ready, s);
+	if (s->feed == NULL) {
+		body_unreadable(s, -EMFILE);
+		return;
+	}
+	for (size_t i = 0; i < c->niov; i++)
+		if (s->encodes)
+			body_encode(&s->encoder, slice_of(c->iov[i].iov_base, c->iov[i].iov_len),
+			    conn_out(s->conn));
+		else
+			conn_put(s->conn, c->iov[i].iov_base, c->iov[i].iov_len);
+	session_wait(s, PHASE_BODY);
+	s->body_left = conn_pending(s->conn);
+	if (feed_at_end(s->feed))
+		end_body(s);
+	else
+		feed_next(s->feed);
+}
+
 static void
 send_body(struct session *s)
 {
@@ -170,6 +243,10 @@ send_body(struct session *s)
 	struct body_encoder e = { 0 };
 	struct iovec v[16];
 
+	if (s->d->body.fd >= 0) {
+		send_apart(s);
+		return;
+	}
 	if (!needs_encoding(c) && c->niov < 16) {
 		memcpy(v, c->iov, c->niov * sizeof *v);
 		v[c->niov] = (struct iovec){ .iov_base = (void *)(uintptr_t)dot, .iov_len = 3 };
@@ -188,7 +265,21 @@ send_body(struct session *s)
 void
 transaction_body_sent(struct session *s)
 {
-	session_wait(s, PHASE_DOT);
+	if (s->feed == NULL)
+		session_wait(s, PHASE_DOT);
+	else if (feed_is_reading(s->feed))
+		return;
+	else if (feed_at_end(s->feed))
+		end_body(s);
+	else
+		feed_next(s->feed);
+}
+
+void
+transaction_leave(struct session *s)
+{
+	feed_free(s->feed);
+	s->feed = NULL;
 }
 
 /* The conclusion for those of this transaction that have none. */

@@ -22,6 +22,7 @@ struct worker {
 	struct loop *loop;
 	struct peer *qmgr;
 	struct segments segments;
+	int large_fd; /* of LARGE_BODY, for the JOB that follows; -1: none */
 	struct loader *loader;
 	struct delivery *jobs[BUCKETS]; /* by number: running, or ended and not acknowledged */
 	unsigned njobs, nrunning;
@@ -76,6 +77,14 @@ on_segment(struct worker *w, const struct msg_segment *m, int fd)
 	segments_add(&w->segments, m->segment, fd, m->seed);
 }
 
+static void
+on_large_body(struct worker *w, int fd)
+{
+	if (w->large_fd >= 0)
+		close(w->large_fd);
+	w->large_fd = fd;
+}
+
 static bool
 on_job(struct worker *w, const struct msg_job *m)
 {
@@ -87,6 +96,8 @@ on_job(struct worker *w, const struct msg_job *m)
 	if (d == NULL)
 		return false;
 	*at = d;
+	d->large_fd = w->large_fd;
+	w->large_fd = -1;
 	w->njobs++;
 	w->nrunning++;
 	w->ops->start(w->carrier, d);
@@ -113,6 +124,7 @@ from_qmgr(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 	struct msg_job job;
 	struct msg_result_ack ack;
 	struct msg_forget forget;
+	struct msg_large_body body;
 
 	(void)row;
 	switch (in->type) {
@@ -120,6 +132,11 @@ from_qmgr(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 		if (!msg_segment_get(in->payload, &segment))
 			return false;
 		on_segment(w, &segment, ipc_take_fd(in));
+		return true;
+	case MSG_LARGE_BODY:
+		if (!msg_large_body_get(in->payload, &body))
+			return false;
+		on_large_body(w, ipc_take_fd(in));
 		return true;
 	case MSG_JOB:
 		return msg_job_get(in->payload, &job) && on_job(w, &job);
@@ -250,6 +267,7 @@ worker_main(const struct carrier_ops *ops, struct daemon *d, unsigned number, in
 	daemon_worker_enter(d, ops->profile);
 	w.ops = ops;
 	w.daemon = d;
+	w.large_fd = -1;
 	w.loop = loop_new();
 	peer_self(ops->self, 1, (uint16_t)number, 0);
 	peer_self_generation(d->generation);

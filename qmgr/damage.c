@@ -4,8 +4,10 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/intake.h"
+#include "qmgr/large.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
+#include "spool/large.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -139,6 +141,21 @@ struct look_call {
 	int found;
 };
 
+static int
+look_at_body(struct look_call *c, const struct record_large *large)
+{
+	int fd = large_open(c->copy.q->dirfd, large->number), error;
+
+	c->copy.why = "its body in large/ is gone";
+	if (fd == -ENOENT)
+		return -EBADMSG;
+	if (fd < 0)
+		return fd;
+	error = large_verify(fd, large, &c->copy.why);
+	close(fd);
+	return error;
+}
+
 static void
 look_run(struct job *job)
 {
@@ -148,6 +165,8 @@ look_run(struct job *job)
 
 	c->found = scan_record(c->copy.fd, c->copy.number, c->copy.offset, c->seed, true, &bytes, &r, &c->copy.why);
 	buf_fini(&bytes);
+	if (c->found == 0 && r.large.number != 0)
+		c->found = look_at_body(c, &r.large);
 	if (c->found == -EBADMSG)
 		damage_run(job);
 }
@@ -174,6 +193,7 @@ look_done(struct job *job)
 	log_z(LOGK_REASON, c->copy.why);
 	log_end();
 	q->damaged_ranges++;
+	large_keep(q, c->copy.id);
 	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++) {
 		const struct recipient *r = &message_rcpts(m)[i];
 

@@ -2,16 +2,22 @@
 #include "qmgr/dispatch_impl.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "qmgr/damage.h"
+#include "qmgr/large.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
+#include "spool/large.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
 	DRAIN_MS = 5000,
 	ALONE_WAIT_MS = 30000,  /* so long at most a worker is kept from other jobs for a suspect */
 	ALONE_PAUSE_MS = 60000,
+	BODY_PAUSE_MS = 60000,  /* a large body that cannot be opened */
 };
 
 void
@@ -167,15 +173,38 @@ send_job(struct qmgr *q, struct worker *w, struct qjob *j, const struct message 
 	w->sent++;
 }
 
+static void put_off(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t ms);
+
+/* Its body stands in large/: the worker gets a descriptor of its own. Where there is none it waits, and is looked at. */
+static bool
+give_body(struct qmgr *q, struct worker *w, struct message *m, unsigned rcpt)
+{
+	uint32_t number = large_of(q, m);
+	int fd = large_open(q->dirfd, number);
+
+	if (fd >= 0) {
+		q->dispatch.bus->large(w, number, fd);
+		close(fd);
+		return true;
+	}
+	log_trouble(-fd, "large/%u cannot be opened", number);
+	put_off(q, m, rcpt, BODY_PAUSE_MS);
+	damage_look(q, m);
+	return false;
+}
+
 static void
 start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, unsigned first)
 {
 	struct dispatch *d = &q->dispatch;
 	uint32_t rcpt[1024];
 	uint64_t max = queue_limits(q, queue)->rcpts;
-	struct qjob *j = dispatch_job_new(q, w);
+	struct qjob *j;
 	unsigned n;
 
+	if ((m->flags & MESSAGE_LARGE) && !give_body(q, w, m, first))
+		return;
+	j = dispatch_job_new(q, w);
 	assert(j != NULL); /* the window is smaller */
 	n = gather(q, queue, m, first, rcpt, max < 1024 ? (unsigned)max : 1024);
 	j->number = ++d->serial << SLOT_BITS | j->slot;

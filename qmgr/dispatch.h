@@ -59,6 +59,7 @@ struct bus {
 	void (*forget)(struct worker *w, uint32_t number);
 	void (*job)(struct worker *w, const struct msg_job *m);
 	void (*ack)(struct worker *w, uint64_t job);
+	void (*large)(struct worker *w, uint32_t number, int fd); /* for the job that follows */
 };
 
 struct dispatch {

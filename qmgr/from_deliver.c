@@ -43,7 +43,17 @@ bus_ack(struct worker *w, uint64_t job)
 	peer_send(w->bus, result_ack, .job = job);
 }
 
-const struct bus from_deliver_bus = { bus_segment, bus_forget, bus_job, bus_ack };
+static void
+bus_large(struct worker *w, uint32_t number, int fd)
+{
+	struct buf frame = { 0 };
+
+	msg_large_body_put(&frame, &(const struct msg_large_body){ .large = number });
+	peer_send_fd(w->bus, &frame, fd);
+	buf_fini(&frame);
+}
+
+const struct bus from_deliver_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large };
 
 static void
 up(struct peer *p)

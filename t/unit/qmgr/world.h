@@ -70,6 +70,8 @@ static struct world *world_; /* the one that the bus notes for */
 static struct told_job told[65536];
 static unsigned ntold, nforgotten, nsegments_told;
 
+static uint32_t noted_large __attribute__((unused)); /* the last one that went to a worker */
+
 static void
 bus_segment(struct worker *w, uint32_t number, uint64_t seed, int fd)
 {
@@ -110,7 +112,15 @@ bus_ack(struct worker *w, uint64_t job)
 			told[i].acked = true;
 }
 
-static const struct bus noting_bus = { bus_segment, bus_forget, bus_job, bus_ack };
+static void
+bus_large(struct worker *w, uint32_t number, int fd)
+{
+	(void)w;
+	(void)fd;
+	noted_large = number;
+}
+
+static const struct bus noting_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large };
 
 static inline void
 world_conf(struct world *w, const char *text)
