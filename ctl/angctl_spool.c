@@ -6,6 +6,7 @@
 #include "conf/generation.h"
 #include "spool/check.h"
 #include "spool/envelope.h"
+#include "spool/large.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +93,9 @@ print_report(const struct angctl *a, const struct spool_report *r)
 		{ "damaged", r->damaged },
 		{ "damaged_bytes", r->damaged_bytes },
 		{ "missing", r->missing },
+		{ "large", r->large },
+		{ "large_bytes", r->large_bytes },
+		{ "orphans", r->orphans },
 		{ "journal_records", r->journal_records },
 		{ "errors", r->errors },
 	};
@@ -170,6 +174,10 @@ print_record(const struct angctl *a, const struct spool_found *f)
 		json_ku64(&b, "nrcpt", r->nrcpt);
 		json_kz(&b, "class", class_word(f->segment.class));
 		json_kbool(&b, "body_ok", f->body_ok);
+		if (r->large.number != 0) {
+			json_ku64(&b, "large", r->large.number);
+			json_ku64(&b, "large_bytes", r->large.bytes);
+		}
 		json_kstr(&b, "head", r->head);
 		json_kstr(&b, "body", r->body);
 		json_close(&b, '}');
@@ -181,11 +189,28 @@ print_record(const struct angctl *a, const struct spool_found *f)
 	       "0x%x, body %s\n",
 	    id, r->segment, (unsigned long long)r->offset, (unsigned long long)r->total,
 	    class_word(f->segment.class), r->nrcpt, r->flags, f->body_ok ? "verifies" : "DAMAGED");
+	if (r->large.number != 0)
+		printf("body: in large/%010u, %llu bytes\n", r->large.number,
+		    (unsigned long long)r->large.bytes);
 	printf("envelope:\n");
 	envelope_each(r->envelope, print_field, NULL);
 	printf("message:\n");
 	fwrite(r->head.p, 1, r->head.n, stdout);
 	fwrite(r->body.p, 1, r->body.n, stdout);
+}
+
+/* A body that stands in large/, as far as it can be read. */
+static void
+print_large(int spool_fd, uint32_t number)
+{
+	int fd = large_open(spool_fd, number);
+	static char piece[LARGE_PIECE_BYTES];
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0)
+		fwrite(piece, 1, (size_t)n, stdout);
+	if (fd >= 0)
+		close(fd);
 }
 
 int
@@ -203,13 +228,16 @@ cmd_spool_show(const struct angctl *a, int argc, char *argv[])
 	if (fd < 0)
 		return EXIT_UNAVAILABLE;
 	err = spool_find(fd, id, &f);
-	close(fd);
 	if (err != 0) {
+		close(fd);
 		complain("%s: %s", argv[0],
 		    err == -ENOENT ? "no such record in the spool" : strerror(-err));
 		return err == -ENOENT ? EXIT_DATA : EXIT_UNAVAILABLE;
 	}
 	print_record(a, &f);
+	if (f.record.large.number != 0 && !a->json)
+		print_large(fd, f.record.large.number);
+	close(fd);
 	err = f.body_ok ? 0 : EXIT_DATA;
 	spool_found_fini(&f);
 	return err;

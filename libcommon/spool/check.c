@@ -4,6 +4,7 @@
 #include "base/die.h"
 #include "spool/envelope.h"
 #include "spool/journal_file.h"
+#include "spool/large.h"
 #include "spool/scan.h"
 #include "spool/tally.h"
 
@@ -22,6 +23,8 @@ struct checker {
 	spool_finding_fn *fn;
 	void *ctx;
 	struct tally tally;
+	uint32_t *larges; /* that a record refers to which is live or not filed */
+	size_t nlarges, larges_room;
 };
 
 static void
@@ -203,6 +206,79 @@ journal_check(struct checker *c)
 
 /* The segments */
 
+/* Bodies in large/ */
+
+static void
+large_note(struct checker *c, uint32_t number)
+{
+	if (c->nlarges == c->larges_room) {
+		c->larges_room = c->larges_room == 0 ? 64 : c->larges_room * 2;
+		c->larges = xrealloc(c->larges, c->larges_room * sizeof *c->larges);
+	}
+	c->larges[c->nlarges++] = number;
+}
+
+/* The body of a record that is wanted. m: NULL where it is not filed. */
+static void
+large_check(struct checker *c, const struct record *r, struct tally_message *m)
+{
+	int fd = large_open(c->dirfd, r->large.number), error;
+	struct spool_finding f = { .length = r->large.bytes, .id = r->id };
+	char name[SPOOL_NAME];
+	const char *why = NULL;
+
+	large_note(c, r->large.number);
+	spool_large_name(r->large.number, name);
+	f.file = name;
+	if (fd == -ENOENT && m != NULL) {
+		m->bodiless = true; /* or done meanwhile: the journal is asked once more */
+		return;
+	}
+	error = fd < 0 ? fd : large_verify(fd, &r->large, &why);
+	if (fd >= 0)
+		close(fd);
+	if (error == 0) {
+		c->report->large++;
+		c->report->large_bytes += r->large.bytes;
+		return;
+	}
+	f.what = why != NULL ? why : strerror(-error);
+	if (error == -EBADMSG)
+		c->report->damaged++;
+	finding(c, fd == -ENOENT ? SPOOL_NOTE : SPOOL_ERROR, &f);
+}
+
+/* Files that no record wants. An empty one is a writer's spare. */
+static int
+orphans_check(struct checker *c)
+{
+	uint32_t *numbers;
+	size_t count;
+	int error = large_list(c->dirfd, &numbers, &count);
+
+	if (c->nlarges > 1)
+		qsort(c->larges, c->nlarges, sizeof *c->larges, number_cmp);
+	for (size_t i = 0; error == 0 && i < count; i++) {
+		char name[SPOOL_NAME];
+		struct stat st;
+
+		spool_large_name(numbers[i], name);
+		if ((c->nlarges > 0 &&
+			bsearch(&numbers[i], c->larges, c->nlarges, sizeof *c->larges, number_cmp)) ||
+		    fstatat(c->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_size == 0)
+			continue;
+		c->report->orphans++;
+		finding(c, SPOOL_NOTE,
+		    &(struct spool_finding){ .file = name,
+			.length = (uint64_t)st.st_size,
+			.what = numbers[i] > c->tally.large_highest
+				    ? "is not in the journal"
+				    : "no record refers to it (yet, or any more)" });
+	}
+	free(numbers);
+	return error == -ENOENT ? 0 : error;
+}
+
 static void
 record_check(struct checker *c, const char *file, const struct tally_segment *known,
     const struct scan_item *item)
@@ -224,12 +300,16 @@ record_check(struct checker *c, const char *file, const struct tally_segment *kn
 	if (m != NULL && m->segment == item->record.segment && m->offset == item->offset) {
 		m->seen = true;
 		if (tally_live(m)) {
+			if (item->record.large.number != 0)
+				large_check(c, &item->record, m);
 			c->report->live++;
 			c->report->live_bytes += item->length;
 		} else {
 			c->report->done++;
 		}
 	} else if (known == NULL || item->offset >= known->filed) {
+		if (item->record.large.number != 0)
+			large_check(c, &item->record, NULL);
 		c->report->unfiled++;
 	} else {
 		c->report->done++; /* moved, or so long done that the journal has forgotten it */
@@ -381,7 +461,7 @@ missing_check(struct checker *c)
 		if (m->id == 0 || !tally_live(m))
 			continue;
 		c->report->open_rcpts += tally_open(m);
-		if (m->seen)
+		if (m->seen && !m->bodiless)
 			continue;
 		if (!asked)
 			journal_file_replay(c->dirfd, &r);
@@ -395,7 +475,8 @@ missing_check(struct checker *c)
 			.offset = m->offset,
 			.length = m->total,
 			.id = m->id,
-			.what = "a live message's record is not there" });
+			.what = m->seen ? "a live message's body in large/ is not there"
+				       : "a live message's record is not there" });
 	}
 	tally_fini(&second);
 }
@@ -418,13 +499,27 @@ spool_check(int dirfd, struct spool_report *out, spool_finding_fn *fn, void *ctx
 		for (size_t i = 0; i < count; i++)
 			segment_check(&c, numbers[i]);
 		missing_check(&c);
+		error = orphans_check(&c);
 	}
 	free(numbers);
+	free(c.larges);
 	tally_fini(&c.tally);
 	return error;
 }
 
 /* One record by its id */
+
+static bool
+large_is_whole(int dirfd, const struct record_large *large)
+{
+	int fd = large_open(dirfd, large->number);
+	const char *why;
+	bool ok = fd >= 0 && large_verify(fd, large, &why) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
 
 static int
 segment_find(int dirfd, uint32_t number, uint64_t id, struct spool_found *out)
@@ -452,6 +547,8 @@ segment_find(int dirfd, uint32_t number, uint64_t id, struct spool_found *out)
 		/* Whole, for its body; damaged bodies are shown as well, and said to be. */
 		out->body_ok = scan_record(fd, number, offset, out->segment.seed, true, &out->bytes,
 				   &out->record, &why) == 0;
+		if (out->body_ok && out->record.large.number != 0)
+			out->body_ok = large_is_whole(dirfd, &out->record.large);
 	}
 	close(fd);
 	return error;

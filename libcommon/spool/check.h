@@ -22,6 +22,8 @@ struct spool_report {
 	uint64_t damaged_bytes;
 	uint64_t tail_bytes; /* past the last whole record: what a crash leaves */
 	uint64_t missing;    /* live messages whose record is not where the journal says */
+	uint64_t large, large_bytes; /* bodies in large/ of records that are live or not filed */
+	uint64_t orphans; /* files there that are not empty and no such record refers to */
 	uint64_t journal_records;
 	uint64_t open_rcpts;
 	uint32_t errors; /* findings of level SPOOL_ERROR */
@@ -47,8 +49,8 @@ int spool_check(int spool_dirfd, struct spool_report *out, spool_finding_fn *fn,
 /* A record with the bytes it points into. */
 struct spool_found {
 	struct segment segment;
-	struct record record; /* body set; whole */
-	bool body_ok;
+	struct record record; /* body set, unless it stands in large/; whole */
+	bool body_ok;	      /* wherever it stands */
 	struct buf bytes;
 };
 

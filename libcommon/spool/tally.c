@@ -211,11 +211,7 @@ on_filed(struct tally *t, const struct journal_filed *f)
 	settle(tally_message(t, f->origin), f->notice, f->settled);
 	error = on_message(t,
 	    &(struct tally_message){
-		.id = f->id,
-		.segment = f->segment,
-		.offset = f->offset,
-		.total = f->total,
-		.large = f->large },
+		.id = f->id, .segment = f->segment, .offset = f->offset, .total = f->total },
 	    f->rcpts, f->nrcpt);
 	if (error == 0 && t->part.m.id != 0) {
 		part_drop(t);

@@ -71,7 +71,7 @@ sub taken
 {
 	my ($id, $seconds) = @_;
 
-	return wait_for(sub { (slurp("$house->{state}/sink.log") // '') =~ /^\Q$id\E\t(\d+)/m ? $1 : 0 }, "$id at the sink",
+	return wait_for(sub { (slurp("$house->{state}/sink.log") // '') =~ /^\Q$id\E\t(\d+)/m ? sprintf('%06d', $1) : 0 }, "$id at the sink",
 		$seconds // 60);
 }
 
@@ -182,15 +182,17 @@ nothing_left('100 MiB');
 $house->end_tool('sink');
 my $waits = body(2 * MIB, 11, 1);
 is(send_big(connect_to(), 'waits', $waits), 250, 'one that has to wait');
-my ($file) = wait_for(sub { filled() }, 'its file');
-my ($id) = wait_for(sub { ($house->angctl('queue'))[1] =~ /\b([0-9B-DF-HJ-NP-TV-Z]{13})\b/ ? $1 : '' }, 'it to be queued');
-like(($house->angctl('spool', 'show', $id))[1], qr/\blarge\b.*\b\Q${\($file + 0)}\E\b/, 'angctl spool show names the file');
-like(check_spool('one that waits'), qr/large/, 'the check counts it');
+wait_for(sub { filled() }, 'its file');
+my ($file) = filled();
+my ($id) = wait_for(sub { ($house->angctl('queue', 'list'))[1] =~ /\b([0-9B-DF-HJ-NP-TV-Z]{13})\b/ ? $1 : '' }, 'it to be queued');
+ok(($house->angctl('spool', 'show', $id))[1] =~ m{^body: in large/$file, \d+ bytes$}m, 'angctl spool show names the file');
+like(check_spool('one that waits'), qr/^large +1$/m, 'the check counts it');
 $house->kill('qmgr');
 $house->ready('qmgr');
 is(scalar(filled()), 1, 'it is there after qmgr was killed');
 $house->kill('smtpd');
 $house->ready('smtpd');
+rename "$house->{state}/sink.log", "$house->{state}/sink.old";
 $house->sink(args => [ '-d', $out ]);
 $house->angctl('queue', 'flush');
 came_whole('waits', $waits, 'it is delivered');
