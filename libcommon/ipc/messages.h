@@ -84,7 +84,7 @@
 	F(str, login, "")                                               \
 	F(str, sender, "")                                              \
 	F(str, rcpt, "local@domain; domain may be missing for postmaster") \
-	F(u8, again, "1: only next hops are asked for; relaying was granted before") \
+	F(u8, again, "1: relaying was granted before; 2: and it is what an expansion came to") \
 	F(u32, from, "EXPAND: first of the list wanted, where one answer could not hold it all")
 #define FIELDS_ROUTE(F)                                                        \
 	F(u32, token, "")                                                      \
@@ -100,7 +100,8 @@
 	F(str, seal, "16 bytes: keyed hash over action, route, generation, recipient") \
 	F(u32, total, "EXPAND, asked by qmgr: addresses in the whole list")     \
 	F(u32, first, "EXPAND: ordinal of the first one in `list`")            \
-	F(str, list, "EXPAND: u16 length and address, repeated")
+	F(str, list, "EXPAND: u16 length and address, repeated")               \
+	F(u64, whole, "EXPAND: hash of the whole list: parts of another do not go together")
 /* router to qmgr, after HELLO and when it changes. */
 #define FIELDS_ROUTE_KEY(F) F(str, key, "32 bytes; the one before stays good")
 

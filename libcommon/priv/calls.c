@@ -204,6 +204,8 @@ static const struct call table[] = {
 	CALL(HOME, clock_nanosleep), /* between two looks at a lock */
 	CALL_EQ(HOME, fcntl, 1, F_SETLK),
 
+	CALL(NAMES, lseek),
+
 	CALL_EQ(ENTER, unshare, 0, CLONE_THREAD), /* does nothing; fails where there are threads */
 	CALL_EQ(ENTER, prlimit64, 0, 0),
 	CALL_EQ(ENTER, prctl, 0, PR_SET_NO_NEW_PRIVS),

@@ -203,8 +203,10 @@ log_started(const struct daemon *d)
 void
 daemon_drop(struct daemon *d, enum profile p)
 {
-	/* local reaches homes and LMTP sockets, wherever they are: its root stays. */
-	priv_drop(d->ids.uid[d->self], d->ids.gid[d->self], d->self != SERVICE_LOCAL);
+	/* local reaches homes and LMTP sockets, router tables and what the C library asks for users,
+	 * wherever they are: their root stays. */
+	priv_drop(d->ids.uid[d->self], d->ids.gid[d->self],
+	    d->self != SERVICE_LOCAL && d->self != SERVICE_ROUTER);
 	/* Only now, see daemon.h; and before the list of calls, which lacks listen(2). */
 	for (unsigned i = 0; i < d->nbound; i++)
 		if (listen(d->bound[i], BACKLOG) != 0)

@@ -109,6 +109,16 @@ rules_folder(const char *file)
 	return fd;
 }
 
+void
+daemon_open_more(struct daemon *d, const char *file)
+{
+	struct sandbox *s = &d->sandbox;
+	int fd = s->nmore == SANDBOX_MORE_MAX ? -1 : rules_folder(file);
+
+	if (fd >= 0)
+		s->more[s->nmore++] = fd;
+}
+
 int
 daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 {

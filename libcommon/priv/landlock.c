@@ -83,7 +83,8 @@ handled(struct ruleset *r, int abi, enum sandbox_tcp tcp)
 }
 
 static int
-add_rules(int fd, const struct ruleset *r, const struct profile_row *row, const int dir[])
+add_rules(int fd, const struct ruleset *r, const struct profile_row *row, const int dir[],
+    const int more[], unsigned nmore)
 {
 	/* A source address is bound with port 0. */
 	const struct net_port any = { NET_BIND_TCP, 0 };
@@ -96,6 +97,12 @@ add_rules(int fd, const struct ruleset *r, const struct profile_row *row, const 
 		if (syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0) != 0)
 			return -errno;
 	}
+	for (unsigned i = 0; i < nmore; i++) {
+		struct path_beneath rule = { beneath[BENEATH_READ] & r->fs, more[i] };
+
+		if (syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0) != 0)
+			return -errno;
+	}
 	if (r->net != 0 && row->tcp == TCP_CONNECT &&
 	    syscall(SYS_landlock_add_rule, fd, RULE_NET_PORT, &any, 0) != 0)
 		return -errno;
@@ -103,7 +110,8 @@ add_rules(int fd, const struct ruleset *r, const struct profile_row *row, const 
 }
 
 int
-landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT], int abi)
+landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT],
+    const int more[], unsigned nmore, int abi)
 {
 	struct ruleset r;
 	int fd, err;
@@ -115,7 +123,7 @@ landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT], 
 	fd = (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
 	if (fd < 0)
 		return -errno;
-	err = add_rules(fd, &r, row, dir);
+	err = add_rules(fd, &r, row, dir, more, nmore);
 	if (err == 0 && syscall(SYS_landlock_restrict_self, fd, 0) != 0)
 		err = -errno;
 	close(fd);

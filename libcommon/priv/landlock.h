@@ -12,9 +12,10 @@
  */
 int landlock_abi(void); /* 0: none */
 /*
- * With what this ABI (not above the kernel's) can refuse. dir[slot] -1: no rule for that slot. 0 or
- * -errno. Binds the calling thread for good.
+ * With what this ABI (not above the kernel's) can refuse. dir[slot] -1: no rule for that slot; more:
+ * further folders, for reading. 0 or -errno. Binds the calling thread for good.
  */
-int landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT], int abi);
+int landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT],
+    const int more[], unsigned nmore, int abi);
 
 #endif

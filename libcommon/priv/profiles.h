@@ -51,6 +51,7 @@ enum sandbox_calls {
 	CALLS_HOME = 1 << 15,   /* links and locks of mailboxes */
 	CALLS_UDP = 1 << 16,    /* ask outwards: AF_INET and AF_INET6, SOCK_DGRAM */
 	CALLS_FOLDER = 1 << 17, /* a thread with a working folder of its own, held since before */
+	CALLS_NAMES = 1 << 18,  /* users from files: what the C library does beside reading them */
 };
 
 enum sandbox_tcp { TCP_NO, TCP_CONNECT };
@@ -88,7 +89,7 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	    NO, NO, TAKE, NO, NO, 19000, 4096, 2048)                                            \
 	P(QMGR, "qmgr", QMGR, QMGR, CALLS_QMGR,                                                 \
 	    READ, KEEP, NO, NO, NO, 20000, 0, 0)                                                \
-	P(ROUTER, "router", ROUTER, ROUTER, CALLS_SERVICE,                                      \
+	P(ROUTER, "router", ROUTER, ROUTER, CALLS_SERVICE | CALLS_THREAD | CALLS_NAMES,                                      \
 	    READ, NO, NO, NO, NO, 1024, 64, 1024)                                               \
 	P(DELIVER_PARENT, "deliver-parent", DELIVER, DELIVER_PARENT,                            \
 	    CALLS_PARENT | CALLS_DELIVER,                                                       \

@@ -142,7 +142,7 @@ sandbox_try(enum profile p, const struct sandbox *s, const char **step)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return -errno;
 	*step = "landlock";
-	err = landlock_enter(row, s->dir, landlock_abi());
+	err = landlock_enter(row, s->dir, s->more, s->nmore, landlock_abi());
 	if (err != 0)
 		return err;
 	*step = "seccomp";

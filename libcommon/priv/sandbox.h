@@ -17,7 +17,11 @@
  * A worker is forked by a parent in its own sandbox and enters a second one; both hold. So a
  * parent's row contains its workers' rows, and the calls to enter.
  */
+enum { SANDBOX_MORE_MAX = 8 };
+
 struct sandbox {
+	int more[SANDBOX_MORE_MAX]; /* further folders, for reading; the first nmore */
+	unsigned nmore;
 	int dir[SANDBOX_DIR_COUNT]; /* already opened folders; -1: the rules for it are left out */
 	bool kill; /* a call outside the list ends the process instead of failing with EPERM */
 };

@@ -2,23 +2,49 @@
 #ifndef ROUTER_ANSWER_H
 #define ROUTER_ANSWER_H
 
+#include "ipc/ctl.h"
 #include "ipc/peer.h"
 #include "qmgr/router/decide.h"
+#include "qmgr/router/tables.h"
 
-/* What router holds while it serves. */
+#include <bsd/sys/queue.h>
+
+/*
+ * Questions and their answers. Most are answered at once; one that waits for a thread is kept, with
+ * a deadline (ask_timeout, less a second: the asker has the same), and decided anew when it may.
+ */
+enum { ANSWER_WAITING_MAX = 1024, ANSWER_LIST_MAX = 256, ANSWER_LIST_BYTES = 32 * 1024 };
+
+struct waiting;
+
 struct router {
 	const struct conf *conf;
-	struct names *names;
+	struct accounts *accounts;
+	struct tables *tables;
+	const struct directory *directory; /* tables', or a test's */
 	struct route_sealer *sealer;
 	uint8_t key[ROUTE_KEY];
 	struct arena arena;
+	struct loop *loop; /* NULL: nothing waits (tests) */
+	struct timer *timer;
+	struct ctl_server *ctl;
+	TAILQ_HEAD(, waiting) waits;
+	unsigned nwaits;
 	uint64_t answered, refused, temp;
 };
 
-void answer_init(
-    struct router *r, const struct conf *conf, struct names *names); /* makes the key */
+/* Makes the key. loop may be NULL: for tests. */
+void answer_init(struct router *r, const struct conf *conf, struct loop *loop);
 void answer_fini(struct router *r);
-/* One question to one answer, sealed; `out` gets a ROUTE frame. False: malformed. */
-bool answer_question(struct router *r, const struct msg_resolve *m, struct buf *out);
+/* A new generation: its tables. What waits is decided by it. */
+void answer_conf(struct router *r, const struct conf *conf);
+
+/* One question of a peer (NULL: to `out` only, where nothing waits). False: malformed. */
+bool answer_question(
+    struct router *r, struct peer *p, const struct msg_resolve *m, struct buf *out);
+/* The same for `angctl route`. */
+void answer_call(struct router *r, struct ctl_call *c, const struct question *q);
+/* The peer is gone, and its questions with it. */
+void answer_forget(struct router *r, const struct peer *p);
 
 #endif

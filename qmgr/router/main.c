@@ -6,7 +6,10 @@
  * Asked by	smtpd (edge/router.smtpd), qmgr (edge/router.qmgr); commands (ctl/router)
  * Reaches	logd
  * Holds	the configuration; the key that seals its answers, shared with qmgr only
- * Sandbox	PROFILE_ROUTER: reads generations, nothing else
+ * Files	reads tables (the database of aliases, virtual, routes, users) and what the C library
+ *		looks users up in; its root stays, since these are anywhere
+ * Sandbox	PROFILE_ROUTER: reads generations, /etc and the folders of the tables, nothing else
+ * Threads	users of the system are looked up by them
  *
  * It keeps no state: dead, it is TEMP for its askers; started again it answers as before, under a
  * new key (qmgr asks again where a seal is older than that).
@@ -20,7 +23,6 @@
 #include "ipc/loglink.h"
 #include "priv/daemon.h"
 #include "qmgr/router/answer.h"
-#include "qmgr/router/names.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -44,7 +46,7 @@ from_asker(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 	if (in->type != MSG_RESOLVE || !msg_resolve_get(in->payload, &ask))
 		return false;
 	out = peer_out(p);
-	return out != NULL && answer_question(&m->router, &ask, out);
+	return out != NULL && answer_question(&m->router, p, &ask, out);
 }
 
 static void
@@ -56,7 +58,15 @@ asker_up(struct peer *p)
 		peer_send(p, route_key, .key = slice_of(m->router.key, sizeof m->router.key));
 }
 
-static const struct peer_ops ops = { .in = from_asker, .up = asker_up };
+static void
+asker_down(struct peer *p)
+{
+	struct main *m = peer_arg(p);
+
+	answer_forget(&m->router, p);
+}
+
+static const struct peer_ops ops = { .in = from_asker, .up = asker_up, .down = asker_down };
 
 static void
 verb_status(struct ctl_call *c, struct slice args)
@@ -73,50 +83,21 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_ku64(b, "answered", m->router.answered);
 	json_ku64(b, "refused", m->router.refused);
 	json_ku64(b, "temp", m->router.temp);
+	json_ku64(b, "waiting", m->router.nwaits);
+	json_ku64(b, "users_asked", accounts_asked(m->router.accounts));
 	json_close(b, '}');
 	buf_putc(b, '\n');
 	ctl_end(c, 0, NULL);
 }
 
-static void
-put_decision(struct buf *b, struct slice rcpt, const struct decision *d)
-{
-	static const char *const words[] = { "?", "deliver", "expand", "hold", "drop", "refuse",
-		"temp" };
-
-	json_open(b, '{');
-	json_kstr(b, "address", rcpt);
-	json_kz(b, "action", words[d->action]);
-	json_kz(b, "rule", d->rule);
-	if (d->action == ROUTE_DELIVER) {
-		json_kstr(b, "transport", d->route.transport);
-		json_kstr(b, "domain", d->route.domain);
-		json_key(b, "hops");
-		json_open(b, '[');
-		for (unsigned i = 0; i < d->route.nhops; i++) {
-			json_open(b, '{');
-			json_kstr(b, "host", d->route.hops[i].host);
-			json_ku64(b, "port", d->route.hops[i].port);
-			json_close(b, '}');
-		}
-		json_close(b, ']');
-	} else {
-		json_ku64(b, "code", d->code);
-		json_kz(b, "text", d->text);
-	}
-	json_close(b, '}');
-	buf_putc(b, '\n');
-}
-
-/* route ADDRESS [CLIENT]: what a client of class mx (or, without CLIENT, the local socket) would
- * hear. */
+/* route ADDRESS [CLIENT]: where its mail goes; with CLIENT, what such a client of class mx would hear
+ * at RCPT. */
 static void
 verb_route(struct ctl_call *c, struct slice args)
 {
 	struct main *m = ctl_arg(c);
 	struct question q = { .class = CLASS_LOCAL };
 	struct slice client;
-	struct decision d;
 
 	if (!ctl_word(&args, &q.rcpt)) {
 		ctl_end(c, EXIT_USAGE, "route ADDRESS [CLIENT]");
@@ -130,10 +111,10 @@ verb_route(struct ctl_call *c, struct slice args)
 			return;
 		}
 	}
-	decide(m->router.conf, m->router.names, &q, &m->router.arena, &d);
-	put_decision(ctl_out(c), q.rcpt, &d);
-	arena_reset(&m->router.arena);
-	ctl_end(c, 0, NULL);
+	/* Without a client: what qmgr would hear, who knows that relaying is granted. */
+	if (!q.has_client)
+		q.again = QUESTION_AGAIN;
+	answer_call(&m->router, c, &q);
 }
 
 static const struct ctl_verb verbs[] = {
@@ -157,8 +138,9 @@ on_hup(int signo, void *arg)
 		log_str(LOGK_ERROR, slice_buf(&err));
 		log_end();
 	} else {
+		answer_conf(&m->router, fresh);
 		conf_unref(m->d.conf);
-		m->d.conf = m->router.conf = fresh;
+		m->d.conf = fresh;
 		m->d.generation = fresh->generation;
 		log_set_generation(fresh->generation);
 		peer_self_generation(fresh->generation);
@@ -179,6 +161,19 @@ on_term(int signo, void *arg)
 	loop_stop(m->loop);
 }
 
+/* The tables' folders: a new table comes into its folder by a rename, so the file alone would not do. */
+static void
+open_folders(struct daemon *d)
+{
+	const char *files[] = { d->conf->alias_database, d->conf->alias_file, d->conf->virtual_table,
+		d->conf->route_table, d->conf->local_users };
+
+	daemon_open_more(d, "/etc/passwd");
+	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
+		if (files[i] != NULL)
+			daemon_open_more(d, files[i]);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -190,9 +185,10 @@ main(int argc, char *argv[])
 	qmgr = daemon_bind_edge(&m.d, SERVICE_QMGR);
 	ctl = daemon_bind_ctl(&m.d);
 	m.started_ms = clock_mono_ms();
-	answer_init(&m.router, m.d.conf, names_new());
-	names_look_up(m.router.names, m.d.conf);
+	open_folders(&m.d);
 	m.loop = loop_new();
+	answer_init(&m.router, m.d.conf, m.loop);
+	accounts_prepare(m.router.accounts);
 	daemon_drop(&m.d, PROFILE_ROUTER);
 
 	peer_self(SERVICE_ROUTER, 0, 0, 0);
@@ -200,7 +196,7 @@ main(int argc, char *argv[])
 	loglink_dial(m.loop, m.d.ids.uid[SERVICE_LOGD]);
 	peer_listen(m.loop, smtpd, SERVICE_SMTPD, m.d.ids.uid[SERVICE_SMTPD], &ops, &m);
 	peer_listen(m.loop, qmgr, SERVICE_QMGR, m.d.ids.uid[SERVICE_QMGR], &ops, &m);
-	ctl_serve(m.loop, ctl, verbs, m.d.ids.gid[GROUP_ADM], &m);
+	m.router.ctl = ctl_serve(m.loop, ctl, verbs, m.d.ids.gid[GROUP_ADM], &m);
 	loop_signal(m.loop, SIGHUP, on_hup, &m);
 	loop_signal(m.loop, SIGTERM, on_term, &m);
 	daemon_ready(&m.d);

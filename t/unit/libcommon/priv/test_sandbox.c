@@ -539,7 +539,7 @@ enter_abi(void *arg)
 	priv_drop(JAIL_UID, JAIL_UID, false);
 	JAIL_CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 	JAIL_CHECK(
-	    landlock_enter(profile_row(PROFILE_ROUTER), none, abi) == (abi == 0 ? -EOPNOTSUPP : 0));
+	    landlock_enter(profile_row(PROFILE_ROUTER), none, NULL, 0, abi) == (abi == 0 ? -EOPNOTSUPP : 0));
 	if (abi == 0)
 		return;
 	JAIL_CHECK(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
