@@ -611,7 +611,7 @@ static const struct act table[] = {
 	ACT("segment-pwritev2-noappend", SEGMENT, 0, seg_pwritev2),
 	ACT("segment-pwrite", SEGMENT, CALLS_KEEP, seg_pwrite),
 	ACT("segment-pwritev", SEGMENT, CALLS_KEEP, seg_pwritev),
-	ACT("segment-lseek", SEGMENT, CALLS_KEEP, seg_lseek),
+	ACT("segment-lseek", SEGMENT, CALLS_KEEP | CALLS_NAMES, seg_lseek),
 	ACT("segment-ftruncate", SEGMENT, CALLS_KEEP, seg_ftruncate),
 	ACT("segment-fallocate", SEGMENT, CALLS_SPOOL, seg_reserve),
 	ACT("segment-punch", SEGMENT, CALLS_SPOOL, seg_punch),

@@ -43,7 +43,8 @@ for my $name (sort keys %rows) {
 		diag sprintf '%-15s %d acts, %d refused, permitted: %s', $r, scalar @tried, scalar @refused,
 		    join ' ', sort grep { $a->{$_} eq 'permitted' } keys %$a;
 		cmp_ok(scalar @tried, '>=', 40, "$r: 40 acts at least");
-		is_deeply([ grep { ($a->{$_} // '') !~ /^(?:refused|absent)$/ } @always, $r =~ /^(?:qmgr|logd|dnscache)$/ ? () : @handed ], [], "$r: the worst are refused");
+		is_deeply([ grep { ($a->{$_} // '') !~ /^(?:refused|absent)$/ } @always, $r =~ /^(?:qmgr|logd|dnscache)$/ ? () :
+		    $r eq 'router' ? grep { $_ ne 'segment-lseek' } @handed : @handed ], [], "$r: the worst are refused");
 		is_deeply([ grep { $a->{$_} eq 'ALLOWED' } keys %$a ], [], "$r: nothing else stands open");
 	}
 }
@@ -92,6 +93,7 @@ subtest 'in a whole house' => sub {
 		is(field($pid, 'NoNewPrivs'), 1, "$who: no new privileges");
 		is(field($pid, 'CapEff') =~ tr/0//dr . field($pid, 'CapPrm') =~ tr/0//dr, '', "$who: no capabilities");
 		ok(!(grep { $_ == 0 } split ' ', field($pid, 'Uid') . ' ' . field($pid, 'Gid')), "$who: not root");
+		next if $who eq 'router'; # tables and users are anywhere; Landlock says where it may read
 		isnt(readlink "/proc/$pid/root", '/', "$who: its own root folder");
 	}
 	my %uids = map { (split m{/}, $_->[0])[0] => (split ' ', field($_->[1], 'Uid'))[0] } $h->processes;

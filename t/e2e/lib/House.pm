@@ -215,6 +215,8 @@ sub write_config
 		run_dir => "$state/run", log_dir => "$state/log",
 		spool_dir => "$state/spool/queue", cache_dir => "$state/dnscache", drop_dir => "$state/drop",
 		relay_networks => [ '127.0.0.0/8', '[::1]/128' ],
+		# Everything goes to the sink, unless a test has users and aliases of its own.
+		local_domains => [], alias_file => '',
 		relay_host => "127.0.0.1:$port->{sink}",
 		name_servers => [ "127.0.0.1:$port->{dns}" ],
 		%{ $self->{config} },
