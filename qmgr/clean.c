@@ -110,7 +110,8 @@ clean_consider(struct qmgr *q, bool force)
 	struct clean *c = q->clean;
 	uint64_t files = journal_files(&q->journal);
 
-	if (c->phase != CLEAN_IDLE || q->arming || q->journal.oldest_waits || q->journal.oldest >= q->journal.file)
+	if (c->phase != CLEAN_IDLE || q->arming || q->journal.oldest_waits ||
+	    journal_begun_after(&q->journal, q->journal.oldest) == 0)
 		return;
 	if (!force && (files - 1) * JOURNAL_FILE_BYTES < (uint64_t)FILES_FREE * JOURNAL_FILE_BYTES + 3 * lives_bytes(q))
 		return;
@@ -307,7 +308,7 @@ finish(struct qmgr *q, struct clean *c)
 	JOURNAL_SAY(&q->journal, totals, LEDGER_TERMS(T));
 #undef T
 	JOURNAL_SAY(&q->journal, clock, .clock_ms = qclock_ms(&q->clock), .wall_ms = clock_wall_ms());
-	journal_set_oldest(&q->journal, c->file + 1);
+	journal_set_oldest(&q->journal, journal_begun_after(&q->journal, c->file));
 	free(c->bytes);
 	c->bytes = NULL;
 	c->phase = CLEAN_IDLE;

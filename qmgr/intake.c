@@ -262,9 +262,6 @@ segment_through(struct qmgr *q, struct seg *s)
 	unlist(q, s);
 	if (s->state != SEG_ENDING)
 		return;
-	if (s->end_failed)
-		log_trouble(0, "segment %u: bytes behind %llu were never durable and are left", s->number,
-		    (unsigned long long)s->filed);
 	segments_ended(q, s);
 }
 

@@ -59,6 +59,7 @@ journal_fini(struct journal *j)
 	if (j->read_fd >= 0)
 		close(j->read_fd);
 	free(j->remap);
+	buf_fini(&j->begun);
 }
 
 static struct batch *
@@ -89,9 +90,26 @@ next_file(struct journal *j)
 	struct batch *b = batch_new(j, ++j->last_file, 0, true);
 
 	j->file = b->file;
+	if (j->begun.n == 0) /* none holds anything: this is going to be the first */
+		j->oldest = j->file;
 	put_file_start(j, &b->buf, b->file);
 	j->at = b->buf.n;
 	return b;
+}
+
+/* A file that nobody will read again: it serves again, or goes. */
+static void
+file_retire(struct journal *j, uint32_t file)
+{
+	char name[SPOOL_NAME];
+
+	spool_journal_name(file, name);
+	if (faccessat(j->dirfd, name, F_OK, 0) != 0)
+		return; /* a number that was skipped */
+	if (j->nspare < sizeof j->spare / sizeof *j->spare)
+		j->spare[j->nspare++] = file;
+	else
+		unlinkat(j->dirfd, name, 0);
 }
 
 void
@@ -99,7 +117,14 @@ journal_open(struct journal *j, const struct journal_replay *found)
 {
 	j->last_file = found->newest;
 	j->seq = found->next_seq == 0 ? 1 : found->next_seq;
-	j->oldest = found->oldest == 0 ? found->newest + 1 : found->oldest;
+	buf_put(&j->begun, found->files.p, found->files.n);
+	j->oldest = journal_begun_after(j, 0);
+	for (size_t at = 0; at < found->stale.n; at += sizeof j->file) {
+		uint32_t file;
+
+		memcpy(&file, found->stale.p + at, sizeof file);
+		file_retire(j, file);
+	}
 	next_file(j);
 }
 
@@ -338,6 +363,7 @@ static void
 group_written(struct job *job)
 {
 	struct journal *j = (struct journal *)((char *)job - offsetof(struct journal, job));
+	const struct batch *b;
 
 	j->writing = false;
 	j->last_end_ms = clock_mono_ms();
@@ -349,6 +375,9 @@ group_written(struct job *job)
 		log_note("the journal can be written again");
 	j->failing = false;
 	j->stats.syncs++;
+	STAILQ_FOREACH(b, &j->group, next)
+		if (b->fresh)
+			buf_put(&j->begun, &b->file, sizeof b->file);
 	batches_free(&j->group);
 	j->durable = j->group_lsn;
 	call_waits(j);
@@ -479,17 +508,8 @@ oldest_durable(void *arg)
 	struct journal *j = arg;
 	size_t kept = 0;
 
-	for (uint32_t file = j->oldest_gone; file < j->oldest; file++) {
-		char name[SPOOL_NAME];
-
-		spool_journal_name(file, name);
-		if (faccessat(j->dirfd, name, F_OK, 0) != 0)
-			continue; /* a number that was skipped */
-		if (j->nspare < sizeof j->spare / sizeof *j->spare)
-			j->spare[j->nspare++] = file;
-		else
-			unlinkat(j->dirfd, name, 0);
-	}
+	for (uint32_t file = j->oldest_gone; file < j->oldest; file++)
+		file_retire(j, file);
 	for (size_t i = 0; i < j->nremap; i++)
 		if (j->remap[i].to_file >= j->oldest)
 			j->remap[kept++] = j->remap[i];
@@ -498,10 +518,28 @@ oldest_durable(void *arg)
 	j->oldest_waits = false;
 }
 
+uint32_t
+journal_begun_after(const struct journal *j, uint32_t file)
+{
+	for (size_t at = 0; at < j->begun.n; at += sizeof file) {
+		uint32_t number;
+
+		memcpy(&number, j->begun.p + at, sizeof number);
+		if (number > file)
+			return number;
+	}
+	return 0;
+}
+
 void
 journal_set_oldest(struct journal *j, uint32_t oldest)
 {
-	assert(oldest > j->oldest && oldest <= j->file && !j->oldest_waits);
+	size_t before = 0;
+
+	assert(oldest > j->oldest && oldest == journal_begun_after(j, oldest - 1) && !j->oldest_waits);
+	while (before < j->begun.n && memcmp(j->begun.p + before, &oldest, sizeof oldest) != 0)
+		before += sizeof oldest;
+	buf_drop(&j->begun, before);
 	j->oldest_gone = j->oldest;
 	j->oldest = oldest;
 	j->oldest_waits = true;

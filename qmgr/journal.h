@@ -63,6 +63,7 @@ struct journal {
 	uint32_t file, last_file; /* written to; highest number given */
 	uint64_t at;
 	uint32_t oldest;
+	struct buf begun; /* numbers (u32, ascending) from `oldest` on of the files whose beginning is durable */
 	uint64_t lsn, durable; /* records put; of them durable */
 	struct batch_list pending;
 	STAILQ_HEAD(, journal_wait) waits;
@@ -123,9 +124,13 @@ void journal_commit(struct journal *j);
 /* Reads a record back. 0, -EAGAIN: not written yet, -errno. *bytes owns what *out points into. */
 int journal_read(struct journal *j, struct journal_place at, struct buf *bytes, struct journal_rec *out);
 
-/* Files from `oldest` on are needed, those before are taken over once OLDEST is durable. One at a time
- * (oldest_waits). */
+/*
+ * Files from `oldest` on are needed, those before are taken over once OLDEST is durable. One at a time
+ * (oldest_waits). It must be one that journal_begun_after() gave: a file whose beginning failed may not
+ * be on the disk, and recovery would miss it.
+ */
 void journal_set_oldest(struct journal *j, uint32_t oldest);
+uint32_t journal_begun_after(const struct journal *j, uint32_t file); /* 0: none yet */
 uint32_t journal_files(const struct journal *j);
 
 #endif

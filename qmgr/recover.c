@@ -61,17 +61,10 @@ strangers(struct qmgr *q, unsigned *count)
 }
 
 static int
-open_journal(struct qmgr *q, const char **why)
+open_replayed(struct qmgr *q, const struct journal_replay *replay, int error, const char **why)
 {
-	struct journal_replay replay = { .each = each, .gap = gap, .ctx = q, .sync = true };
 	unsigned unknown;
-	int error;
 
-	memcpy(replay.spool_id, q->identity.id, SPOOL_ID);
-	q->replaying = true;
-	error = journal_file_replay(q->dirfd, &replay);
-	q->replaying = false;
-	*why = replay.why != NULL ? replay.why : "the journal cannot be read";
 	if (error != 0 && error != -ENODATA)
 		return error;
 	if (strangers(q, &unknown) != 0) {
@@ -90,8 +83,25 @@ open_journal(struct qmgr *q, const char **why)
 		q->checkpoint_wall_ms = clock_wall_ms();
 	qclock_start(&q->clock, q->checkpoint_ms, q->checkpoint_wall_ms);
 	wheel_init(&q->wheel, &q->messages, qclock_now_tick(&q->clock));
-	journal_open(&q->journal, &replay);
+	journal_open(&q->journal, replay);
 	return 0;
+}
+
+static int
+open_journal(struct qmgr *q, const char **why)
+{
+	struct journal_replay replay = { .each = each, .gap = gap, .ctx = q, .resume = true };
+	int error;
+
+	memcpy(replay.spool_id, q->identity.id, SPOOL_ID);
+	q->replaying = true;
+	error = journal_file_replay(q->dirfd, &replay);
+	q->replaying = false;
+	*why = replay.why != NULL ? replay.why : "the journal cannot be read";
+	error = open_replayed(q, &replay, error, why);
+	buf_fini(&replay.files);
+	buf_fini(&replay.stale);
+	return error;
 }
 
 static bool

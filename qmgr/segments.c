@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <bsd/stdlib.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -158,9 +159,15 @@ end_run(struct job *job)
 	struct end_call *c = (struct end_call *)job;
 	struct stat st = { 0 };
 
-	/* Ours to sync now: nobody's error can be eaten any more. */
-	c->error = fdatasync(c->fd) != 0 || fstat(c->fd, &st) != 0 ? -errno : 0;
-	if (c->error == 0)
+	/*
+	 * Ours to sync now: nobody's error can be eaten any more. Where it fails, the writer may have
+	 * said 250 all the same, after a sync of its own: what the disk has is read, and the pages
+	 * that it has not are forgotten.
+	 */
+	c->error = fdatasync(c->fd) != 0 ? -errno : 0;
+	if (c->error != 0)
+		posix_fadvise(c->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (fstat(c->fd, &st) == 0)
 		c->size = (uint64_t)st.st_size;
 }
 
@@ -174,11 +181,9 @@ end_done(struct job *job)
 	assert(s != NULL && s->busy && s->state == SEG_ENDING);
 	s->busy = false;
 	s->limit = c->size < SEGMENT_MAX_BYTES ? c->size : SEGMENT_MAX_BYTES;
-	if (c->error != 0) {
-		log_trouble(-c->error, "a dead writer's segment cannot be synced: filed up to the last rung offset");
-		s->end_failed = true;
-		s->limit = s->durable;
-	}
+	if (c->error != 0)
+		log_trouble(-c->error, "segment %u: its writer is dead and it cannot be synced: what the disk has is filed",
+		    s->number);
 	if (s->limit < s->durable)
 		s->limit = s->durable; /* shorter than rung: what is missing is damage */
 	free(c);

@@ -45,7 +45,7 @@ struct seg {
 	bool superseded;   /* its writer holds a newer one */
 	bool busy;         /* a thread works on it */
 	bool listed;       /* in the intake's list */
-	bool no_compact, compacting, end_failed;
+	bool no_compact, compacting;
 	uint8_t told[SEG_WORKERS / 8]; /* deliver workers that hold a descriptor */
 
 	struct scan *scan;

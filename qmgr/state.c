@@ -427,6 +427,8 @@ state_message(struct qmgr *q, const struct journal_message *r, struct journal_pl
 		for (unsigned i = 0; i < m->nrcpt; i++) {
 			struct recipient *to = &message_rcpts(m)[i];
 
+			if (to->phase == RCPT_CLOSED) /* has left its queue, and counts no more */
+				continue;
 			rcpt_leave(q, m, i);
 			q->messages.recipients -= is_queued(to) ? 1 : 0;
 			queue_unref(q, to);

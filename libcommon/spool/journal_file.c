@@ -467,9 +467,12 @@ file_replay(int dirfd, struct journal_replay *r, const struct file *f)
 	fd = file_open(dirfd, f->number);
 	if (fd < 0)
 		return fd;
-	if (r->sync && fdatasync(fd) != 0) {
-		error = -errno;
+	if (r->resume) {
+		error = fdatasync(fd) != 0 ? -errno : 0;
+		/* After a failed sync, of ours or of one before us, memory has what the disk has not. */
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	}
+	if (error != 0) {
 		close(fd);
 		r->why = "cannot be synced";
 		return error;
@@ -495,16 +498,20 @@ files_replay(int dirfd, struct journal_replay *r, struct file *f, size_t count)
 		if (f[i].valid && (before == 0 || f[i].first_seq < before))
 			before = f[i].first_seq;
 	}
-	while (first < count && f[first].number < r->oldest)
-		first++;
+	for (; first < count && f[first].number < r->oldest; first++)
+		if (r->resume)
+			buf_put(&r->stale, &f[first].number, sizeof f[first].number);
 	if (first == count || f[first].number != r->oldest || !f[first].valid) {
 		r->at = r->oldest;
 		r->why = "is missing: recovery needs it";
 		return -ENOENT;
 	}
 	for (size_t i = first; i < count && error == 0; i++)
-		if (f[i].valid && (f[i].before_seq == 0 || f[i].first_seq < f[i].before_seq))
+		if (f[i].valid && (f[i].before_seq == 0 || f[i].first_seq < f[i].before_seq)) {
 			error = file_replay(dirfd, r, &f[i]);
+			if (r->resume && error == 0)
+				buf_put(&r->files, &f[i].number, sizeof f[i].number);
+		}
 	return error;
 }
 

@@ -72,9 +72,11 @@ struct journal_replay {
 	 * For who is going to write on: each file is synced before its records are handed out. A
 	 * writer that was killed may have left the last of them in memory only; a file that began
 	 * behind them would outlive a power cut that they do not. Where a sync fails, -errno, and
-	 * the next try reads what the disk has.
+	 * the next try reads what the disk has. Then `files` and `stale` are filled, too.
 	 */
-	bool sync;
+	bool resume;
+	struct buf files;  /* out: numbers (u32) of those read, ascending; the caller frees */
+	struct buf stale;  /* out: numbers (u32) of those below `oldest`; the caller frees */
 	uint32_t oldest;   /* out: files below may be recycled */
 	uint32_t newest;   /* out: highest number there, valid or not; the next file is above it */
 	uint64_t next_seq; /* out: for the FILE_START of the next file */

@@ -264,6 +264,28 @@ START_TEST(rule_20_records_fill_files_one_after_the_other)
 }
 END_TEST
 
+/* Its FILED and results stand in a later file than its snapshot replaces: both are replayed. */
+START_TEST(rule_20_a_snapshot_of_a_message_half_done_is_replayed)
+{
+	const struct letter l = { .from = "a@x.example", .to = { "b@one.example", "c@two.example" }, .hop = "192.0.2.1" };
+	struct pen p = world_lease(&w, CLASS_MX, 999);
+	uint64_t id = pen_write(&w, &p, &l);
+
+	pen_ring(&w, &p);
+	world_worker(&w, 1, 1);
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(message_find(&w.q.messages, id)->nopen, 1);
+	clean_message(&w.q, message_find(&w.q.messages, id));
+	world_settle(&w);
+	world_crash(&w);
+	ck_assert_int_eq(world_open(&w), 0);
+	ck_assert(world_balanced(&w));
+	ck_assert_uint_eq(message_find(&w.q.messages, id)->nopen, 1);
+	ck_assert_uint_eq(w.q.messages.recipients, 1);
+	close(p.fd);
+}
+END_TEST
+
 START_TEST(rule_23_a_message_with_50000_recipients_survives_cleaning)
 {
 	enum { N = 50000 };
@@ -468,6 +490,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_20_cut_at_every_record_the_ledger_adds_up);
 	tcase_add_test(tc, rule_20_a_failed_write_goes_on_in_a_new_file);
 	tcase_add_test(tc, rule_20_records_fill_files_one_after_the_other);
+	tcase_add_test(tc, rule_20_a_snapshot_of_a_message_half_done_is_replayed);
 	tcase_add_test(tc, rule_23_a_message_with_50000_recipients_survives_cleaning);
 	tcase_add_loop_test(tc, rule_28_ledger_adds_up_whatever_happens, 0, 12);
 }

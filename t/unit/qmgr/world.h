@@ -143,7 +143,9 @@ world_open(struct world *w)
 
 	world_ = w;
 	ntold = 0;
-	ck_assert_int_eq(spool_make(w->dirfd, &id), 0);
+	error = spool_make(w->dirfd, &id);
+	if (error != 0)
+		return error;
 	qmgr_init(&w->q, NULL, w->dirfd, w->conf, false);
 	w->q.rng.state = 7;
 	w->q.dispatch.bus = &noting_bus;

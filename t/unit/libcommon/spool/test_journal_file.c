@@ -247,7 +247,7 @@ START_TEST(rule_20_each_file_is_synced_before_it_is_handed_out)
 	clocks(fd, 2, start(fd, 2, 1), 3, 1);
 	close(fd);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct journal_replay r = { .each = on_each, .sync = true };
+		struct journal_replay r = { .each = on_each, .resume = true };
 		int got;
 
 		memcpy(r.spool_id, identity.id, SPOOL_ID);
@@ -257,6 +257,9 @@ START_TEST(rule_20_each_file_is_synced_before_it_is_handed_out)
 		sync_errno = 0;
 		sprintf(text + strlen(text), "%d", got);
 		ck_assert_str_eq(text, cases[i].want);
+		ck_assert_uint_eq(r.files.n, cases[i].error == 0 ? 8 : 0);
+		buf_fini(&r.files);
+		buf_fini(&r.stale);
 	}
 }
 END_TEST

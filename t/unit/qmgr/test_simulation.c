@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: ISC */
+#include "t/unit/qmgr/disk.h"
+
+#include "t/unit/qmgr/world.h"
+
+/*
+ * The queue in one process, from a seed: mail comes, workers answer and die, operators act, time
+ * passes, the manager is killed, syncs and writes fail, the power goes. What is looked at:
+ *
+ *	at each step	the ledger adds up
+ *	at each start	the queue can be read, and what a client saw acknowledged is owed or was delivered
+ *	always		what was durably delivered or failed is never tried again
+ *	in the end	every recipient came to an end, every segment is free again
+ *
+ * SIMULATION_FROM and SIMULATION_SEEDS choose the seeds.
+ */
+enum { MAILS = 4000, RCPTS = 6, PENS = 3, JOBS = 20000 };
+
+struct mail {
+	uint64_t id;
+	unsigned nrcpt;
+	bool acked;
+	struct {
+		unsigned delivered;
+		bool over;  /* delivered, failed or deleted, as far as somebody knows */
+		bool final; /* and qmgr has said that this is durable */
+	} to[RCPTS];
+};
+
+struct held_job { /* what a deliver worker has in hand */
+	struct told_job t;
+	uint8_t kind[64];
+	bool ended, gone;
+};
+
+static struct simulation {
+	struct world w;
+	struct rng rng;
+	struct mail mail[MAILS];
+	unsigned nmail;
+	struct pen pen[PENS];
+	struct held_job job[JOBS];
+	unsigned njob, seen; /* seen: of told[] */
+	uint64_t instance, clients, deliveries, again, starts, cuts, kills;
+	struct worker *worker;
+	uint8_t class;
+} sim;
+
+static uint64_t
+chance(uint64_t n)
+{
+	return rng_next(&sim.rng) % n;
+}
+
+static struct mail *
+mail_of(uint64_t id)
+{
+	for (unsigned i = 0; i < sim.nmail; i++)
+		if (sim.mail[i].id == id)
+			return &sim.mail[i];
+	return NULL;
+}
+
+/* ---- deliver ---- */
+
+static void
+take_jobs(void)
+{
+	for (; sim.seen < ntold; sim.seen++) {
+		const struct told_job *t = &told[sim.seen];
+		const struct mail *m = mail_of(t->id);
+
+		ck_assert_uint_lt(sim.njob, JOBS);
+		ck_assert_msg(m != NULL, "a job for what nobody sent");
+		for (uint32_t i = 0; i < t->n; i++)
+			ck_assert_msg(!m->to[t->rcpt[i]].final, "tried again although its result was durable");
+		sim.job[sim.njob++] = (struct held_job){ .t = *t };
+	}
+	for (unsigned i = 0; i < sim.njob; i++)
+		for (unsigned k = 0; !sim.job[i].gone && k < ntold; k++)
+			if (sim.job[i].ended && told[k].acked && told[k].number == sim.job[i].t.number) {
+				struct mail *m = mail_of(sim.job[i].t.id);
+
+				for (uint32_t r = 0; r < sim.job[i].t.n; r++)
+					if (sim.job[i].kind[r] != OUTCOME_TEMP)
+						m->to[sim.job[i].t.rcpt[r]].final = true;
+				sim.job[i].gone = true;
+			}
+}
+
+static void
+settle(void)
+{
+	world_settle(&sim.w);
+	take_jobs();
+}
+
+static void
+say_results(struct held_job *j)
+{
+	for (uint32_t i = 0; i < j->t.n; i++)
+		ck_assert(dispatch_result(&sim.w.q, sim.worker, &(struct msg_result){ .job = j->t.number, .rcpt = j->t.rcpt[i],
+		    .attempt = j->t.attempt[i], .kind = j->kind[i], .code = j->kind[i] == OUTCOME_OK ? 250 : 450,
+		    .enh_class = j->kind[i] == OUTCOME_OK ? 2 : 4, .phase = PHASE_DOT, .text = SLICE_LIT("so") }));
+	ck_assert(dispatch_done(&sim.w.q, sim.worker, &(struct msg_job_done){ .job = j->t.number, .host = SLICE_LIT("h") }));
+}
+
+static void
+end_job(struct held_job *j, bool well)
+{
+	struct mail *m = mail_of(j->t.id);
+
+	for (uint32_t i = 0; i < j->t.n; i++) {
+		uint64_t dice = well ? 0 : chance(20);
+
+		j->kind[i] = dice < 13 ? OUTCOME_OK : dice < 18 ? OUTCOME_TEMP : OUTCOME_PERM;
+		if (j->kind[i] == OUTCOME_TEMP)
+			continue;
+		m->to[j->t.rcpt[i]].over = true;
+		if (j->kind[i] == OUTCOME_OK) {
+			sim.deliveries++;
+			sim.again += m->to[j->t.rcpt[i]].delivered++ > 0;
+		}
+	}
+	j->ended = true;
+	say_results(j);
+}
+
+static void
+answer(bool all)
+{
+	for (unsigned i = 0; i < sim.njob; i++)
+		if (!sim.job[i].ended && !sim.job[i].gone && (all || chance(3) > 0))
+			end_job(&sim.job[i], all);
+	settle();
+}
+
+static void
+jobs_forget(void)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < sim.njob; i++)
+		if (!sim.job[i].gone)
+			sim.job[kept++] = sim.job[i];
+	sim.njob = kept;
+}
+
+/* Links the worker: a new one, or the one that lives and tells what it has in hand (rule 15). */
+static void
+link_worker(bool dies)
+{
+	if (dies) {
+		for (unsigned i = 0; i < sim.njob; i++)
+			sim.job[i].gone = true;
+		sim.instance++;
+	}
+	jobs_forget();
+	ck_assert(dispatch_workers(&sim.w.q, SERVICE_DELIVER, slice_of(&sim.instance, 8)));
+	sim.worker = dispatch_linked(&sim.w.q, SERVICE_DELIVER, 1, sim.instance, NULL);
+	ck_assert_ptr_nonnull(sim.worker);
+	for (unsigned i = 0; i < sim.njob; i++) {
+		struct told_job *t = &sim.job[i].t;
+		struct buf pairs = { 0 };
+
+		for (uint32_t k = 0; k < t->n; k++) {
+			buf_put(&pairs, &t->rcpt[k], 4);
+			buf_put(&pairs, &t->attempt[k], 4);
+		}
+		ck_assert(dispatch_running(&sim.w.q, sim.worker,
+		    &(struct msg_running){ .job = t->number, .id = t->id, .rcpts = slice_buf(&pairs) }));
+		buf_fini(&pairs);
+		/* So that its acknowledgement is heard: the bus notes those of jobs that it knows. */
+		told[ntold] = *t;
+		told[ntold].worker = sim.worker;
+		ntold++;
+		sim.seen = ntold;
+	}
+	ck_assert(dispatch_running(&sim.w.q, sim.worker, &(struct msg_running){ .last = 1 }));
+	for (unsigned i = 0; i < sim.njob; i++)
+		if (sim.job[i].ended)
+			say_results(&sim.job[i]);
+	dispatch_room(&sim.w.q, sim.worker, 20);
+	settle();
+}
+
+static void
+worker_crash(void)
+{
+	dispatch_unlinked(&sim.w.q, sim.worker);
+	settle();
+	link_worker(chance(2) == 0);
+}
+
+/* ---- smtpd ---- */
+
+static void
+pen_gone(struct pen *p)
+{
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+}
+
+static bool
+pen_ready(struct pen *p)
+{
+	if (p->fd >= 0)
+		return true;
+	given = (struct pen){ .fd = -1 };
+	if (!segments_lease(&sim.w.q, CLASS_MX, 1, ++sim.clients + 1000000, pen_made))
+		return false;
+	settle();
+	*p = given;
+	return p->fd >= 0;
+}
+
+static void
+letter_random(struct letter *l, struct mail *m, char to[RCPTS][48])
+{
+	m->nrcpt = 1 + (unsigned)chance(chance(4) == 0 ? RCPTS : 2);
+	*l = (struct letter){ .from = "", .body = (unsigned)chance(chance(10) == 0 ? 30000 : 900), .hop = "192.0.2.1" };
+	for (unsigned i = 0; i < m->nrcpt; i++) {
+		snprintf(to[i], sizeof to[i], "u%u@d%u.example", i, (unsigned)chance(6));
+		l->to[i] = to[i];
+	}
+}
+
+/*
+ * A batch, as the writer makes it: one write, one sync, and only then 250. After a failure the segment
+ * ends where it was good, and its writer says so if it can (rule 8).
+ */
+static void
+send_some(struct pen *p)
+{
+	unsigned n = 1 + (unsigned)chance(4), first = sim.nmail;
+	struct buf all = { 0 };
+
+	if (!pen_ready(p) || sim.nmail + n > MAILS)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		struct mail *m = &sim.mail[sim.nmail++];
+		char to[RCPTS][48];
+		struct letter l;
+
+		*m = (struct mail){ 0 };
+		letter_random(&l, m, to);
+		m->id = letter_build(&sim.w, p, &l, p->at + all.n, &all);
+	}
+	if (write(p->fd, all.p, all.n) == (ssize_t)all.n && fdatasync(p->fd) == 0) {
+		p->at += all.n;
+		for (unsigned i = first; i < sim.nmail; i++)
+			sim.mail[i].acked = true;
+		if (chance(4) > 0)
+			ck_assert(intake_rung(&sim.w.q, pen_seg(&sim.w, p), p->at));
+	} else {
+		if (chance(3) > 0)
+			ck_assert(intake_sealed(&sim.w.q, pen_seg(&sim.w, p), p->at));
+		pen_gone(p);
+	}
+	buf_fini(&all);
+	settle();
+}
+
+static void
+ring(struct pen *p)
+{
+	if (p->fd >= 0 && pen_seg(&sim.w, p) != NULL)
+		ck_assert(intake_rung(&sim.w.q, pen_seg(&sim.w, p), p->at));
+	settle();
+}
+
+/* ---- what may befall the house ---- */
+
+/* What a client saw acknowledged and nobody has concluded is in the queue. */
+static void
+nothing_lost(const char *when)
+{
+	for (unsigned i = 0; i < sim.nmail; i++) {
+		struct mail *m = &sim.mail[i];
+		struct message *q = message_find(&sim.w.q.messages, m->id);
+
+		for (unsigned k = 0; m->acked && k < m->nrcpt; k++) {
+			const struct recipient *r = q == NULL ? NULL : &message_rcpts(q)[k];
+
+			ck_assert_msg(m->to[k].over || (r != NULL && (r->state == SPOOL_QUEUED || r->state == SPOOL_STARTED)),
+			    "%s: message %u, recipient %u is lost", when, i, k);
+			ck_assert_msg(!m->to[k].final || r == NULL || r->phase == RCPT_CLOSED || r->phase == RCPT_OWED,
+			    "%s: message %u, recipient %u is queued again", when, i, k);
+		}
+	}
+}
+
+static void
+start(const char *after)
+{
+	unsigned fault[3] = { disk.fault_sync, disk.fault_write, disk.fault_make };
+	int error = world_open(&sim.w);
+
+	sim.seen = 0;
+	sim.starts++;
+	/* One that cannot begin ends, and init starts it again. */
+	for (int tries = 0; error != 0 && tries < 20; tries++) {
+		ck_assert_msg(error == -EIO && fault[0] > 0, "%s: the queue cannot be read: %s", after, strerror(-error));
+		if (sim.w.open)
+			world_crash(&sim.w);
+		error = world_open(&sim.w);
+	}
+	ck_assert_int_eq(error, 0);
+	ck_assert(world_balanced(&sim.w));
+	settle();
+}
+
+static void
+kill_qmgr(void)
+{
+	sim.kills++;
+	disk.dead = true;
+	world_crash(&sim.w);
+	disk.dead = false;
+	if (chance(3) == 0)
+		pen_gone(&sim.pen[chance(PENS)]);
+	start("killed");
+	link_worker(chance(3) == 0);
+	for (unsigned i = 0; i < PENS; i++)
+		ring(&sim.pen[i]);
+}
+
+static void
+quiet(bool on)
+{
+	static unsigned was[3];
+
+	if (on) {
+		was[0] = disk.fault_sync, was[1] = disk.fault_write, was[2] = disk.fault_make;
+		disk.fault_sync = disk.fault_write = disk.fault_make = 0;
+	} else {
+		disk.fault_sync = was[0], disk.fault_write = was[1], disk.fault_make = was[2];
+	}
+}
+
+static void
+cut_power(void)
+{
+	uint64_t wall = fake_wall_ms();
+
+	sim.cuts++;
+	disk.dead = true;
+	world_crash(&sim.w);
+	for (unsigned i = 0; i < PENS; i++)
+		pen_gone(&sim.pen[i]);
+	disk_cut();
+	now_ms = 5000 + chance(100000); /* the boot clock begins anew; the other may be wrong */
+	wall_skew_ms += wall - fake_wall_ms() + chance(3) * 1000000;
+	quiet(true);
+	start("cut");
+	link_worker(true);
+	for (int i = 0; i < 4; i++) {
+		world_pass(&sim.w, 1100); /* the dead writers' segments are read to their ends */
+		take_jobs();
+	}
+	nothing_lost("after a cut");
+	quiet(false);
+}
+
+static void
+operator_acts(void)
+{
+	uint32_t cursor = (uint32_t)chance(200);
+	struct message *q = messages_next(&sim.w.q.messages, &cursor);
+	enum operation what = (enum operation)chance(6);
+	struct mail *m = q == NULL ? NULL : mail_of(q->id);
+
+	if (m == NULL)
+		return;
+	for (unsigned i = 0; (what == OPERATE_DELETE || what == OPERATE_FAIL) && i < m->nrcpt; i++)
+		m->to[i].over = true;
+	operate(&sim.w.q, what, q, SLICE_LIT("me"), SLICE_LIT("so"));
+	settle();
+}
+
+static void
+step(void)
+{
+	uint64_t dice = chance(100);
+
+	if (dice < 40)
+		send_some(&sim.pen[chance(PENS)]);
+	else if (dice < 65)
+		answer(false);
+	else if (dice < 80) {
+		world_pass(&sim.w, chance(chance(4) == 0 ? 4000000 : 3000));
+		take_jobs();
+	} else if (dice < 83)
+		operator_acts();
+	else if (dice < 87)
+		worker_crash();
+	else if (dice < 91)
+		kill_qmgr();
+	else if (dice < 94)
+		cut_power();
+	else if (dice < 97) {
+		clean_consider(&sim.w.q, true);
+		compact_consider(&sim.w.q, 0);
+		settle();
+	} else
+		ring(&sim.pen[chance(PENS)]);
+}
+
+static void
+begin(uint64_t seed)
+{
+	memset(&sim, 0, sizeof sim);
+	sim.rng.state = seed * 2654435761U + 1;
+	world_new(&sim.w, "life = 365d\nlife_bounce = 365d\n");
+	disk_begin(sim.w.dirfd, seed + 77);
+	for (unsigned i = 0; i < PENS; i++)
+		sim.pen[i].fd = -1;
+	/* Half of them have a disk that fails now and then. */
+	if (seed % 2 == 1) {
+		disk.fault_sync = (unsigned)chance(60);
+		disk.fault_write = (unsigned)chance(60);
+		disk.fault_make = (unsigned)chance(200);
+	}
+	link_worker(true);
+}
+
+static void
+to_the_end(void)
+{
+	disk.fault_sync = disk.fault_write = disk.fault_make = 0;
+	for (unsigned i = 0; i < PENS; i++) {
+		ring(&sim.pen[i]);
+		pen_gone(&sim.pen[i]);
+	}
+	for (int i = 0; i < 400 && sim.w.q.messages.count > 0; i++) {
+		uint32_t cursor = 0;
+		struct message *m;
+
+		while ((m = messages_next(&sim.w.q.messages, &cursor)) != NULL)
+			operate(&sim.w.q, OPERATE_RELEASE, m, SLICE_LIT("me"), SLICE_NONE);
+		world_pass(&sim.w, 600000);
+		take_jobs();
+		answer(true);
+	}
+	for (int i = 0; i < 5; i++)
+		world_pass(&sim.w, 2000);
+}
+
+static void
+run(uint64_t seed)
+{
+	begin(seed);
+	for (unsigned i = 0; i < 150; i++)
+		step();
+	to_the_end();
+	nothing_lost("in the end");
+	ck_assert_uint_eq(sim.w.q.messages.count, 0);
+	ck_assert_uint_eq(sim.w.q.messages.recipients, 0);
+	ck_assert_uint_eq(sim.w.q.segtab.count, 0);
+	ck_assert(world_balanced(&sim.w));
+}
+
+static int
+number(const char *name, int otherwise)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? atoi(text) : otherwise;
+}
+
+START_TEST(a_seed)
+{
+	run((uint64_t)_i);
+	disk.on = false;
+	world_end(&sim.w);
+}
+END_TEST
+
+/* The same with a disk whose syncs do nothing: it must be seen. */
+START_TEST(syncs_that_lie_are_found_out)
+{
+	begin((uint64_t)_i * 2);
+	disk.lies = true;
+	for (unsigned i = 0; i < 40; i++) {
+		send_some(&sim.pen[chance(PENS)]);
+		answer(false);
+	}
+	disk.dead = true;
+	world_crash(&sim.w);
+	disk_cut();
+	ck_assert_msg(world_open(&sim.w) == 0, "the queue cannot be read");
+	settle();
+	nothing_lost("after a cut");
+}
+END_TEST
+
+static void
+cases(TCase *tc)
+{
+	int from = number("SIMULATION_FROM", 0), count = number("SIMULATION_SEEDS", 500);
+
+	tcase_add_loop_test(tc, a_seed, from, from + count);
+	if (getenv("SIMULATION_LIES") != NULL)
+		tcase_add_loop_test(tc, syncs_that_lie_are_found_out, 0, 20);
+}
+CHECK_MAIN("qmgr simulation", cases)
