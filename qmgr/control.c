@@ -567,8 +567,11 @@ queue_json(struct qmgr *q, struct queue *queue, const struct tally *t, struct bu
 	json_ku64(b, "failed", t->failed);
 	json_ku64(b, "connections", queue->njobs);
 	json_ku64(b, "down_ms", queue->down_until != 0 && until > now ? until - now : 0);
-	if (queue->down_until != 0 && queue->down_reason != NULL)
+	if (queue->down_until != 0 && queue->down_reason != NULL) {
+		json_kz(b, "waits_for", queue_wait_word((enum queue_wait)queue->wait));
 		json_kz(b, "down_reason", queue->down_reason);
+	}
+	json_kbool(b, "resolving", queue->resolving);
 	json_kbool(b, "suspended", queue->suspended || (queue->number != QUEUE_ROUTING && queue_is_blocked(q, queue)));
 	if (queue->suspended) {
 		json_kz(b, "suspended_by", queue->suspend_holder);

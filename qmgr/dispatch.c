@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "qmgr/dispatch_impl.h"
 
+#include "qmgr/resolve.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "qmgr/damage.h"
@@ -37,6 +39,7 @@ dispatch_fini(struct dispatch *d)
 		free(d->alive[i].instance);
 	buf_fini(&d->pairs);
 	buf_fini(&d->limits);
+	buf_fini(&d->hosts);
 }
 
 static bool
@@ -44,10 +47,10 @@ may_run(struct qmgr *q, struct queue *queue)
 {
 	uint32_t connections;
 
-	if (queue->nready == 0 || queue->number == QUEUE_ROUTING || queue->down_until != 0)
+	if (queue->nready == 0 || queue->number == QUEUE_ROUTING || queue->down_until != 0 || queue->resolving)
 		return false;
 	connections = (uint32_t)queue_limits(q, queue)->connections;
-	if (queue->njobs >= (queue->down_count > 0 ? 1 : connections))
+	if (queue->njobs >= (queue->down_count > 0 || queue->probing ? 1 : connections))
 		return false;
 	if (queue_is_blocked(q, queue))
 		return false;
@@ -167,9 +170,12 @@ send_job(struct qmgr *q, struct worker *w, struct qjob *j, const struct message 
 	}
 	buf_reset(&d->limits);
 	job_limits_put(&d->limits, &queue->job_limits);
+	buf_reset(&d->hosts);
+	resolve_put(q, queue, &d->hosts, &j->partial);
 	d->bus->job(w, &(const struct msg_job){ .job = j->number, .id = m->id, .segment = s->number,
 	    .offset = message_offset(m), .length = message_bytes(m), .queue = queue->number, .route = queue_route(queue),
-	    .rcpts = slice_buf(&d->pairs), .limits = slice_buf(&d->limits), .arrival_ms = id_ms(m->id) });
+	    .rcpts = slice_buf(&d->pairs), .limits = slice_buf(&d->limits), .arrival_ms = id_ms(m->id),
+	    .hosts = slice_buf(&d->hosts) });
 	w->sent++;
 }
 
@@ -290,14 +296,14 @@ alone_run(struct qmgr *q)
 		d->alone_id = 0; /* its timer brings it back, if it is still there */
 		return;
 	}
-	w = pick_alone(d, queue);
+	w = resolve_look(q, queue) != RESOLVE_GO ? NULL : pick_alone(d, queue);
 	if (w == NULL)
 		return;
 	d->alone_id = 0;
 	start(q, w, queue, m, d->alone_rcpt);
 }
 
-/* False: nobody has room now. */
+/* False: nobody has room now, or another turn shall go on with this queue. */
 static bool
 give_one(struct qmgr *q, struct queue *queue)
 {
@@ -308,6 +314,17 @@ give_one(struct qmgr *q, struct queue *queue)
 
 	if (reroute(q, queue) || !ready_first(queue, &msg, &rcpt))
 		return true;
+	switch (resolve_look(q, queue)) {
+	case RESOLVE_GO:
+		if (!may_run(q, queue)) /* it has joined another site */
+			return true;
+		break;
+	case RESOLVE_LATER:
+		return true;
+	case RESOLVE_SLICE:
+		qmgr_again(q);
+		return false;
+	}
 	m = message_at(&q->messages, msg);
 	if (m->suspicion >= SUSPECT_ALONE) {
 		alone_wait(q, m, rcpt);

@@ -31,6 +31,7 @@ struct qjob {
 	bool listed;          /* named by RUNNING since its worker linked */
 	bool alone;
 	bool reached;         /* a server answered: the host is up */
+	bool partial;         /* it had not all hosts that there are, or may be */
 	uint64_t id;
 	uint32_t nrcpt, nopen; /* recipients; of them without result */
 	uint64_t sent_ms;      /* wall; 0: by a qmgr before us */
@@ -83,7 +84,7 @@ struct dispatch {
 		size_t n;
 		bool told;
 	} alive[COURIER_COUNT];
-	struct buf pairs, limits;
+	struct buf pairs, limits, hosts;
 };
 
 void dispatch_init(struct dispatch *d, const struct bus *bus, uint64_t serial);

@@ -4,6 +4,7 @@
 #include "base/die.h"
 #include "base/outcome.h"
 #include "qmgr/damage.h"
+#include "qmgr/resolve.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
 
@@ -14,6 +15,7 @@
 enum {
 	KIND_DAMAGED = 3, /* RESULT: the record failed its checksum */
 	TEXT_MAX = 1900,  /* of a reply, as kept */
+	HOST_BYTES = 18,  /* JOB_DONE: a failed host */
 };
 
 static void
@@ -154,6 +156,11 @@ dispatch_job_apply(struct qmgr *q, struct qjob *j, const struct msg_job_done *do
 		j->reached |= end.kind == OUTCOME_OK || end.phase > PHASE_CONNECT;
 		if (res.kind == KIND_DAMAGED)
 			end.kind = OUTCOME_TEMP; /* until we have seen it ourselves */
+		/* "Takes no mail at all" (RFC 7504), said by some of its hosts, is no word of the others. */
+		if (j->partial && end.kind == OUTCOME_PERM && end.phase >= PHASE_CONNECT && end.phase <= PHASE_EHLO) {
+			end.kind = OUTCOME_TEMP;
+			end.enh[0] = 4;
+		}
 		schedule_result(q, m, res.rcpt, res.attempt, &end);
 		if (res.kind == KIND_DAMAGED && (m = message_find(&q->messages, j->id)) != NULL)
 			damage_look(q, m);
@@ -226,6 +233,26 @@ first_text(const struct qjob *j)
 	return msg_frame_next(&rest, &f) && msg_result_get(f.payload, &m) ? m.text : SLICE_LIT("no connection could be made");
 }
 
+/*
+ * Hosts that failed rest, whoever's mail is for them. The queue as a whole waits where none is left to be
+ * tried.
+ */
+static void
+hosts_told(struct qmgr *q, struct queue *queue, const struct qjob *j, const struct msg_job_done *m)
+{
+	for (size_t i = 0; i + HOST_BYTES <= m->failed.n; i += HOST_BYTES) {
+		uint16_t port;
+
+		memcpy(&port, m->failed.p + i + 16, sizeof port);
+		resolve_failed(q, queue, (const uint8_t *)m->failed.p + i, port);
+	}
+	if (!m->host_down) {
+		if (m->addr.n == 16)
+			resolve_answered(q, queue, (const uint8_t *)m->addr.p, m->port);
+	} else if (m->failed.n == 0 || !resolve_has_awake(q, queue))
+		schedule_down(q, queue, first_text(j));
+}
+
 bool
 dispatch_done(struct qmgr *q, struct worker *w, const struct msg_job_done *m)
 {
@@ -237,12 +264,12 @@ dispatch_done(struct qmgr *q, struct worker *w, const struct msg_job_done *m)
 	if (j->state != JOB_RUNNING)
 		return true;
 	queue = j->queue == QUEUE_NOWHERE ? NULL : queue_at(&q->queues, j->queue);
-	if (queue != NULL && m->host_down)
-		schedule_down(q, queue, first_text(j));
+	if (queue != NULL)
+		hosts_told(q, queue, j, m);
 	dispatch_job_apply(q, j, m);
 	job_unsaid(q, j);
 	dispatch_job_end(q, j);
-	if (queue != NULL && !m->host_down && j->reached && queue->down_count > 0)
+	if (queue != NULL && !m->host_down && j->reached && (queue->down_count > 0 || queue->probing))
 		schedule_up(q, queue);
 	return true;
 }

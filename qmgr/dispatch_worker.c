@@ -176,6 +176,7 @@ adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
 	j->number = msg->job;
 	j->id = msg->id;
 	j->foreign = j->listed = true;
+	j->partial = true; /* we do not know */
 	q->dispatch.nforeign++;
 	for (size_t i = 0; m != NULL && i + 8 <= msg->rcpts.n; i += 8) {
 		struct recipient *r;

@@ -164,6 +164,22 @@ in_ms(struct qmgr *q, uint32_t tick)
 	return at > now ? at - now : 0;
 }
 
+static const char *
+why_down(const struct queue *queue)
+{
+	switch ((enum queue_wait)queue->wait) {
+	case WAIT_HOST:
+		break;
+	case WAIT_REST:
+		return "all its hosts rest";
+	case WAIT_DNS:
+		return "DNS failing";
+	case WAIT_DNSCACHE:
+		return "no answer from dnscache";
+	}
+	return "unreachable";
+}
+
 static void
 why_ready(struct qmgr *q, struct queue *queue, struct buf *out)
 {
@@ -175,8 +191,10 @@ why_ready(struct qmgr *q, struct queue *queue, struct buf *out)
 	if (queue_is_blocked(q, queue))
 		buf_puts(out, "suspended");
 	else if (queue->down_until != 0)
-		buf_printf(out, "unreachable: next try in %llu s: %s", (unsigned long long)in_ms(q, queue->down_until) / 1000,
+		buf_printf(out, "%s: next try in %llu s: %s", why_down(queue), (unsigned long long)in_ms(q, queue->down_until) / 1000,
 		    queue->down_reason);
+	else if (queue->resolving)
+		buf_puts(out, "its hosts are being looked up in the DNS");
 	else if (workers == 0)
 		buf_puts(out, "no delivery process is there");
 	else if (queue->njobs >= queue_limits(q, queue)->connections || (queue->down_count > 0 && queue->njobs > 0))

@@ -4,7 +4,7 @@
  *
  * User _angqmgr. Files: the spool folder, whole and alone (state/lock is held while it runs); configuration
  * generations, read. Sockets: listens on the edges from smtpd, deliver and bounced, and on ctl/qmgr;
- * connects to router and logd. Sandbox: PROFILE_QMGR; no network at all. Threads: one writes the journal,
+ * connects to router, dnscache and logd. Sandbox: PROFILE_QMGR; no network at all. Threads: one writes the journal,
  * two do what else blocks (segments made, synced, copied, unlinked).
  */
 #include "base/clock.h"
@@ -14,6 +14,7 @@
 #include "ipc/loglink.h"
 #include "priv/daemon.h"
 #include "qmgr/control.h"
+#include "qmgr/from_dnscache.h"
 #include "qmgr/from_deliver.h"
 #include "qmgr/from_router.h"
 #include "qmgr/from_smtpd.h"
@@ -127,6 +128,7 @@ main(int argc, char *argv[])
 	bounced = daemon_bind_edge(&self, SERVICE_BOUNCED);
 	ctl = daemon_bind_ctl(&self);
 	spool = daemon_open_dir(&self, SANDBOX_SPOOL);
+	from_dnscache_local();
 	loop = loop_new();
 
 	/* From here on: own user, own root directory, own system calls. */
@@ -139,6 +141,7 @@ main(int argc, char *argv[])
 	qmgr_init(&queue, loop, spool, self.conf, true);
 	open_spool(spool);
 	loglink_dial(loop, daemon_uid_of(SERVICE_LOGD, &self));
+	from_dnscache_start(&queue, daemon_uid_of(SERVICE_DNSCACHE, &self));
 	queue.router = peer_dial(loop, SERVICE_ROUTER, daemon_uid_of(SERVICE_ROUTER, &self), &from_router_ops, &queue);
 	peer_listen(loop, smtpd, SERVICE_SMTPD, daemon_uid_of(SERVICE_SMTPD, &self), &from_smtpd_ops, &queue);
 	peer_listen(loop, bounced, SERVICE_BOUNCED, daemon_uid_of(SERVICE_BOUNCED, &self), &from_smtpd_ops, &queue);

@@ -73,6 +73,7 @@ slow(struct qmgr *q)
 	if (++q->slow_count % CHECKPOINT_SLOW != 0)
 		return;
 	queues_slow(q);
+	hosts_sweep(&q->hosts, qclock_ms(&q->clock), q->conf->host_rest_max_ms);
 	commit(q, clock, .clock_ms = qclock_ms(&q->clock), .wall_ms = clock_wall_ms());
 }
 
@@ -102,6 +103,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 	segtab_init(&q->segtab);
 	TAILQ_INIT(&q->intake);
 	dispatch_init(&q->dispatch, &from_deliver_bus, (uint64_t)arc4random() << 32 | arc4random());
+	q->resolver = resolver_new();
 	q->address = address_cache_new();
 	q->asking = asking_new();
 	q->clean = clean_new();
@@ -162,6 +164,8 @@ qmgr_fini(struct qmgr *q)
 	free(q->orphans);
 	segtab_fini(&q->segtab);
 	queues_fini(&q->queues);
+	resolver_free(q->resolver);
+	hosts_fini(&q->hosts);
 	messages_fini(&q->messages);
 	route_sealer_free(q->sealer[0]);
 	route_sealer_free(q->sealer[1]);
@@ -237,6 +241,7 @@ qmgr_wake_down(struct qmgr *q)
 {
 	struct queue *queue;
 
+	hosts_wake(&q->hosts);
 	while ((queue = down_first(&q->queues)) != NULL) {
 		down_set(&q->queues, queue, 0);
 		dispatch_wake(q, queue);

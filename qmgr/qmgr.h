@@ -8,11 +8,13 @@
 #include "ipc/ctl.h"
 #include "ipc/peer.h"
 #include "qmgr/dispatch.h"
+#include "qmgr/hosts.h"
 #include "qmgr/journal.h"
 #include "qmgr/ledger.h"
 #include "qmgr/message.h"
 #include "qmgr/qclock.h"
 #include "qmgr/queue.h"
+#include "qmgr/resolve.h"
 #include "qmgr/retry.h"
 #include "qmgr/segtab.h"
 #include "qmgr/wheel.h"
@@ -24,6 +26,7 @@
  *	state       what each journal record does to them: run when it is written and when it is replayed
  *	recover     the journal read, segments opened, messages armed
  *	schedule    deferred, ready, expired: the wheel and what it fires
+ *	resolve     next hops to addresses, by dnscache; hosts: those that rest
  *	dispatch    jobs and their window; from_deliver is its bus
  *	leasing intake ending compact clean   segments and journal files come, are read, and go
  *	from_smtpd from_router control        the other edges
@@ -90,6 +93,9 @@ struct qmgr {
 	uint32_t norphans;
 
 	struct dispatch dispatch;
+	struct resolver *resolver;
+	struct resolve_dns dns; /* to be set before the first turn */
+	struct hosts hosts;
 	struct seg_list intake;
 	struct asking *asking;
 	struct clean *clean;

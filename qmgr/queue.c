@@ -2,6 +2,7 @@
 #include "qmgr/queue.h"
 
 #include "base/die.h"
+#include "qmgr/resolve.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ destroy(struct queues *all, struct queue *q)
 		q->site->njobs -= q->site_jobs;
 		site_drop(&all->sites, q->site);
 	}
+	resolve_free(q->resolve);
 	free(q->key);
 	free(q->suspend_holder);
 	free(q->suspend_reason);
@@ -163,6 +165,12 @@ move_site(struct queues *all, struct queue *q, struct site *to)
 	to->njobs += q->site_jobs;
 }
 
+void
+queue_to_site(struct queues *all, struct queue *q, struct slice key)
+{
+	move_site(all, q, site_take_key(&all->sites, key));
+}
+
 enum courier_kind
 courier_of(enum service s)
 {
@@ -193,6 +201,9 @@ queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice ro
 	memcpy(q->key + 1, route.p, route.n);
 	route_get(queue_route(q), &q->route);
 	q->courier = (uint8_t)courier_of_transport(q->route.transport);
+	resolve_free(q->resolve); /* of the key that the number had before */
+	q->resolve = NULL;
+	q->resolving = false;
 	move_site(all, q, site_take(&all->sites, &q->route));
 	q->defined = true;
 	q->limits = NULL;

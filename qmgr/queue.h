@@ -22,6 +22,14 @@ enum courier_kind courier_of(enum service s);
 
 enum { QUEUE_ROUTING = 0, QUEUE_PRIORITIES = 2, QUEUE_NOWHERE = UINT32_MAX };
 
+/* What a queue that is down waits for. */
+enum queue_wait {
+	WAIT_HOST,     /* no host could be reached */
+	WAIT_REST,     /* the same, as other queues found out */
+	WAIT_DNS,      /* the DNS does not tell where its hosts are */
+	WAIT_DNSCACHE, /* the service that asks the DNS is away */
+};
+
 struct ready {
 	uint32_t head_msg, tail_msg;
 	uint16_t head_rcpt, tail_rcpt;
@@ -51,6 +59,8 @@ struct queue {
 	struct site *site;  /* NULL: not defined yet, or the queue that asks router */
 	uint32_t site_jobs; /* of njobs, counted at the site */
 	bool in_line;	    /* waits for a place at its site */
+	bool resolving;	    /* its hops are being looked up */
+	struct resolve *resolve; /* what is known of them; NULL: nothing yet (resolve.h) */
 	struct queue *line_next;
 
 	bool suspended;
@@ -60,6 +70,8 @@ struct queue {
 	uint32_t down_until; /* tick; 0: its host answers as far as known */
 	uint32_t down_count; /* times in a row */
 	uint32_t heap_at;    /* index + 1 in the heap of down ones; 0: not there */
+	uint8_t wait;        /* enum queue_wait: why it is down */
+	bool probing;	     /* was down: one job first */
 	char *down_reason;
 
 	const struct conf *conf; /* limits belong to it */
@@ -99,6 +111,9 @@ queue_route(const struct queue *q)
 {
 	return slice_of(q->key + 1, q->key_n - 1);
 }
+
+/* It is counted at the site of this key from now on (site.h). */
+void queue_to_site(struct queues *all, struct queue *q, struct slice key);
 
 /* The ready lists. A recipient is in at most one; `m` is its message. */
 void ready_push(

@@ -24,8 +24,17 @@ queue_limits(struct qmgr *q, struct queue *queue)
 		.banner_ms = (uint32_t)queue->limits->banner_ms, .helo_ms = (uint32_t)queue->limits->helo_ms,
 		.mail_ms = (uint32_t)queue->limits->mail_ms, .rcpt_ms = (uint32_t)queue->limits->rcpt_ms,
 		.data_ms = (uint32_t)queue->limits->data_ms, .body_ms = (uint32_t)queue->limits->body_ms,
-		.dot_ms = (uint32_t)queue->limits->dot_ms };
+		.dot_ms = (uint32_t)queue->limits->dot_ms,
+		.tries = (uint32_t)queue->limits->host_tries };
 	return queue->limits;
+}
+
+const char *
+queue_wait_word(enum queue_wait w)
+{
+	static const char *const words[] = { "host", "rest", "dns", "dnscache" };
+
+	return words[w];
 }
 
 bool

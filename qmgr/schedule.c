@@ -202,13 +202,15 @@ expire(struct qmgr *q, struct message *m, unsigned rcpt)
 	struct recipient *r = &message_rcpts(m)[rcpt];
 	struct buf text = { 0 };
 	struct attempt_end end = { .kind = OUTCOME_PERM, .enh = { 4, 4, 7 } };
+	const struct queue *queue = queue_at(&q->queues, r->queue);
 
 	buf_puts(&text, "not delivered within the time allowed");
 	if (r->reply_file != 0) {
 		buf_puts(&text, "; last: ");
 		if (!reply_text(q, m, rcpt, &text))
 			buf_puts(&text, "-");
-	}
+	} else if (queue != NULL && queue->down_until != 0 && queue->down_reason != NULL)
+		buf_printf(&text, "; last: %s", queue->down_reason);
 	end.text = slice_buf(&text);
 	fail(q, m, rcpt, r->attempts + 1U, &end, true);
 	buf_fini(&text);
@@ -331,6 +333,7 @@ schedule_down(struct qmgr *q, struct queue *queue, struct slice reason)
 	if (queue->down_until > now)
 		return; /* one of the jobs that were under way when it was found out */
 	queue->down_count++;
+	queue->wait = WAIT_HOST;
 	free(queue->down_reason);
 	queue->down_reason = slice_dup(reason);
 	down_set(&q->queues, queue,
@@ -341,7 +344,27 @@ void
 schedule_up(struct qmgr *q, struct queue *queue)
 {
 	queue->down_count = 0;
+	queue->probing = false;
 	if (queue->down_until != 0)
 		down_set(&q->queues, queue, 0);
 	dispatch_wake(q, queue);
+}
+
+void
+schedule_pause(
+    struct qmgr *q, struct queue *queue, uint64_t until_ms, enum queue_wait why, struct slice reason)
+{
+	uint32_t next = qclock_now_tick(&q->clock) + 1, until = qclock_tick(until_ms);
+
+	queue->wait = (uint8_t)why;
+	queue->probing = true;
+	free(queue->down_reason);
+	queue->down_reason = slice_dup(reason);
+	down_set(&q->queues, queue, until < next ? next : until);
+	log_begin(LOG_QUEUE_WAITS);
+	log_str(LOGK_QUEUE, queue->route.domain);
+	log_z(LOGK_KIND, queue_wait_word(why));
+	log_str(LOGK_REASON, reason);
+	log_u64(LOGK_NEXT, qclock_of_tick(queue->down_until) - qclock_ms(&q->clock));
+	log_end();
 }

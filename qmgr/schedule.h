@@ -39,5 +39,8 @@ uint64_t schedule_next_ms(struct qmgr *q);
 /* The queue's host cannot be reached: the whole queue waits, none of its messages is touched. */
 void schedule_down(struct qmgr *q, struct queue *queue, struct slice reason);
 void schedule_up(struct qmgr *q, struct queue *queue);
+/* The queue waits until then, for another reason (enum queue_wait); its retries are not counted on. */
+void schedule_pause(
+    struct qmgr *q, struct queue *queue, uint64_t until_ms, enum queue_wait why, struct slice reason);
 
 #endif

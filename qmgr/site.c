@@ -47,28 +47,38 @@ sites_fini(struct sites *all)
 }
 
 struct site *
+site_take_key(struct sites *all, struct slice key)
+{
+	struct site *s;
+	uint32_t b;
+
+	if (all->count >= all->nbucket)
+		grow(all);
+	b = bucket_of(all, key);
+	for (s = all->bucket[b]; s != NULL; s = s->next)
+		if (slice_eq(slice_buf(&s->key), key)) {
+			s->refs++;
+			return s;
+		}
+	s = xcalloc(1, sizeof *s);
+	*s = (struct site){ .next = all->bucket[b], .refs = 1 };
+	buf_slice(&s->key, key);
+	all->bucket[b] = s;
+	all->count++;
+	return s;
+}
+
+struct site *
 site_take(struct sites *all, const struct route *r)
 {
 	struct route hops = *r;
 	struct buf key = { 0 };
 	struct site *s;
-	uint32_t b;
 
 	hops.domain = SLICE_NONE;
 	route_put(&key, &hops);
-	if (all->count >= all->nbucket)
-		grow(all);
-	b = bucket_of(all, slice_buf(&key));
-	for (s = all->bucket[b]; s != NULL; s = s->next)
-		if (slice_eq(slice_buf(&s->key), slice_buf(&key))) {
-			buf_fini(&key);
-			s->refs++;
-			return s;
-		}
-	s = xcalloc(1, sizeof *s);
-	*s = (struct site){ .next = all->bucket[b], .key = key, .refs = 1 };
-	all->bucket[b] = s;
-	all->count++;
+	s = site_take_key(all, slice_buf(&key));
+	buf_fini(&key);
 	return s;
 }
 

@@ -6,9 +6,10 @@
 #include "ipc/route.h"
 
 /*
- * A site: the next hops that several queues share, as all domains behind one relay host do. The
- * receiver counts connections there, so the limit of connections holds there too; and deliver
- * lets the queues of a site share its idle ones. Interned by transport, pool, tenant and hops.
+ * A site: the hosts that several queues share, as all domains behind one relay host or one set of mail
+ * exchangers do. The receiver counts connections there, so the limit of connections holds there too.
+ * Interned by transport, pool, tenant and the hops; once these are looked up (resolve.h), by the names and
+ * ports of the hosts instead.
  */
 struct queue;
 struct site {
@@ -25,7 +26,9 @@ struct sites {
 };
 
 void sites_fini(struct sites *all); /* after the last site_drop() */
-struct site *site_take(struct sites *all, const struct route *r); /* a reference */
+/* A reference. */
+struct site *site_take(struct sites *all, const struct route *r);
+struct site *site_take_key(struct sites *all, struct slice key);
 void site_drop(struct sites *all, struct site *s);
 
 /* The line for a place. A queue stands in it once (queue->in_line). */

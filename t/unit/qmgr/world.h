@@ -48,11 +48,140 @@ fake_wall_ms(void)
 
 static const struct clock_source fake_clock = { fake_ms, fake_ms, fake_wall_ms };
 
+/*
+ * The DNS: a few rows of a zone. What stands there under no name has the address 192.0.2.77, so that
+ * tests that care for none need no zone. Answers come when the world settles.
+ */
+struct world_dns {
+	const char *name;
+	enum dns_type type;
+	enum dns_status status;
+	const char *records; /* "10 mx.example", "192.0.2.1", separated by blanks and commas: see dns_answer() */
+	uint32_t ttl_s;
+};
+
+enum { DNS_OPEN_MAX = 4096 };
+static struct {
+	const struct world_dns *zone;
+	bool down, slow; /* slow: answers stay away until dns_run() */
+	unsigned nasked, nopen;
+	uint64_t token;
+	struct {
+		uint64_t token;
+		char name[DNS_NAME_MAX + 1];
+		enum dns_type type;
+		dnsq_fn *fn;
+		void *arg;
+	} open[DNS_OPEN_MAX];
+} dns;
+
+static uint64_t
+dns_ask(void *arg, struct slice name, enum dns_type type, dnsq_fn *fn, void *fn_arg)
+{
+	(void)arg;
+	ck_assert_uint_lt(dns.nopen, DNS_OPEN_MAX);
+	slice_copy(name, dns.open[dns.nopen].name, sizeof dns.open[0].name);
+	dns.open[dns.nopen].type = type;
+	dns.open[dns.nopen].fn = fn;
+	dns.open[dns.nopen].arg = fn_arg;
+	dns.open[dns.nopen++].token = ++dns.token;
+	dns.nasked++;
+	return dns.token;
+}
+
+static void
+dns_cancel(void *arg, uint64_t question)
+{
+	(void)arg;
+	for (unsigned i = 0; i < dns.nopen; i++)
+		if (dns.open[i].token == question)
+			dns.open[i] = dns.open[--dns.nopen];
+}
+
+static bool
+dns_is_up(void *arg)
+{
+	(void)arg;
+	return !dns.down;
+}
+
+static inline void
+dns_records(struct buf *out, enum dns_type type, const char *text)
+{
+	while (*text != '\0') {
+		size_t n = strcspn(text, ",");
+		char one[300], name[256];
+		struct dns_record r = { 0 };
+		uint8_t ip[16];
+
+		snprintf(one, sizeof one, "%.*s", (int)n, text + strspn(text, " "));
+		text += n + (text[n] == ',');
+		if (type == DNS_MX) {
+			ck_assert_int_eq(sscanf(one, "%hu %255s", &r.preference, name), 2);
+			r.data = strcmp(name, ".") == 0 ? SLICE_NONE : slice_z(name);
+		} else {
+			ck_assert(addr_host_parse(slice_z(one), ip));
+			r.data = type == DNS_A ? slice_of(ip + 12, 4) : slice_of(ip, 16);
+		}
+		dns_record_put(out, type, &r);
+	}
+}
+
+static inline void
+dns_answer(const char *name, enum dns_type type, dnsq_fn *fn, void *arg)
+{
+	struct dnsq_answer a = { .status = type == DNS_A ? DNS_OK : DNS_NODATA, .ttl_s = 300 };
+	struct buf records = { 0 };
+	bool known = false, found = false;
+
+	for (const struct world_dns *z = dns.zone; z != NULL && z->name != NULL; z++) {
+		known |= strcmp(z->name, name) == 0;
+		if (strcmp(z->name, name) != 0 || (z->type != type && z->type != 0))
+			continue;
+		a.status = z->status;
+		a.ttl_s = z->ttl_s != 0 ? z->ttl_s : 300;
+		dns_records(&records, type, z->records != NULL ? z->records : "");
+		found = true;
+		break;
+	}
+	if (!found && known)
+		a.status = DNS_NODATA;
+	else if (!found && a.status == DNS_OK)
+		dns_records(&records, DNS_A, "192.0.2.77");
+	if (dns.down || a.status == DNS_TEMP)
+		a = (struct dnsq_answer){ .status = DNS_TEMP, .text = SLICE_LIT("SERVFAIL") };
+	else
+		a.records = slice_buf(&records);
+	fn(arg, &a);
+	buf_fini(&records);
+}
+
+/* All that is asked, and what is asked because of it. True: there was something. */
+static inline bool
+dns_run(void)
+{
+	bool any = dns.nopen > 0;
+
+	while (dns.nopen > 0) {
+		unsigned last = --dns.nopen;
+		char name[DNS_NAME_MAX + 1];
+
+		memcpy(name, dns.open[last].name, sizeof name);
+		dns_answer(name, dns.open[last].type, dns.open[last].fn, dns.open[last].arg);
+	}
+	return any;
+}
+
 struct told_job {
 	uint64_t number, id;
 	uint32_t segment, queue, n, rcpt[64], attempt[64];
 	uint64_t offset, length;
 	struct worker *worker;
+	unsigned nhosts;
+	char host[JOB_HOSTS_MAX][64];
+	uint8_t ip[JOB_HOSTS_MAX][16];
+	uint16_t port[JOB_HOSTS_MAX];
+	uint32_t tries;
 	bool acked, done;
 };
 
@@ -91,6 +220,23 @@ bus_forget(struct worker *w, uint32_t number)
 }
 
 static void
+note_hosts(struct told_job *t, const struct msg_job *m)
+{
+	struct slice rest = m->hosts;
+	struct job_limits limits;
+	struct job_host h;
+
+	while (job_host_next(&rest, &h) == 1) {
+		ck_assert_uint_lt(t->nhosts, JOB_HOSTS_MAX);
+		slice_copy(h.name, t->host[t->nhosts], sizeof t->host[0]);
+		memcpy(t->ip[t->nhosts], h.ip, 16);
+		t->port[t->nhosts++] = h.port;
+	}
+	ck_assert(job_limits_get(m->limits, &limits));
+	t->tries = limits.tries;
+}
+
+static void
 bus_job(struct worker *w, const struct msg_job *m)
 {
 	struct told_job *t = &told[ntold++];
@@ -102,6 +248,7 @@ bus_job(struct worker *w, const struct msg_job *m)
 		memcpy(&t->rcpt[i], m->rcpts.p + 8 * i, 4);
 		memcpy(&t->attempt[i], m->rcpts.p + 8 * i + 4, 4);
 	}
+	note_hosts(t, m);
 }
 
 static void
@@ -149,6 +296,8 @@ world_open(struct world *w)
 	qmgr_init(&w->q, NULL, w->dirfd, w->conf, false);
 	w->q.rng.state = 7;
 	w->q.dispatch.bus = &noting_bus;
+	dns.nopen = 0;
+	w->q.dns = (struct resolve_dns){ dns_ask, dns_cancel, dns_is_up, NULL };
 	qmgr_set_identity(&w->q, &id);
 	routes_key(&w->q, slice_of(w->key, sizeof w->key));
 	error = recover_open(&w->q, &why);
@@ -236,6 +385,8 @@ world_settle(struct world *w)
 	for (int i = 0; i < 100000; i++) {
 		qmgr_turn(&w->q);
 		ck_assert_msg(world_balanced(w), "the ledger does not add up");
+		if (!dns.slow && dns_run())
+			continue;
 		if (!w->q.more && w->q.journal.want_ms == UINT64_MAX)
 			break;
 	}
