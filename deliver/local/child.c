@@ -224,7 +224,9 @@ make_letter(struct child *c)
 		.recipient = c->o->rcpt->address,
 		.original = c->o->rcpt->original,
 		.content = &d->content,
-		.body_fd = -1,
+		.body_fd = d->body.fd,
+		.body_at = d->body.from,
+		.body_bytes = d->body.bytes,
 		.until_mono_ms = clock_mono_ms() + c->o->conf->local_time_ms };
 }
 
