@@ -52,6 +52,38 @@ read_addresses(struct delivery *d, struct slice in)
 	return more == 0;
 }
 
+/* What qmgr resolved; without it, hops as they stand. */
+static bool
+read_hosts(struct delivery *d, struct slice in)
+{
+	struct slice rest;
+	int more = 0;
+
+	buf_slice(&d->host_bytes, in);
+	rest = slice_buf(&d->host_bytes);
+	d->hosts = xcalloc(JOB_HOSTS_MAX, sizeof *d->hosts);
+	while (d->nhosts < JOB_HOSTS_MAX && (more = job_host_next(&rest, &d->hosts[d->nhosts])) == 1)
+		d->nhosts++;
+	if (more < 0 || rest.n > 0)
+		return false;
+	for (unsigned i = 0; in.n == 0 && i < d->route.nhops; i++) {
+		struct job_host *h = &d->hosts[d->nhosts++];
+
+		*h = (struct job_host){ .name = d->route.hops[i].host, .port = d->route.hops[i].port };
+		addr_host_parse(h->name, h->ip);
+	}
+	return true;
+}
+
+static bool
+read_source(struct delivery *d, struct slice in)
+{
+	d->has_source = in.n > 0;
+	if (in.n == sizeof d->source.host)
+		memcpy(d->source.host, in.p, in.n);
+	return in.n == 0 || in.n == sizeof d->source.host;
+}
+
 /* Mailboxes of this host are no hops. */
 static bool
 route_fits(const struct delivery *d)
@@ -81,6 +113,7 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 	segments_ref(h);
 	buf_slice(&d->route_bytes, m->route);
 	if (!route_get(slice_buf(&d->route_bytes), &d->route) || !route_fits(d) ||
+	    !read_hosts(d, m->hosts) || !read_source(d, m->source) ||
 	    !job_limits_get(m->limits, &d->limits) || !read_rcpts(d, m->rcpts) ||
 	    !read_addresses(d, m->addresses)) {
 		delivery_free(d, segments, NULL);
@@ -98,6 +131,9 @@ delivery_free(struct delivery *d, struct segments *segments, uint32_t *forgotten
 		free(d->rcpts[i].text);
 	free(d->rcpts);
 	buf_fini(&d->route_bytes);
+	buf_fini(&d->host_bytes);
+	buf_fini(&d->failed);
+	free(d->hosts);
 	buf_fini(&d->addresses);
 	buf_fini(&d->bytes);
 	if (d->large_fd >= 0)
@@ -169,6 +205,7 @@ delivery_put_results(const struct delivery *d, struct buf *out)
 		     .addr = memcmp(d->addr.host, none, 16) == 0 ? SLICE_NONE
 								 : slice_of(d->addr.host, 16),
 		     .port = d->addr.port,
+		     .failed = slice_buf(&d->failed),
 		     .conn_use = d->conn_use,
 		     .connect_ms = (uint32_t)((d->mail_ms != 0 ? d->mail_ms : clock_mono_ms()) -
 					      d->began_ms) });

@@ -64,14 +64,27 @@ struct delivery {
 	uint64_t number, id;
 	struct held_segment *segment;
 	uint64_t offset, length, arrival_ms;
-	struct buf route_bytes, addresses;
+	struct buf route_bytes, addresses, host_bytes;
 	struct route route;
 	struct job_limits limits;
 	struct job_rcpt *rcpts;
 	uint32_t nrcpts, nopen; /* nopen: not RCPT_ENDED */
 	enum job_state state;
-	unsigned hop;	/* of the route, being tried */
-	bool host_down; /* no hop could be connected to */
+	struct job_host *hosts; /* where to, in the order of trial: JOB's, or the route's hops */
+	unsigned nhosts;
+	unsigned hop;	/* of `hosts`, being tried */
+	unsigned tries; /* hosts tried */
+	bool host_down; /* no host could be connected to */
+	struct buf failed; /* as in JOB_DONE */
+	struct addr source;
+	bool has_source;
+	/* What a host before came to, if that was TEMP: a later one's PERM is no word for it. */
+	struct doubt {
+		bool set;
+		uint8_t phase, enh[3];
+		uint16_t code;
+		char text[256];
+	} doubt;
 	/* The content, once loaded (content.h). */
 	int large_fd;	   /* LARGE_BODY came before this job: the file; else -1 */
 	struct content_body body;

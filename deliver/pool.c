@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1024, IDLE_MAX = 2000 };
+enum { BUCKETS = 1024, IDLE_MAX = 2000, TRIES_DEFAULT = 5 };
 
-/* Idle connections to one set of next hops, the latest used first. */
+/* Idle connections to one host, the latest used first. */
 struct pool_site {
 	struct pool_site *next;
 	struct buf key;
@@ -27,14 +27,15 @@ struct pool {
 	struct pool_stats stats;
 };
 
-/* The route without its domain. */
+/* The host, by its name too (a certificate is for a name), and by what and from where it is reached. */
 static void
 site_key(const struct delivery *d, struct buf *key)
 {
-	struct route r = d->route;
+	struct route r = { .transport = d->route.transport, .pool = d->route.pool, .tenant = d->route.tenant };
 
-	r.domain = SLICE_NONE;
 	route_put(key, &r);
+	job_host_put(key, &d->hosts[d->hop]);
+	buf_put(key, d->source.host, sizeof d->source.host);
 }
 
 static struct pool_site *
@@ -112,32 +113,75 @@ finish(struct delivery *d)
 	p->ended(d, p->arg);
 }
 
-/* No hop is left: what the last one came to holds. */
+/*
+ * No host is left to this attempt: what the last one came to holds. Not if it was "no mail here" (RFC 7504)
+ * while another may have said something else: TEMP then.
+ */
 static void
 give_up(struct delivery *d, const struct failure *f, bool down)
 {
+	struct failure last = *f;
+
+	if (f->kind == OUTCOME_PERM && d->doubt.set) {
+		last = (struct failure){ .kind = OUTCOME_TEMP,
+			.phase = (enum delivery_phase)d->doubt.phase,
+			.code = d->doubt.code,
+			.text = slice_z(d->doubt.text) };
+		memcpy(last.enh, d->doubt.enh, sizeof last.enh);
+	} else if (f->kind == OUTCOME_PERM && d->hop + 1 < d->nhosts) {
+		last.kind = OUTCOME_TEMP;
+		last.enh[0] = 4;
+	}
 	d->host_down = down;
-	delivery_end_open(d, f->kind, f->phase, f->code, f->enh, f->text);
+	delivery_end_open(d, last.kind, last.phase, last.code, last.enh, last.text);
 	finish(d);
+}
+
+/* The present host is done with. `silent`: it gave no greeting, and may rest. */
+static void
+note_failed(struct delivery *d, const struct failure *f, bool silent)
+{
+	const struct job_host *h = &d->hosts[d->hop];
+
+	if (silent) {
+		buf_put(&d->failed, h->ip, sizeof h->ip);
+		buf_put(&d->failed, &h->port, sizeof h->port);
+	}
+	if (f->kind != OUTCOME_TEMP || d->doubt.set)
+		return;
+	d->doubt = (struct doubt){ .set = true, .phase = (uint8_t)f->phase, .code = f->code };
+	memcpy(d->doubt.enh, f->enh, sizeof d->doubt.enh);
+	slice_copy(slice_head(f->text, sizeof d->doubt.text - 1), d->doubt.text, sizeof d->doubt.text);
+}
+
+/* To the next host, if there is one and this attempt may. */
+static bool
+go_on(struct delivery *d)
+{
+	if (d->hop + 1 >= d->nhosts || d->tries >= (d->limits.tries != 0 ? d->limits.tries : TRIES_DEFAULT))
+		return false;
+	d->hop++;
+	return true;
 }
 
 static void
 open_session(struct pool *p, struct delivery *d)
 {
-	for (; d->hop < d->route.nhops; d->hop++) {
+	for (;;) {
+		const struct verdict *v = verdict(PHASE_CONNECT, CONN_LOST);
+		struct failure f = { .kind = v->kind, .phase = PHASE_CONNECT };
+		bool ours;
+
+		d->tries++;
 		if (session_open(&p->params, d) != NULL) {
 			p->stats.opened++;
 			return;
 		}
-		if (d->hop + 1 == d->route.nhops) {
-			bool ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-				    errno == ENOMEM;
-			const struct verdict *v = verdict(PHASE_CONNECT, CONN_LOST);
-			struct failure f = { .kind = v->kind,
-				.phase = PHASE_CONNECT,
-				.text = slice_z(strerror(errno)) };
-
-			memcpy(f.enh, v->enh, 3);
+		ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+		f.text = slice_z(strerror(errno));
+		memcpy(f.enh, v->enh, 3);
+		note_failed(d, &f, !ours);
+		if (ours || !go_on(d)) {
 			give_up(d, &f, !ours);
 			return;
 		}
@@ -164,7 +208,8 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
 		open_session(p, d);
 		break;
 	case LEFT_NEXT_HOP:
-		if (++d->hop < d->route.nhops)
+		note_failed(d, f, f->kind == OUTCOME_TEMP && f->phase <= PHASE_EHLO);
+		if (go_on(d))
 			open_session(p, d);
 		else
 			give_up(d, f, f->kind == OUTCOME_TEMP && f->phase <= PHASE_EHLO);

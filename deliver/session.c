@@ -370,19 +370,22 @@ is_path(struct slice host)
 struct session *
 session_open(const struct session_params *p, struct delivery *d)
 {
-	const struct route_hop *hop = &d->route.hops[d->hop];
+	static const uint8_t none[16];
+	const struct job_host *host = &d->hosts[d->hop];
+	bool path = is_path(host->name);
 	struct session *s;
 
-	slice_copy(hop->host, d->host, sizeof d->host);
-	d->addr = (struct addr){ .port = hop->port };
-	if (!is_path(hop->host) && !addr_host_parse(hop->host, d->addr.host)) {
+	slice_copy(host->name, d->host, sizeof d->host);
+	d->addr = (struct addr){ .port = host->port };
+	memcpy(d->addr.host, host->ip, sizeof d->addr.host);
+	if (!path && memcmp(host->ip, none, sizeof none) == 0) {
 		errno = EADDRNOTAVAIL;
 		return NULL;
 	}
 	s = session_new(p, d);
-	s->conn = is_path(hop->host)
-		      ? conn_connect_path(p->loop, socket_path(hop->host), &conn_ops, s)
-		      : conn_connect(p->loop, &d->addr, NULL, &conn_ops, s);
+	s->conn = path ? conn_connect_path(p->loop, socket_path(host->name), &conn_ops, s)
+		       : conn_connect(p->loop, &d->addr, d->has_source ? &d->source : NULL,
+			     &conn_ops, s);
 	if (s->conn == NULL) {
 		int err = errno;
 
@@ -410,13 +413,11 @@ session_open_fd(const struct session_params *p, int fd, struct delivery *d)
 void
 session_take(struct session *s, struct delivery *d)
 {
-	const struct route_hop *hop = &d->route.hops[d->hop];
-
 	s->d = d;
 	s->reused = true;
 	d->session = s;
 	d->state = JOB_ACTIVE;
-	slice_copy(hop->host, d->host, sizeof d->host);
+	slice_copy(d->hosts[d->hop].name, d->host, sizeof d->host);
 	d->addr = s->host_of;
 	transaction_begin(s);
 }

@@ -175,7 +175,7 @@ send_job(struct qmgr *q, struct worker *w, struct qjob *j, const struct message 
 	d->bus->job(w, &(const struct msg_job){ .job = j->number, .id = m->id, .segment = s->number,
 	    .offset = message_offset(m), .length = message_bytes(m), .queue = queue->number, .route = queue_route(queue),
 	    .rcpts = slice_buf(&d->pairs), .limits = slice_buf(&d->limits), .arrival_ms = id_ms(m->id),
-	    .hosts = slice_buf(&d->hosts) });
+	    .source = queue_source(q, queue), .hosts = slice_buf(&d->hosts) });
 	w->sent++;
 }
 

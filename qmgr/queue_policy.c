@@ -29,6 +29,14 @@ queue_limits(struct qmgr *q, struct queue *queue)
 	return queue->limits;
 }
 
+struct slice
+queue_source(struct qmgr *q, const struct queue *queue)
+{
+	const struct conf_binding *b = queue->route.pool.n == 0 ? NULL : conf_binding(q->conf, queue->route.pool);
+
+	return b == NULL || !b->source.set ? SLICE_NONE : slice_of(b->source.host, sizeof b->source.host);
+}
+
 const char *
 queue_wait_word(enum queue_wait w)
 {

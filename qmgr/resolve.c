@@ -222,11 +222,15 @@ listens(const struct qmgr *q, struct addr *out, size_t room)
 }
 
 static unsigned
-mx_flags(const struct queue *queue, const struct scope_values *v, const struct route_hop *hop)
+mx_flags(struct qmgr *q, const struct queue *queue, const struct scope_values *v, const struct route_hop *hop)
 {
+	struct slice source = queue_source(q, queue);
 	unsigned flags = (v->ipv4 ? MX_IPV4 : 0) | (v->ipv6 ? MX_IPV6 : 0) |
 			 (v->ipv6_first ? MX_IPV6_FIRST : 0);
 
+	/* What comes from an address goes to one of its kind. */
+	if (source.n > 0)
+		flags &= addr_is_v4((const uint8_t *)source.p) ? ~(unsigned)MX_IPV6 : ~(unsigned)MX_IPV4;
 	if (hop->mx)
 		flags |= MX_LOOK;
 	if (hop->mx && slice_ieq(hop->host, queue->route.domain))
@@ -255,7 +259,7 @@ begin(struct resolve *r)
 		r->mx[i] = addr_host_parse(route->hops[i].host, ip)
 			       ? NULL
 			       : mx_new(route->hops[i].host, port_of(&route->hops[i], v),
-				     mx_flags(r->queue, v, &route->hops[i]), &self);
+				     mx_flags(q, r->queue, v, &route->hops[i]), &self);
 	if (all_done(r)) { /* addresses alone */
 		conclude(r);
 		return;
