@@ -21,3 +21,5 @@ FUZZERS += ipc
 fuzz_ipc_DEPS := libcommon/ipc
 FUZZERS += log
 fuzz_log_DEPS := libcommon/base
+FUZZERS += dns
+fuzz_dns_DEPS := dnscache
