@@ -9,7 +9,7 @@ mkdir -p "$2"
 state=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 smtp=2525 submission=2587 sink=2526
-services='logd dnscache router qmgr smtpd deliver'
+services='logd dnscache router qmgr smtpd deliver local'
 log=$state/log/angarium.log
 
 say() { printf '%s\n' "$*"; }

@@ -33,7 +33,7 @@ use Talk;
 
 our @EXPORT_OK = qw(wait_for free_ports slurp spew run build_dir bin_dir top need_root);
 
-our @SERVICES = qw(logd dnscache router qmgr smtpd deliver);
+our @SERVICES = qw(logd dnscache router qmgr smtpd deliver local);
 my $TOP = abs_path(dirname(__FILE__) . '/../../..');
 my @alive;
 
