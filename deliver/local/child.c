@@ -178,7 +178,7 @@ open_folder(struct child *c)
 	home = open(c->user.home, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (home < 0 && !c->in_mail_dir && c->user.mailbox[0] != '/')
 		failed(c, "open the home folder", errno);
-	if (c->maildir && mkdir(c->folder, 0700) == 0 && home >= 0) {
+	if (c->maildir && mkdirat(AT_FDCWD, c->folder, 0700) == 0 && home >= 0) {
 		/* Its own name is to last as well. */
 		int above = open(c->user.home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
