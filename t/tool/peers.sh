@@ -16,7 +16,7 @@
 set -eu
 
 PEERS=${PEERS:-${BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build}/peers}
-PACKAGES="postfix bsd-mailx swaks git-email libmailtools-perl"
+PACKAGES="postfix bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base"
 
 cannot()
 {

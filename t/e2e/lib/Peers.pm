@@ -100,6 +100,41 @@ sub postfix
 	return $self;
 }
 
+# A server of theirs on 127.0.0.1:port (TCP shows that it is there); `dir` appears to it as /mnt.
+sub server
+{
+	my ($class, %opt) = @_;
+	my $self = bless { dir => $opt{dir}, owner => $$, port => $opt{port} }, $class;
+
+	$self->{pid} = Supervisor::spawn([ enter('-b', "$opt{dir}:/mnt", @{ $opt{argv} }) ], "$opt{dir}/err",
+		{ PEERS => dir() });
+	wait_for(sub {
+		waitpid($self->{pid}, WNOHANG) == $self->{pid}
+		    and die "$opt{argv}[0] ended: ", slurp("$opt{dir}/err") // '';
+		IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
+	}, "$opt{argv}[0] to listen", 30);
+	return $self;
+}
+
+# A name server that recurses: unbound, with zones (name => text of a zone file) of its own.
+sub unbound
+{
+	my ($class, %opt) = @_;
+	my %zones = %{ $opt{zones} };
+	my $conf = "server:\n\tdo-daemonize: no\n\tusername: \"\"\n\tchroot: \"\"\n\tdirectory: /mnt\n\tpidfile: \"\"\n"
+	    . "\tinterface: 127.0.0.1\@$opt{port}\n\taccess-control: 127.0.0.0/8 allow\n\tmodule-config: iterator\n"
+	    . "\tuse-syslog: no\n\tlogfile: \"\"\n" . ($opt{server} // '') . "remote-control:\n\tcontrol-enable: no\n";
+
+	make_path($opt{dir});
+	for my $name (sort keys %zones) {
+		spew("$opt{dir}/zone.$name", $zones{$name});
+		$conf = "$conf" . "auth-zone:\n\tname: $name\n\tzonefile: /mnt/zone.$name\n\tfor-upstream: yes\n\tfor-downstream: no\n\tfallback-enabled: no\n";
+		$conf =~ s/^(remote-control:)/server:\n\tlocal-zone: $name transparent\n$1/m if $name =~ /arpa$/;
+	}
+	spew("$opt{dir}/unbound.conf", $conf);
+	return $class->server(%opt, argv => [ 'unbound', '-d', '-c', '/mnt/unbound.conf' ]);
+}
+
 sub _child
 {
 	my ($pid) = @_;
