@@ -429,7 +429,6 @@ look_done(struct job *job)
 		e->state = LARGE_DEAD;
 		/* What a writer gave up is nobody's; damage may hide the record of the rest. */
 		e->keep = e->keep && !e->dropped && c->size > 0;
-		larges_sweep(q);
 	} else
 		e->unsure = c->gone == 0 && e->unsure; /* what is held is its writer's business */
 	free(c);
@@ -506,16 +505,16 @@ found(struct qmgr *q, uint32_t number)
 	struct larges *l = q->larges;
 	struct large *e = find(q, number);
 
-	if (e != NULL) {
-		e->there = true;
-	} else if (number <= l->highest && !l->keep_unknown) {
-		/* Done with before the journal's beginning: a power cut undid its end. */
-		make(q, number, LARGE_DEAD)->there = true;
-	} else {
-		log_trouble(0, "large/%u is not in the journal and is left alone", number);
-		if (number > l->highest)
-			l->highest = number;
+	if (e == NULL) {
+		/* Done with before the journal's beginning, and a power cut undid its end. Or not ours. */
+		bool strange = number > l->highest || l->keep_unknown;
+
+		e = make(q, number, LARGE_DEAD);
+		e->keep = strange;
+		if (strange)
+			log_trouble(0, "large/%u is not in the journal and goes to damaged/", number);
 	}
+	e->there = true;
 }
 
 int

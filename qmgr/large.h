@@ -45,7 +45,7 @@ void larges_damaged(struct qmgr *q, uint64_t instance);
 
 /* After recovery's replay: what is there, against what the journal knows. 0 or -errno. */
 int larges_open(struct qmgr *q);
-/* The journal had a gap: what is not known may be wanted, and is left alone. */
+/* The journal had a gap: what is not known may be wanted, and is kept in damaged/. */
 void larges_keep_unknown(struct qmgr *q);
 /* Cleaning: what is leased since journal file `file` or before is written again, and the highest number. */
 void larges_again(struct qmgr *q, uint32_t file);

@@ -448,6 +448,7 @@ struct letter {
 	unsigned body;
 	uint64_t id;
 	uint64_t notice_of;
+	struct record_large large; /* number not 0: the body is there */
 };
 
 static inline void
@@ -497,11 +498,13 @@ letter_build(struct world *w, struct pen *p, const struct letter *l, uint64_t of
 		put_route(w, &env, l, l->to[i]);
 		parts.nrcpt++;
 	}
-	buf_puts(&body, "\r\n");
+	if (l->large.number == 0)
+		buf_puts(&body, "\r\n");
 	for (unsigned i = 0; i < l->body; i += 10)
 		buf_puts(&body, "abcdefgh\r\n");
 	parts.envelope = slice_buf(&env);
 	parts.body = slice_buf(&body);
+	parts.large = l->large;
 	parts.id = l->id != 0 ? l->id : id_next(&p->ids, fake_wall_ms());
 	ck_assert_int_eq(record_build(out, &parts, p->seed), 0);
 	record_seal(out->p + from, p->segment, offset, p->seed);
