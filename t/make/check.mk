@@ -56,7 +56,12 @@ check-long: deps-check
 	@$(SUDO) $(MAKE) -s V=san check-e2e
 	@$(SUDO) env KILLS=200 MESSAGES=20000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
+	@$(MAKE) -s check-bare
 	@echo "make check-long: all passed"
+# The two commands of the README on a bare Debian, in a clean clone of what is committed.
+.PHONY: check-bare
+check-bare:
+	@$(SUDO) sh t/tool/bare.sh $(BUILD)
 .PHONY: check-valgrind-all
 check-valgrind-all: units
 	@sh t/tool/units.sh valgrind $(VALGRIND_BINS)
