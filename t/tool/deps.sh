@@ -4,8 +4,8 @@
 # also for the tests. Says what it does; does nothing where nothing is missing.
 set -eu
 
-build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libc-ares-dev libtdb-dev libpcre2-dev s6'
-check="$build check libsubunit-dev libfuse3-dev fuse3 e2fsprogs util-linux mount perl valgrind strace mandoc python3 procps debootstrap"
+build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libc-ares-dev libtdb-dev libpcre2-dev s6 libfuse3-dev'
+check="$build check libsubunit-dev fuse3 e2fsprogs util-linux mount perl valgrind strace mandoc python3 procps debootstrap"
 
 case ${1-} in
 build) want=$build ;;

@@ -8,6 +8,7 @@ package Debian;
 #	my $m = Debian->start(lower => [$dest], init => ['/lib/systemd/systemd']);
 #	my ($status, $out, $err) = $m->run({ in => text }, 'systemctl', 'status');
 #	$m->shell('grep x /etc/y');                        # its output; dies when it fails
+#	my $talk = $m->talk(25);                           # see Talk.pm
 #	$m->end;
 #
 # The programs of the build appear in it at /mnt (smtpsource, smtpsink).
@@ -16,7 +17,9 @@ use strict;
 use warnings;
 use File::Path qw(make_path remove_tree);
 use House qw(wait_for slurp spew run build_dir bin_dir top);
+use POSIX ();
 use Supervisor;
+use Talk;
 use Test::More ();
 
 my @TOOLS = qw(systemd s6 runit procps);
@@ -106,6 +109,22 @@ sub shell
 	die "$text: exit $status: $out$err" if $status;
 	chomp $out;
 	return $out;
+}
+
+# An SMTP client of this process, with its socket in the machine's network.
+sub talk
+{
+	my ($self, $port) = @_;
+	my $setns = (POSIX::uname())[4] eq 'aarch64' ? 268 : 308;
+	my $talk;
+
+	open my $ours, '<', '/proc/self/ns/net' or die "ns: $!";
+	open my $theirs, '<', "/proc/$self->{init}/ns/net" or die "ns: $!";
+	syscall($setns, fileno $theirs, 0) == 0 or die "setns: $!";
+	eval { $talk = Talk->new('127.0.0.1', $port) };
+	syscall($setns, fileno $ours, 0) == 0 or die "setns: $!";
+	die $@ unless $talk;
+	return $talk;
 }
 
 # In the background; ends with the machine. Its output goes to a file, whose name is returned.
