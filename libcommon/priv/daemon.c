@@ -217,8 +217,11 @@ daemon_drop(struct daemon *d, enum profile p)
 void
 daemon_worker_enter(struct daemon *d, enum profile p)
 {
-	/* The supervisor hears the parent only. */
-	notify_close(&d->notify);
+	/*
+	 * The supervisor hears the parent only. Nothing is closed here: brood has, and what was
+	 * opened since may have the same numbers.
+	 */
+	d->notify = (struct notify){ .socket = -1, .ready = -1 };
 	log_open(d->self);
 	enter(d, p);
 	log_started(d);

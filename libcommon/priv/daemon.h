@@ -122,7 +122,10 @@ void daemon_open_more(struct daemon *d, const char *file);
 
 /* chroot, user, listen, sandbox. Threads are started after this. */
 void daemon_drop(struct daemon *d, enum profile p);
-/* In a forked worker: its own, narrower sandbox. Its log names its own pid from here on. */
+/*
+ * In a forked worker, which holds no descriptor of its parent's but those it was to keep (ipc/brood.h): its
+ * own, narrower sandbox. Its log names its own pid from here on.
+ */
 void daemon_worker_enter(struct daemon *d, enum profile p);
 
 /* uid of a service, for peer_listen(), peer_dial(), brood_new(): arg is the struct daemon. */
