@@ -92,7 +92,7 @@ clear(struct scratch *s)
 {
 	/* The last ones are there only if the sandbox failed. */
 	static const char *const names[] = { "segment", "file", "probe-moved", "probe-made",
-		"probe-symlink", "probe-fifo" };
+		"probe-symlink", "probe-fifo", "probe-link" };
 
 	if (s->env.outsider > 0) {
 		kill(s->env.outsider, SIGKILL);
@@ -102,6 +102,7 @@ clear(struct scratch *s)
 	close(s->listener);
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
 		unlink(names[i]);
+	rmdir("probe-dir");
 	if (chdir("/") != 0 || rmdir(s->dir) != 0)
 		complain("probe: %s: %s", s->dir, strerror(errno));
 }
