@@ -165,7 +165,7 @@
 	    "Not set: those of /etc/resolv.conf, read at start only, or 127.0.0.1.")                    \
 	K(PATH, cache_dir, "cache_dir", "/var/lib/angarium/dnscache", 0, 0,                             \
 	    "Where dnscache keeps its cache while it is not running. Read at start only.")              \
-	K(INT, dns_cache_entries, "dns_cache_entries", "100000", 16, 10000000,                          \
+	K(INT, dns_cache_entries, "dns_cache_entries", "100000", 1, 10000000,                           \
 	    "Answers in the cache; beyond it those not asked for longest go.")                          \
 	K(SIZE, dns_cache_bytes, "dns_cache_bytes", "32M", 65536, 1073741824,                           \
 	    "Memory of the cache, likewise.")                                                           \
