@@ -179,6 +179,13 @@ send_packet(const struct buf *b, unsigned nfds, bool listening)
 	return true;
 }
 
+/* One that is given jobs, and no leases. */
+static bool
+is_courier(void)
+{
+	return opt.asker == SERVICE_DELIVER || opt.asker == SERVICE_LOCAL;
+}
+
 /* Now and then until it holds what only a patient peer is given: a lease comes after two syncs.
  * False: cut off. */
 static bool
@@ -190,9 +197,9 @@ be_patient(void)
 	if (opt.server != SERVICE_QMGR || evil_chance(80))
 		return true;
 	while (nheld == 0 && count.jobs == jobs && net_now_us() < until)
-		if (!hear(opt.asker == SERVICE_DELIVER ? 10 : 50))
+		if (!hear(is_courier() ? 10 : 50))
 			return false;
-		else if (opt.asker == SERVICE_DELIVER)
+		else if (is_courier())
 			break;
 	return true;
 }
@@ -239,7 +246,7 @@ put_hello(struct buf *b)
 static void
 put_opening(struct buf *b)
 {
-	if (opt.server == SERVICE_QMGR && opt.asker == SERVICE_DELIVER) {
+	if (opt.server == SERVICE_QMGR && is_courier()) {
 		msg_running_put(b, &(struct msg_running){ .last = 1 });
 		msg_worker_room_put(b, &(struct msg_worker_room){ .jobs = evil_below(4) });
 		count.frames += 2;
@@ -548,7 +555,7 @@ main(int argc, char *argv[])
 				"-c SERVICE | -l} DIR");
 	evil_seed(seed);
 	become(argv[optind], uid);
-	if (opt.what == EDGE && opt.server == SERVICE_QMGR && opt.asker != SERVICE_DELIVER)
+	if (opt.what == EDGE && opt.server == SERVICE_QMGR && !is_courier())
 		come_back();
 	while (count.frames < opt.frames) {
 		if (opt.what == SUBMIT)
