@@ -198,4 +198,102 @@ $house->angctl('queue', 'flush');
 came_whole('waits', $waits, 'it is delivered');
 nothing_left('after the kills');
 
+# qmgr away: what was handed out before is used; without a file a body stays in memory, up to a limit.
+{
+	my ($one, $two) = (body(1 * MIB, 13, 0), body(2 * MIB, 15, 1));
+
+	$house->stop('qmgr');
+	is(send_big(connect_to(), 'spare', $one), 250, 'without qmgr: the spare file is used');
+	is(send_big(connect_to(), 'none', $two), 250, 'then a body goes into the segment');
+	is(send_big(connect_to(), 'too-much', body(12 * MIB, 17, 0)), 452, 'if it is not too large for that');
+	$house->start_one('qmgr');
+	came_whole('spare', $one, 'the one comes whole');
+	came_whole('none', $two, 'so does the other');
+	nothing_left('after qmgr was away');
+}
+
+# Services die in the middle of it, again and again: what was acknowledged arrives, nothing is left behind.
+{
+	my $log = sub { slurp("$house->{state}/sink.log") // '' };
+	my $source = $house->tool('source', [ "$house->{bin}/smtpsource", '-k', '-h', '127.0.0.1:' . $house->port('mx'),
+		'-s', 4, '-m', 60, '-n', 5, '-l', 1_500_000, '-a', "$house->{state}/acks", '-i', 'kill', '-w', 120 ]);
+	my $kills = 0;
+
+	for my $name (qw(smtpd qmgr deliver) x 3) {
+		wait_for(sub { filled() || waitpid($source, 1) != 0 }, 'a body under way', 30);
+		last if waitpid($source, 1) != 0;
+		$house->kill($name);
+		$kills++;
+		$house->ready($name);
+	}
+	wait_for(sub { waitpid($source, 1) != 0 }, 'the load to end', 120);
+	delete $house->{tools}{source};
+	cmp_ok($kills, '>=', 6, "$kills kills under load");
+	my @acked = split /\n/, slurp("$house->{state}/acks");
+	is(scalar(@acked), 60, 'the whole load was acknowledged');
+	my @lost;
+	eval { wait_for(sub { my $l = $log->(); @lost = grep { $l !~ /^\Q$_\E\t/m } @acked; !@lost }, 'all of it', 60) };
+	is("@lost", '', 'every acknowledged message has arrived');
+	my @cut = grep { /^kill-\d+\t(\d+)/ && -s sprintf("%s/%06d", $out, $1) < 1_500_000 } split /\n/, $log->();
+	is("@cut", '', 'and whole');
+	nothing_left('after kills under load');
+	check_spool('after kills under load');
+}
+
+# A body that changes on the disk is set aside, told, and not delivered.
+{
+	$house->end_tool('sink');
+	is(send_big(connect_to(), 'spoilt', body(1 * MIB, 19, 0)), 250, 'one that will be damaged');
+	wait_for(sub { filled() }, 'its file');
+	my ($victim) = filled();
+	open my $fh, '+<:raw', "$large/$victim" or die $!;
+	seek $fh, 500_000, 0;
+	print $fh 'XXXX';
+	close $fh;
+	my ($status, $text) = $house->angctl('spool', 'check');
+	is($status, 65, 'the check says so');
+	like($text, qr{^error: large/$victim.*: its body in large/ fails its checksum$}m, 'and which');
+	$house->sink(args => [ '-d', $out ]);
+	$house->angctl('queue', 'flush');
+	wait_for(sub { -e "$house->{state}/spool/queue/damaged/large.$victim" }, 'it to be set aside', 30);
+	unlike(slurp("$house->{state}/sink.log") // '', qr/^spoilt\t/m, 'nothing of it was delivered');
+	is(grep({ /"event":"damaged"/ } $house->log_lines), 1, 'it is told once');
+	nothing_left('a damaged body');
+}
+
+nothing_left('the end');
+check_spool('at the end');
+
+# A disk of its own that becomes full: 452 in the middle of the data, nothing stays, and mail goes on.
+my $disk;
+END { system 'umount', '-l', $disk if defined $disk; rmdir $disk if defined $disk }
+SKIP: {
+	my $at = House::build_dir() . "/t/large-disk.$$";
+
+	mkdir $at or die "$at: $!";
+	if (system("mount -t tmpfs -o size=900m,mode=0755 none '$at' 2>/dev/null") != 0) {
+		rmdir $at;
+		skip 'no file system can be mounted here', 6;
+	}
+	$disk = $at;
+	$house->end;
+	$house = House->new(name => '0650-full', config => { spool_dir => "$disk/queue", message_size_limit => 900 * MIB,
+		mx_workers => 1, deliver_workers => 1, retry_first => '1s', retry_max => '1s', retry_jitter => 0 })->start;
+	($out, $large) = ("$house->{state}/out", "$disk/queue/large");
+	$house->sink(args => [ '-d', $out ]);
+	is(send_big(connect_to(), 'before', body(1 * MIB, 23, 0)), 250, 'a message that has room');
+	came_whole('before', body(1 * MIB, 23, 0), 'it comes');
+	nothing_left('on a small disk');
+
+	my $free = sub { (House::run('df', '--output=avail', '-B1', $disk))[1] =~ /(\d+)\s*\z/ ? $1 : 0 };
+	my $begun = $free->();
+	my $room = $begun - 64 * MIB; # disk_floor
+	is(code(connect_to()->ask("MAIL FROM:<a\@b.example> SIZE=" . ($room + 300 * MIB))), 452, 'declared larger than the room');
+	is(send_big(connect_to(), 'overfull', body($room + 8 * MIB, 21, 0)), 452, 'not declared, and larger than the room');
+	nothing_left('a disk that was full');
+	wait_for(sub { $free->() > $begun - 2 * MIB }, 'the room to be back');
+	is(send_big(connect_to(), 'after', body(1 * MIB, 25, 0)), 250, 'one that has room again');
+	came_whole('after', body(1 * MIB, 25, 0), 'it comes');
+}
+
 done_testing();
