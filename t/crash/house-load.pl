@@ -34,6 +34,9 @@ $house->start;
 mark('begin');
 my $source = $house->tool('source', [ "$house->{bin}/smtpsource", '-k', '-M', $marks, '-s', $sessions,
 	'-m', $messages, '-n', 7, '-l', 3000, '-w', 60, '-h', '127.0.0.1:' . $house->port('mx') ]);
+# A few whose bodies stand in large/, beside the rest and through all that happens to it.
+my $bulky = $house->tool('bulky', [ "$house->{bin}/smtpsource", '-k', '-M', $marks, '-s', 2,
+	'-m', 12, '-n', 3, '-l', 400_000, '-R', 4, '-i', 'bulky', '-w', 60, '-h', '127.0.0.1:' . $house->port('mx') ]);
 
 # Recovery happens under the load as well, so power goes in the midst of it, too.
 for my $name (qw(qmgr smtpd deliver)) {
@@ -43,9 +46,10 @@ for my $name (qw(qmgr smtpd deliver)) {
 	$house->kill($name);
 }
 wait_for(sub { waitpid($source, 1) != 0 }, 'the load to end', 60);
+wait_for(sub { waitpid($bulky, 1) != 0 }, 'the large ones to be taken', 60);
 # A slow machine may have spent the load while deliver was away: the next hop takes some mail yet.
 wait_for(sub { (() = slurp("$state/sink.log") =~ /\n/g) > $messages / 4 }, 'mail at the next hop', 60);
 mark('end');
-delete $house->{tools}{source};
+delete $house->{tools}{$_} for qw(source bulky);
 print slurp("$state/source.err");
 $house->end;

@@ -17,6 +17,7 @@
 #include "base/die.h"
 #include "spool/check.h"
 #include "spool/journal_file.h"
+#include "spool/large.h"
 #include "spool/scan.h"
 #include "spool/spool.h"
 #include "spool/tally.h"
@@ -52,6 +53,19 @@ will_be_delivered(const struct record *r)
 	return seg == NULL || r->offset >= seg->filed;
 }
 
+/* A body in large/ has to be there, to the last byte. */
+static bool
+has_body(int dirfd, const struct record *r)
+{
+	int fd = r->large.number == 0 ? -1 : large_open(dirfd, r->large.number);
+	const char *why;
+	bool ok = r->large.number == 0 || (fd >= 0 && large_verify(fd, &r->large, &why) == 0);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 static void
 print_id(struct slice head)
 {
@@ -85,7 +99,7 @@ segment_print(int dirfd, const char *name)
 		 * does. */
 		scan_init(&s, fd, &seg, SEGMENT_HEADER, 0, (uint64_t)st.st_size);
 		while (scan_next(&s, &item) == SCAN_RECORD)
-			if (will_be_delivered(&item.record))
+			if (will_be_delivered(&item.record) && has_body(dirfd, &item.record))
 				print_id(item.record.head);
 		scan_fini(&s);
 	}
