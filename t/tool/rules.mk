@@ -22,3 +22,8 @@ t/tool/confman_DEPS := libcommon/conf
 PROGS += t/tool/evilpeer
 t/tool/evilpeer_SRCS := evilpeer.c evilframe.c net.c
 t/tool/evilpeer_DEPS := libcommon/spool libcommon/ipc/client libcommon/base
+
+# Plays the corpora of replies against the rules of bounced.
+PROGS += t/tool/adapter_reply
+t/tool/adapter_reply_SRCS := adapter_reply.c
+t/tool/adapter_reply_DEPS := bounced
