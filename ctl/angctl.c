@@ -96,6 +96,8 @@ static const struct verb verbs[] = {
 	{ "dns dump", SERVICE_DNSCACHE, "dump", 0, 0, "", dns_columns, NULL, NULL },
 	{ "dns flush", SERVICE_DNSCACHE, "flush", 0, 1, "[NAME]", NULL, NULL, NULL },
 	{ "dns stats", SERVICE_DNSCACHE, "stats", 0, 0, "", NULL, NULL, NULL },
+	{ "bounce test", SERVICE_BOUNCED, "test", 1, 9,
+	    "TEXT [--code N] [--status N.N.N] [--host NAME] [--domain NAME]", NULL, NULL, NULL },
 	{ "route", SERVICE_ROUTER, "route", 1, 2, "ADDRESS [CLIENT]", NULL, NULL, NULL },
 };
 
@@ -113,7 +115,7 @@ static const struct {
 };
 
 const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_DNSCACHE, SERVICE_ROUTER, SERVICE_QMGR, SERVICE_SMTPD,
-	SERVICE_DELIVER };
+	SERVICE_DELIVER, SERVICE_BOUNCED };
 const unsigned angctl_nservices = sizeof angctl_services / sizeof *angctl_services;
 
 static _Noreturn void

@@ -196,7 +196,8 @@ delivery_put_results(const struct delivery *d, struct buf *out)
 					.enh_subject = r->enh[1],
 					.enh_detail = r->enh[2],
 					.phase = r->phase,
-					.text = slice_z(r->text) });
+					.text = slice_z(r->text),
+					.dsn = r->dsn });
 	}
 	msg_job_done_put(
 	    out, &(struct msg_job_done){ .job = d->number,

@@ -37,6 +37,7 @@ struct job_rcpt {
 	struct slice original;	     /* what the client or an alias had before; empty: the same */
 	bool given;		     /* by JOB.addresses: it does not stand in the envelope */
 	uint8_t notify;
+	bool dsn; /* NOTIFY was passed on with it */
 	/* RCPT_ENDED: */
 	enum outcome_kind kind;
 	bool damaged;

@@ -57,9 +57,10 @@ put_notify(struct buf *b, uint8_t notify)
 static void
 put_rcpt(struct session *s, uint32_t i)
 {
-	const struct job_rcpt *r = &s->d->rcpts[s->asked[i]];
+	struct job_rcpt *r = &s->d->rcpts[s->asked[i]];
 	struct buf *b = conn_out(s->conn);
 
+	r->dsn = (s->ext & EXT_DSN) != 0 && !s->lmtp;
 	buf_puts(b, "RCPT TO:<");
 	buf_slice(b, r->address);
 	buf_putc(b, '>');

@@ -148,6 +148,12 @@ reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct journal_rcpt
 	return true;
 }
 
+uint64_t
+reply_wall_ms(struct qmgr *q)
+{
+	return q->address->reply.kind == JOURNAL_KIND_RESULT ? q->address->reply.result.wall_ms : 0;
+}
+
 bool
 reply_text(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out)
 {

@@ -37,6 +37,8 @@ const struct envelope_rcpt *address_rcpt(struct qmgr *q, const struct message *m
  * next call. False: there is none, or it is not written yet.
  */
 bool reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct journal_rcpt *out);
+/* When the attempt ended whose reply was read last, wall clock; 0: not known. */
+uint64_t reply_wall_ms(struct qmgr *q);
 /* As text, "host said: 450 4.2.2 text" where a host said it; appended. False: as above. */
 bool reply_text(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out);
 

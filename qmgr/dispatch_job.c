@@ -128,7 +128,7 @@ attempt_from(const struct qjob *j, const struct msg_result *m, const struct msg_
 {
 	*end = (struct attempt_end){ .kind = m->kind, .code = m->code,
 		.enh = { m->enh_class, m->enh_subject, m->enh_detail }, .phase = m->phase, .text = m->text,
-		.sent_ms = j->sent_ms };
+		.sent_ms = j->sent_ms, .dsn = m->dsn != 0 };
 	if (done == NULL)
 		return;
 	end->host = slice_head(done->host, ROUTE_TEXT_MAX);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "qmgr/intake.h"
 #include "qmgr/large.h"
+#include "qmgr/notice.h"
 #include "qmgr/segments.h"
 
 #include <stdlib.h>
@@ -68,6 +69,8 @@ up(struct peer *p)
 	TAILQ_INSERT_TAIL(&w->q->writers, w, next);
 	peer_set_arg(p, w);
 	mark_linked(w->q, peer_hello(p)->instance, true);
+	if (peer_service(p) == SERVICE_BOUNCED)
+		notice_linked(w->q, p);
 }
 
 static void
@@ -79,6 +82,7 @@ down(struct peer *p)
 
 	TAILQ_REMOVE(&q->writers, w, next);
 	free(w);
+	notice_unlinked(q, p);
 	if (by_instance(q, instance) == NULL)
 		mark_linked(q, instance, false);
 	larges_unlinked(q, instance);
@@ -257,6 +261,12 @@ on_seal(struct writer *w, const struct msg_seal *m)
 }
 
 static bool
+on_notice_later(struct writer *w, const struct msg_notice_later *m)
+{
+	return notice_put_off(w->q, m);
+}
+
+static bool
 in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 {
 	struct writer *w = peer_arg(p);
@@ -271,6 +281,7 @@ in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 	ON(LEASE_WANT, lease_want)
 	ON(DOORBELL, doorbell)
 	ON(SEAL, seal)
+	ON(NOTICE_LATER, notice_later)
 	ON(LARGE_WANT, large_want)
 	ON(LARGE_DROP, large_drop)
 #undef ON

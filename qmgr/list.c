@@ -89,7 +89,7 @@ static bool
 any_owed(struct message *m)
 {
 	for (unsigned i = 0; i < m->nrcpt; i++)
-		if (message_rcpts(m)[i].phase == RCPT_OWED)
+		if (message_rcpts(m)[i].owed & SPOOL_NOTICE_FAILED)
 			return true;
 	return false;
 }
@@ -131,7 +131,7 @@ rcpt_word(struct qmgr *q, const struct message *m, const struct recipient *r)
 	case RCPT_DEFERRED:
 		return m->flags & MESSAGE_HELD ? "hold" : "deferred";
 	case RCPT_OWED:
-		return "failed";
+		return r->owed & SPOOL_NOTICE_FAILED ? "failed" : spool_state_word(r->state);
 	case RCPT_CLOSED:
 		break;
 	}
@@ -232,7 +232,7 @@ rcpt_why(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out)
 			buf_printf(out, "not due: next try in %llu s", (unsigned long long)in_ms(q, r->due) / 1000);
 		return;
 	case RCPT_OWED:
-		buf_puts(out, "failed; its sender is owed a notice");
+		buf_printf(out, "%s; its sender is owed a notice", r->owed & SPOOL_NOTICE_FAILED ? "failed" : spool_state_word(r->state));
 		return;
 	case RCPT_CLOSED:
 		buf_puts(out, spool_state_word(r->state));

@@ -11,6 +11,7 @@
 #include "qmgr/from_smtpd.h"
 #include "qmgr/intake.h"
 #include "qmgr/large.h"
+#include "qmgr/notice.h"
 #include "qmgr/recover.h"
 #include "qmgr/schedule.h"
 #include "qmgr/segments.h"
@@ -106,6 +107,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 	q->resolver = resolver_new();
 	q->address = address_cache_new();
 	q->asking = asking_new();
+	q->notices = notices_new();
 	q->clean = clean_new();
 	q->compact = compact_new();
 	q->larges = larges_new();
@@ -153,6 +155,7 @@ qmgr_fini(struct qmgr *q)
 	compact_free(q->compact);
 	clean_free(q->clean);
 	asking_free(q->asking);
+	notices_free(q->notices);
 	address_cache_free(q->address);
 	for (uint32_t i = 0; i < q->nholds; i++) {
 		if (q->holds[i].msg == MESSAGE_NONE)
@@ -193,6 +196,8 @@ set_tick(struct qmgr *q)
 	if (q->loop == NULL)
 		return;
 	next = schedule_next_ms(q);
+	if (notices_next_ms(q) < next)
+		next = notices_next_ms(q);
 	if (next > TICK_MAX_MS)
 		next = TICK_MAX_MS;
 	if (next < QCLOCK_TICK_MS)
@@ -215,6 +220,7 @@ qmgr_turn(struct qmgr *q)
 	clean_run(q);
 	compact_run(q);
 	dispatch_run(q);
+	notices_run(q);
 	journal_commit(&q->journal);
 	set_tick(q);
 }

@@ -64,6 +64,7 @@ struct compact; /* compact.c */
 struct larges; /* large.c */
 struct asking; /* from_router.c */
 struct address_cache; /* address.c */
+struct notices; /* notice.c */
 
 struct qmgr {
 	struct loop *loop;                    /* NULL: none, for the simulation */
@@ -121,6 +122,7 @@ struct qmgr {
 	uint64_t damaged_ranges;
 	uint32_t nsuspended; /* markers that suspend a domain */
 	struct address_cache *address;
+	struct notices *notices;
 };
 
 /* An empty one over an open spool folder; conf is referenced. threads: with a loop only. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "qmgr/address.h"
+#include "qmgr/notice.h"
 #include "qmgr/state.h"
 
 #include <stdlib.h>
@@ -14,15 +15,6 @@ retry_of(struct qmgr *q, struct queue *queue)
 	const struct scope_values *v = queue_limits(q, queue);
 
 	return (struct retry){ v->retry_first_ms, v->retry_max_ms, (unsigned)v->retry_jitter };
-}
-
-/* Bits of what is owed for a failure: nothing for the null sender, nor where NOTIFY says otherwise. */
-static uint8_t
-owed_for_failure(const struct message *m, const struct recipient *r)
-{
-	if (m->flags & (MESSAGE_NULL_SENDER | MESSAGE_NOTICE))
-		return 0;
-	return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0 ? SPOOL_NOTICE_FAILED : 0;
 }
 
 static void
@@ -102,16 +94,27 @@ put_result(struct qmgr *q, const struct message *m, unsigned rcpt, uint32_t atte
 {
 	commit(q, result, .id = m->id, .rcpt = rcpt, .attempt = attempt, .result = result, .owed = owed, .due_ms = due_ms,
 	    .code = end->code, .enh0 = end->enh[0], .enh1 = end->enh[1], .enh2 = end->enh[2], .host = end->host,
-	    .reply = end->text);
+	    .reply = end->text, .wall_ms = clock_wall_ms());
+}
+
+/* Why the sender of what failed is not told. */
+static const char *
+untold(const struct message *m)
+{
+	return m->flags & (MESSAGE_NULL_SENDER | MESSAGE_NOTICE) ? "null-sender" : "notify";
 }
 
 static void
 fail(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end, bool expired)
 {
-	uint8_t owed = owed_for_failure(m, &message_rcpts(m)[rcpt]);
+	uint8_t owed = notice_for_failure(q, m, rcpt);
 
 	log_common(q, expired ? LOG_EXPIRED : LOG_FAILED, m, rcpt, attempt, end);
+	if (owed == 0)
+		log_z(LOGK_RULE, untold(m));
 	log_end();
+	if (owed == 0) /* else bounced classes it for the notice */
+		notice_reply(q, m, rcpt, expired ? NOTICE_EXPIRED : NOTICE_FAILED, end);
 	put_result(q, m, rcpt, attempt, expired ? SPOOL_RESULT_EXPIRED : SPOOL_RESULT_FAILED, owed,
 	    owed == 0 ? 0 : qclock_ms(&q->clock) + q->conf->failed_keep_ms, end);
 	if (owed != 0)
@@ -138,7 +141,17 @@ defer(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const 
 	if (now + wait > expiry)
 		wait = expiry - now;
 	log_attempt(q, m, rcpt, attempt, end, "deferred", wait);
+	notice_reply(q, m, rcpt, NOTICE_DELAYED, end);
 	put_result(q, m, rcpt, attempt, SPOOL_RESULT_DEFERRED, 0, now + wait, end);
+}
+
+static void
+deliver(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end)
+{
+	uint8_t owed = notice_for_success(m, rcpt, end->dsn);
+
+	put_result(q, m, rcpt, attempt, SPOOL_RESULT_DELIVERED, owed,
+	    owed == 0 ? 0 : qclock_ms(&q->clock) + q->conf->failed_keep_ms, end);
 }
 
 void
@@ -147,7 +160,7 @@ schedule_result(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attem
 	switch ((enum outcome_kind)end->kind) {
 	case OUTCOME_OK:
 		log_attempt(q, m, rcpt, attempt, end, "sent", 0);
-		put_result(q, m, rcpt, attempt, SPOOL_RESULT_DELIVERED, 0, 0, end);
+		deliver(q, m, rcpt, attempt, end);
 		break;
 	case OUTCOME_PERM:
 		log_attempt(q, m, rcpt, attempt, end, "bounced", 0);
@@ -233,7 +246,7 @@ static uint32_t
 look_at(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t now, bool *worked)
 {
 	struct recipient *r = &message_rcpts(m)[rcpt];
-	uint32_t expiry = UINT32_MAX;
+	uint32_t expiry = UINT32_MAX, delay;
 
 	switch ((enum rcpt_phase)r->phase) {
 	case RCPT_DEFERRED:
@@ -245,6 +258,13 @@ look_at(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t now, bool *wo
 			*worked = true;
 			expire(q, m, rcpt);
 			return UINT32_MAX;
+		}
+		delay = notice_delay_tick(q, m, r);
+		if (delay <= now) {
+			*worked = true;
+			notice_delayed(q, m, rcpt);
+		} else if (delay < expiry) {
+			expiry = delay; /* the next time to look */
 		}
 		if (r->phase != RCPT_DEFERRED || (m->flags & MESSAGE_HELD))
 			return expiry;

@@ -19,6 +19,7 @@ struct attempt_end {
 	uint32_t conn_use;
 	uint64_t sent_ms; /* wall, when its job was handed out; 0: not known */
 	uint32_t connect_ms;
+	bool dsn; /* the next hop tells the sender of success itself */
 };
 
 /* The message may be gone afterwards. attempt: the one that ended, or a new one where it never started. */

@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/large.h"
+#include "qmgr/notice.h"
 #include "qmgr/schedule.h"
 #include "spool/envelope.h"
 
@@ -51,6 +52,15 @@ message_wake_by(struct qmgr *q, struct message *m, uint32_t tick)
 		wheel_set(&q->wheel, m, tick);
 }
 
+/* Expiry, or before it the tick at which a delay is told. */
+static uint32_t
+next_event(struct qmgr *q, const struct message *m, const struct recipient *r)
+{
+	uint32_t expiry = message_expiry(q, m, r), delay = notice_delay_tick(q, m, r);
+
+	return delay < expiry ? delay : expiry;
+}
+
 void
 rcpt_enter(struct qmgr *q, struct message *m, unsigned rcpt, enum rcpt_phase phase)
 {
@@ -60,18 +70,20 @@ rcpt_enter(struct qmgr *q, struct message *m, unsigned rcpt, enum rcpt_phase pha
 	r->phase = phase & 15U;
 	if (q->replaying)
 		return;
+	if ((r->owed & ~(unsigned)SPOOL_NOTICE_TOLD) != 0)
+		notice_owed(q, m);
 	switch (phase) {
 	case RCPT_READY:
 		ready_push(&q->queues, &q->messages, queue_at(&q->queues, r->queue), m, rcpt);
 		dispatch_wake(q, queue_at(&q->queues, r->queue));
-		expiry = message_expiry(q, m, r);
+		expiry = next_event(q, m, r);
 		break;
 	case RCPT_ROUTING:
 		ready_push(&q->queues, &q->messages, queue_at(&q->queues, QUEUE_ROUTING), m, rcpt);
-		expiry = message_expiry(q, m, r);
+		expiry = next_event(q, m, r);
 		break;
 	case RCPT_DEFERRED:
-		expiry = message_expiry(q, m, r);
+		expiry = next_event(q, m, r);
 		if (!(m->flags & MESSAGE_HELD) && r->due < expiry)
 			expiry = r->due;
 		break;
@@ -79,7 +91,7 @@ rcpt_enter(struct qmgr *q, struct message *m, unsigned rcpt, enum rcpt_phase pha
 		expiry = r->due;
 		break;
 	case RCPT_ASKED:
-		expiry = message_expiry(q, m, r);
+		expiry = next_event(q, m, r);
 		break;
 	case RCPT_RUNNING:
 	case RCPT_ORPHAN:
@@ -328,7 +340,7 @@ rcpt_restore(struct qmgr *q, struct message *m, unsigned i, const struct journal
 		q->messages.recipients++;
 		to->state = SPOOL_QUEUED;
 		to->phase = RCPT_DEFERRED;
-	} else if (to->owed != 0) {
+	} else if ((to->owed & ~(unsigned)SPOOL_NOTICE_TOLD) != 0) {
 		to->phase = RCPT_OWED;
 	} else {
 		queue_unref(q, to);
@@ -628,8 +640,11 @@ state_notice(struct qmgr *q, const struct journal_notice *r, struct journal_plac
 
 		memcpy(&n, r->rcpts.p + i, 4);
 		to = rcpt_find(q, r->id, n, &m);
-		if (to != NULL && is_queued(to))
-			to->owed = (to->owed | r->notice) & 15U;
+		if (to == NULL || !is_queued(to))
+			continue;
+		to->owed = (to->owed | r->notice) & 15U;
+		if (!q->replaying)
+			notice_owed(q, m);
 	}
 }
 
@@ -646,10 +661,14 @@ state_settled(struct qmgr *q, const struct journal_settled *r, struct journal_pl
 		to = rcpt_find(q, r->id, n, &m);
 		if (to == NULL)
 			continue;
+		if (is_queued(to) && (to->owed & r->notice & SPOOL_NOTICE_DELAYED) != 0)
+			to->owed |= SPOOL_NOTICE_TOLD;
 		to->owed = (to->owed & ~(unsigned)r->notice) & 15U;
 		if (to->phase == RCPT_OWED && to->owed == 0)
 			rcpt_close(q, m, to);
 	}
+	if (!q->replaying)
+		notice_settled(q, r->id, r->notice);
 }
 
 void

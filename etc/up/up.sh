@@ -9,7 +9,7 @@ mkdir -p "$2"
 state=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 smtp=2525 submission=2587 sink=2526
-services='logd dnscache router qmgr smtpd deliver local'
+services='logd dnscache router qmgr smtpd deliver local bounced'
 log=$state/log/angarium.log
 
 say() { printf '%s\n' "$*"; }
@@ -24,7 +24,7 @@ rm -f "$state/svscan.pid" "$state/sink.pid"
 chmod 0755 "$state"
 mkdir -p "$state/etc" "$state/service"
 
-sed -e "s|@STATE@|$state|g" -e "s|@SMTP@|$smtp|g" -e "s|@SUBMISSION@|$submission|g" -e "s|@SINK@|$sink|g" \
+sed -e "s|@STATE@|$state|g" -e "s|@SMTP@|$smtp|g" -e "s|@SUBMISSION@|$submission|g" -e "s|@SINK@|$sink|g" -e "s|@RULES@|$here/../bounce.rules|g" \
 	"$here/angarium.conf.in" >"$state/etc/angarium.conf"
 for service in $services; do
 	dir=$state/service/$service

@@ -136,7 +136,8 @@
 	F(u8, enh_subject, "")                                               \
 	F(u8, enh_detail, "")                                                \
 	F(u8, phase, "enum delivery_phase (ipc/route.h)")                    \
-	F(str, text, "the peer's reply, or ours, in one line")
+	F(str, text, "the peer's reply, or ours, in one line")               \
+	F(u8, dsn, "1: NOTIFY went on to a next hop that tells of success itself")
 #define FIELDS_JOB_DONE(F)                                                          \
 	F(u64, job, "all its results have been sent")                               \
 	F(u8, host_down, "1: no connection could be made; the whole queue may wait") \

@@ -67,7 +67,8 @@
  * A recipient is open (its message and record are kept) while it is queued, started, or has a
  * failure notice owed; the ledger counts the last as bounced or expired at once. A delivered one
  * with a success notice owed, or a queued one with a delay notice owed, counts as what it is; its
- * message is not done before the notice is settled.
+ * message is not done before the notice of success is settled. A delay notice that is owed when
+ * the recipient ends is owed no more.
  *
  * Order: result durable -> notice durable -> settled durable -> space freed.
  *
@@ -132,6 +133,7 @@ enum spool_notice {
 	SPOOL_NOTICE_FAILED = 1,
 	SPOOL_NOTICE_DELAYED = 2,
 	SPOOL_NOTICE_DELIVERED = 4, /* delivered, relayed or expanded with NOTIFY=SUCCESS */
+	SPOOL_NOTICE_TOLD = 8, /* beside `owed` of what is queued: its delay has been told; none is owed */
 };
 
 const char *spool_state_word(uint8_t state);   /* "queued"; "?" out of range */

@@ -17,7 +17,7 @@ my ($state, $bin) = @$house{qw(state bin)};
 
 # Service to its rows, and how much is tried at least in each.
 my %rows = (logd => ['logd'], dnscache => ['dnscache'], router => ['router'], qmgr => ['qmgr'], smtpd => [qw(smtpd-parent smtpd-worker smtpd-local)],
-	deliver => [qw(deliver-parent deliver-worker)], local => [qw(local-parent local-worker local-child)]);
+	bounced => ['bounced'], deliver => [qw(deliver-parent deliver-worker)], local => [qw(local-parent local-worker local-child)]);
 # What must stand among the refused in every row.
 my @always = qw(execve ptrace process-vm-readv chroot mount setuid capset bpf io-uring userfaultfd module socket-raw socket-netlink
 	open-passwd-rw mprotect-exec unshare setns segment-pwritev2-noappend segment-setfl segment-mmap segment-reopen segment-splice

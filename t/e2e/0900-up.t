@@ -72,7 +72,7 @@ is(scalar sunk(undef, "$state/sink.log"), 2, 'both are at the sink');
 like($out, qr/^make down ends it\.$/m, 'it says how to end it');
 
 sub angctl { return run("$bin/angctl", '-c', "$state/etc/angarium.conf", @_) }
-my @services = qw(logd dnscache router qmgr smtpd deliver local);
+my @services = qw(logd dnscache router qmgr smtpd deliver local bounced);
 my %uid = map { $_ => (stat "/proc/" . pid_of($_))[4] } @services;
 sub pid_of { my ($s, $o) = run('s6-svstat', '-o', 'pid', "$state/service/$_[0]"); chomp $o; return $o }
 is((angctl('status'))[0], 0, 'status');

@@ -33,7 +33,7 @@ use Talk;
 
 our @EXPORT_OK = qw(wait_for free_ports slurp spew run build_dir bin_dir top need_root);
 
-our @SERVICES = qw(logd dnscache router qmgr smtpd deliver local);
+our @SERVICES = qw(logd dnscache router qmgr smtpd deliver local bounced);
 my $TOP = abs_path(dirname(__FILE__) . '/../../..');
 my @alive;
 
@@ -217,7 +217,7 @@ sub write_config
 		relay_networks => [ '127.0.0.0/8', '[::1]/128' ],
 		# Everything goes to the sink, unless a test has users and aliases of its own.
 		local_domains => [], alias_file => '',
-		relay_host => "127.0.0.1:$port->{sink}",
+		relay_host => "127.0.0.1:$port->{sink}", bounce_rules => "$TOP/etc/bounce.rules",
 		name_servers => [ "127.0.0.1:$port->{dns}" ],
 		%{ $self->{config} },
 	);
