@@ -32,7 +32,7 @@ sub told
 	my ($seconds) = @_;
 	my @got;
 
-	while (IO::Select->new($notify)->can_read(@got ? 0.05 : $seconds)) {
+	while (IO::Select->new($notify)->can_read(@got ? 0.3 : $seconds)) {
 		recv $notify, my $text, 4096, 0;
 		push @got, split /\n/, $text;
 	}

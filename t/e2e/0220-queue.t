@@ -13,7 +13,7 @@ use Time::HiRes qw(time);
 
 need_root();
 my ($second, $third, $six) = free_ports(3);
-my $house = House->new(
+my $house = House->new(services => [ grep { $_ ne "bounced" } @House::SERVICES ], 
 	config => {
 		retry_first => '1s', retry_max => '4s', retry_jitter => 0, life => '1h', sessions_per_client => 1000,
 		recipients_max => 1000,

@@ -27,3 +27,6 @@ t/tool/evilpeer_DEPS := libcommon/spool libcommon/ipc/client libcommon/base
 PROGS += t/tool/adapter_reply
 t/tool/adapter_reply_SRCS := adapter_reply.c
 t/tool/adapter_reply_DEPS := bounced
+PROGS += t/tool/adapter_dsn
+t/tool/adapter_dsn_SRCS := adapter_dsn.c
+t/tool/adapter_dsn_DEPS := bounced
