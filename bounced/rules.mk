@@ -8,3 +8,4 @@ PROGS += bounced/bounced
 bounced/bounced_SRCS := main.c
 bounced/bounced_DEPS := bounced
 TESTS += bounced
+MAN += bounced/bounced.8 bounced/bounce.rules.5
