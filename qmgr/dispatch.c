@@ -143,7 +143,18 @@ pick_alone(struct dispatch *d, const struct queue *queue)
 	return NULL;
 }
 
-/* The first ready recipients of one message, as many as share a transaction. */
+static int
+compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * The first ready recipients of one message, as many as share a transaction; in rising order, though
+ * they may have become due in another.
+ */
 static unsigned
 gather(struct qmgr *q, struct queue *queue, struct message *m, unsigned first, uint32_t *rcpt, unsigned max)
 {
@@ -154,6 +165,7 @@ gather(struct qmgr *q, struct queue *queue, struct message *m, unsigned first, u
 		rcpt_leave(q, m, at);
 		rcpt[n++] = at;
 	} while (n < max && ready_first(queue, &msg, &at) && msg == index);
+	qsort(rcpt, n, sizeof *rcpt, compare);
 	return n;
 }
 

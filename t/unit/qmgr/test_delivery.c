@@ -178,7 +178,8 @@ START_TEST(rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report)
 	again(); /* attempt 2 was begun, but its STARTED never became durable */
 	worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
 	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
-	world_pass(&w, 3000000);
+	for (int i = 0; i < 120; i++)
+		world_pass(&w, 10000);
 	ck_assert_uint_eq(ntold, 0); /* due, but running */
 	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = 4711, .attempt = 2, .kind = OUTCOME_OK }));
 	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
@@ -573,6 +574,62 @@ START_TEST(a_queue_that_nobody_names_is_freed_and_its_number_serves_again)
 }
 END_TEST
 
+START_TEST(a_job_lists_recipients_in_their_order_whatever_the_order_of_their_retries)
+{
+	const struct letter l = { .from = "a@x.example", .hop = "192.0.2.1", .to = { "a@y.example", "b@y.example",
+	    "c@y.example", "d@y.example", "e@y.example" } };
+	struct conf *before = w.conf;
+
+	world_conf(&w, CONF "domain \"y.example\" {\nretry_jitter = 50\n}\n");
+	qmgr_set_conf(&w.q, w.conf);
+	conf_unref(before);
+	pen_write(&w, &pen, &l);
+	pen_ring(&w, &pen);
+	ck_assert_uint_eq(ntold, 1);
+	ck_assert_uint_eq(told[0].n, 5);
+	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
+	dispatch_room(&w.q, worker, 0); /* they become due one by one, and wait */
+	for (int i = 0; i < 120; i++)
+		world_pass(&w, 10000);
+	dispatch_room(&w.q, worker, 10);
+	world_pass(&w, 1000);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_uint_eq(told[1].n, 5);
+	for (uint32_t i = 0; i < 5; i++)
+		ck_assert_uint_eq(told[1].rcpt[i], i);
+}
+END_TEST
+
+/* Each kind of courier has its own mail, and nobody's absence holds up the other's. */
+START_TEST(mail_for_local_is_not_for_deliver)
+{
+	struct letter l = { .from = "a@x.example", .hop = "192.0.2.1", .to = { "a@y.example" }, .transport = "local" };
+	struct worker *local;
+	uint64_t dead = 99;
+
+	pen_write(&w, &pen, &l);
+	pen_ring(&w, &pen);
+	ck_assert_uint_eq(ntold, 0);
+	world_send(&w, &pen, "a@x.example", "b@z.example");
+	ck_assert_uint_eq(ntold, 1);
+	ck_assert_ptr_eq(told[0].worker, worker);
+	local = dispatch_linked(&w.q, SERVICE_LOCAL, 1, 7, NULL);
+	ck_assert(dispatch_running(&w.q, local, &(struct msg_running){ .last = 1 }));
+	dispatch_room(&w.q, local, 10);
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_ptr_eq(told[1].worker, local);
+	/* Who of deliver's lives says nothing of local's. */
+	dispatch_unlinked(&w.q, local);
+	ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(&dead, 8)));
+	world_settle(&w);
+	ck_assert_uint_eq(world_rcpt(&w, told[1].id, 0)->phase, RCPT_RUNNING);
+	ck_assert(dispatch_workers(&w.q, SERVICE_LOCAL, slice_of(&dead, 8)));
+	world_settle(&w);
+	ck_assert(world_rcpt(&w, told[1].id, 0)->phase != RCPT_RUNNING);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
@@ -600,6 +657,8 @@ cases(TCase *tc)
 	tcase_add_loop_test(tc, rule_26_hold_stops_tries_and_keeps_the_attempts, 0, 2);
 	tcase_add_loop_test(tc, rule_26_delete_and_fail_count_by_rule, 0, 2);
 	tcase_add_loop_test(tc, a_suspended_domain_waits_also_what_comes_later_and_after_a_restart, 0, 2);
+	tcase_add_test(tc, a_job_lists_recipients_in_their_order_whatever_the_order_of_their_retries);
+	tcase_add_test(tc, mail_for_local_is_not_for_deliver);
 	tcase_add_test(tc, a_queue_that_nobody_names_is_freed_and_its_number_serves_again);
 }
 CHECK_MAIN("qmgr delivery", cases)

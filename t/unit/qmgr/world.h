@@ -247,6 +247,8 @@ bus_job(struct worker *w, const struct msg_job *m)
 	for (uint32_t i = 0; i < t->n && i < 64; i++) {
 		memcpy(&t->rcpt[i], m->rcpts.p + 8 * i, 4);
 		memcpy(&t->attempt[i], m->rcpts.p + 8 * i + 4, 4);
+		/* As deliver wants them, whatever the order in which they became due. */
+		ck_assert(i == 0 || t->rcpt[i] > t->rcpt[i - 1]);
 	}
 	note_hosts(t, m);
 }
@@ -448,6 +450,7 @@ struct letter {
 	unsigned body;
 	uint64_t id;
 	uint64_t notice_of;
+	const char *transport; /* NULL: smtp */
 	struct record_large large; /* number not 0: the body is there */
 };
 
@@ -460,6 +463,8 @@ put_route(struct world *w, struct buf *env, const struct letter *l, const char *
 
 	if (l->hop == NULL)
 		return;
+	if (l->transport != NULL)
+		r.transport = slice_z(l->transport);
 	r.domain = slice_z(strchr(to, '@') + 1);
 	r.hops[0] = (struct route_hop){ .host = slice_z(l->hop), .port = 25 };
 	route_put(&bytes, &r);
