@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* An answer of a name server; the first byte chooses the type that was asked for. What is taken must
- * be what the other services will believe. */
+/* An answer of a name server; the first byte chooses the type that was asked for. What is taken
+ * must be what the other services will believe. */
 #include "dnscache/answer.h"
 
 #include <stdlib.h>

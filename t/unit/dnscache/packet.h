@@ -62,7 +62,8 @@ packet_data(struct buf *b, const char *type, char *w[])
 			packet_u16(b, 0);
 		packet_u16(b, (unsigned)atoi(w[0]));
 	} else if (strcmp(type, "RAW") == 0) {
-		for (const char *p = w[0] == NULL ? "" : w[0]; p[0] != '\0' && p[1] != '\0'; p += 2) {
+		for (const char *p = w[0] == NULL ? "" : w[0]; p[0] != '\0' && p[1] != '\0';
+		     p += 2) {
 			unsigned v = 0;
 
 			sscanf(p, "%2x", &v);
@@ -114,8 +115,8 @@ packet_record(struct buf *b, const char *line)
  * answers).
  */
 static inline void
-packet_of(struct buf *b, unsigned flags, const char *name, enum dns_type type,
-    const char *const lines[])
+packet_of(
+    struct buf *b, unsigned flags, const char *name, enum dns_type type, const char *const lines[])
 {
 	unsigned n[2] = { 0 };
 

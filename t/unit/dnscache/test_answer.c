@@ -5,9 +5,10 @@
 #include "dnscache/answer.h"
 
 enum { GOOD = 0x8180, GOOD_AD = 0x81a0, NX = 0x8183 };
-#define LOOP10                                                                                     \
-	"c.example 9 CNAME c1", "c1 9 CNAME c2", "c2 9 CNAME c3", "c3 9 CNAME c4", "c4 9 CNAME c5", \
-	    "c5 9 CNAME c6", "c6 9 CNAME c7", "c7 9 CNAME c8", "c8 9 CNAME c9", "c9 9 CNAME c10"
+#define LOOP10                                                                                   \
+	"c.example 9 CNAME c1", "c1 9 CNAME c2", "c2 9 CNAME c3", "c3 9 CNAME c4",               \
+	    "c4 9 CNAME c5", "c5 9 CNAME c6", "c6 9 CNAME c7", "c7 9 CNAME c8", "c8 9 CNAME c9", \
+	    "c9 9 CNAME c10"
 
 static const struct {
 	const char *why; /* the row is there */
@@ -36,7 +37,8 @@ static const struct {
 	{ "a time beyond 2^31 is none (RFC 2181 8)", GOOD, DNS_A,
 	    { "a.example 4294967295 A 192.0.2.1" }, ANSWER_OK, 1, 0, "" },
 	{ "a chain", GOOD, DNS_A,
-	    { "a.example 60 CNAME b.example", "b.example 20 CNAME C.example", "c.example 30 A 192.0.2.1" },
+	    { "a.example 60 CNAME b.example", "b.example 20 CNAME C.example",
+		"c.example 30 A 192.0.2.1" },
 	    ANSWER_OK, 1, 20, "c.example" },
 	{ "a chain in any order", GOOD, DNS_A,
 	    { "c.example 30 A 192.0.2.1", "b.example 20 CNAME c.example",
@@ -53,15 +55,18 @@ static const struct {
 	    60, "b.other" },
 	{ "a loop", GOOD, DNS_A, { "a.example 60 CNAME b.other", "b.other 60 CNAME a.example" },
 	    ANSWER_UNUSABLE, 0, 60, "*" },
-	{ "to itself", GOOD, DNS_A, { "a.example 60 CNAME a.example" }, ANSWER_UNUSABLE, 0, 60, "*" },
+	{ "to itself", GOOD, DNS_A, { "a.example 60 CNAME a.example" }, ANSWER_UNUSABLE, 0, 60,
+	    "*" },
 	{ "an alias of the root", GOOD, DNS_A, { "a.example 60 CNAME ." }, ANSWER_UNUSABLE, 0, 60,
 	    "*" },
 	{ "nothing there", NX, DNS_A, { "!example 40 SOA 600" }, ANSWER_NXDOMAIN, 0, 40, "" },
 	{ "nothing there, nobody says how long", NX, DNS_A, { NULL }, ANSWER_NXDOMAIN, 0, 0, "" },
 	{ "none of these", GOOD, DNS_A, { "!. 40 SOA 600" }, ANSWER_NODATA, 0, 40, "" },
 	{ "none of these, no SOA", GOOD, DNS_A, { NULL }, ANSWER_NODATA, 0, 0, "" },
-	{ "the SOA of somebody else", GOOD, DNS_A, { "!other 40 SOA 600" }, ANSWER_NODATA, 0, 0, "" },
-	{ "the SOA of half a label", GOOD, DNS_A, { "!xample 40 SOA 600" }, ANSWER_NODATA, 0, 0, "" },
+	{ "the SOA of somebody else", GOOD, DNS_A, { "!other 40 SOA 600" }, ANSWER_NODATA, 0, 0,
+	    "" },
+	{ "the SOA of half a label", GOOD, DNS_A, { "!xample 40 SOA 600" }, ANSWER_NODATA, 0, 0,
+	    "" },
 	{ "a referral", GOOD, DNS_A, { "!example 40 NS ns.example" }, ANSWER_REFUSED, 0, 0, "" },
 	{ "servfail", 0x8182, DNS_A, { NULL }, ANSWER_SERVFAIL, 0, 0, "" },
 	{ "refused", 0x8185, DNS_A, { NULL }, ANSWER_REFUSED, 0, 0, "" },
@@ -79,17 +84,22 @@ static const struct {
 	    "" },
 	{ "MX, bytes behind the name", GOOD, DNS_MX, { "a.example 60 RAW:15 000101610062" },
 	    ANSWER_BAD, 0, 0, "" },
-	{ "MX, a label of 64", GOOD, DNS_MX, { "a.example 60 RAW:15 000140" }, ANSWER_BAD, 0, 0, "" },
+	{ "MX, a label of 64", GOOD, DNS_MX, { "a.example 60 RAW:15 000140" }, ANSWER_BAD, 0, 0,
+	    "" },
 	{ "PTR to its own pointer", GOOD, DNS_PTR, { "a.example 60 RAW:12 c030" }, ANSWER_BAD, 0, 0,
 	    "" },
 	{ "PTR forwards", GOOD, DNS_PTR, { "a.example 60 RAW:12 c0ff" }, ANSWER_BAD, 0, 0, "" },
-	{ "PTR into the header", GOOD, DNS_PTR, { "a.example 60 RAW:12 c000" }, ANSWER_BAD, 0, 0, "" },
-	{ "PTR to the question", GOOD, DNS_PTR, { "a.example 60 RAW:12 c00c" }, ANSWER_OK, 1, 60, "" },
-	{ "PTR, half a pointer", GOOD, DNS_PTR, { "a.example 60 RAW:12 c0" }, ANSWER_BAD, 0, 0, "" },
+	{ "PTR into the header", GOOD, DNS_PTR, { "a.example 60 RAW:12 c000" }, ANSWER_BAD, 0, 0,
+	    "" },
+	{ "PTR to the question", GOOD, DNS_PTR, { "a.example 60 RAW:12 c00c" }, ANSWER_OK, 1, 60,
+	    "" },
+	{ "PTR, half a pointer", GOOD, DNS_PTR, { "a.example 60 RAW:12 c0" }, ANSWER_BAD, 0, 0,
+	    "" },
 	{ "TXT without a string", GOOD, DNS_TXT, { "a.example 60 RAW:16 " }, ANSWER_BAD, 0, 0, "" },
 	{ "TXT, string too long", GOOD, DNS_TXT, { "a.example 60 RAW:16 0561" }, ANSWER_BAD, 0, 0,
 	    "" },
-	{ "TXT of an empty string", GOOD, DNS_TXT, { "a.example 60 RAW:16 00" }, ANSWER_OK, 1, 60, "" },
+	{ "TXT of an empty string", GOOD, DNS_TXT, { "a.example 60 RAW:16 00" }, ANSWER_OK, 1, 60,
+	    "" },
 	{ "a name no host has", GOOD, DNS_MX, { "a.example 60 MX 10 a\\7b.example" },
 	    ANSWER_UNUSABLE, 0, 60, "" },
 	{ "a name no host has, and one", GOOD, DNS_MX,
@@ -124,7 +134,8 @@ START_TEST(answer_is_read)
 	ck_assert_msg(a.kind == rows[_i].kind, "%s: %u, %s", rows[_i].why, a.kind, a.why);
 	ck_assert_msg(count(&a, rows[_i].type) == rows[_i].records, "%s", rows[_i].why);
 	if (a.kind != ANSWER_BAD && a.kind != ANSWER_UNUSABLE)
-		ck_assert_msg(a.ttl_s == rows[_i].ttl_s && a.has_ttl == (a.ttl_s > 0 || a.kind == ANSWER_OK),
+		ck_assert_msg(
+		    a.ttl_s == rows[_i].ttl_s && a.has_ttl == (a.ttl_s > 0 || a.kind == ANSWER_OK),
 		    "%s: %u", rows[_i].why, a.ttl_s);
 	if (rows[_i].cname[0] != '*')
 		ck_assert_str_eq(a.cname, rows[_i].cname);
@@ -190,7 +201,8 @@ END_TEST
 START_TEST(chains_are_bounded)
 {
 	static const char *const ten[] = { LOOP10, "c10 9 A 192.0.2.1", NULL };
-	static const char *const eleven[] = { LOOP10, "c10 9 CNAME c11", "c11 9 A 192.0.2.1", NULL };
+	static const char *const eleven[] = { LOOP10, "c10 9 CNAME c11", "c11 9 A 192.0.2.1",
+		NULL };
 	struct buf b = { 0 };
 	struct answer a = { .kind = ANSWER_BAD };
 

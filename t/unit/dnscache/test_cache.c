@@ -10,8 +10,12 @@ static const struct cache_limits limits = { 100, 1 << 20, 5000, 100000, 20000 };
 static struct cache_entry
 entry(const char *name, enum dns_status status, const char *records)
 {
-	return (struct cache_entry){ .name = name, .type = DNS_TXT, .status = status,
-		.flags = DNS_AD, .cname = SLICE_LIT("c"), .records = slice_z(records) };
+	return (struct cache_entry){ .name = name,
+		.type = DNS_TXT,
+		.status = status,
+		.flags = DNS_AD,
+		.cname = SLICE_LIT("c"),
+		.records = slice_z(records) };
 }
 
 static const struct {
@@ -84,8 +88,10 @@ START_TEST(bounded_in_number)
 	}
 	cache_stats(c, &s);
 	ck_assert(s.entries == 100 && s.evicted == 50);
-	ck_assert(!cache_find(c, "n1", DNS_TXT, 1, &got) && !cache_find(c, "n50", DNS_TXT, 1, &got));
-	ck_assert(cache_find(c, "n51", DNS_TXT, 1, &got) && cache_find(c, "n149", DNS_TXT, 1, &got));
+	ck_assert(
+	    !cache_find(c, "n1", DNS_TXT, 1, &got) && !cache_find(c, "n50", DNS_TXT, 1, &got));
+	ck_assert(
+	    cache_find(c, "n51", DNS_TXT, 1, &got) && cache_find(c, "n149", DNS_TXT, 1, &got));
 	cache_free(c);
 }
 END_TEST
