@@ -125,8 +125,7 @@ hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port)
 }
 
 uint64_t
-hosts_until_ms(
-    const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms)
+hosts_until_ms(const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms)
 {
 	struct host_rest **at;
 

@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 /*
- * Addresses that gave no greeting when they were last tried: they rest for a while, over all queues, so
- * that mail goes to the others of its hosts at once. Each further failure doubles the rest. Times are
- * those of the queue clock, in milliseconds.
+ * Addresses that gave no greeting when they were last tried: they rest for a while, over all
+ * queues, so that mail goes to the others of its hosts at once. Each further failure doubles the
+ * rest. Times are those of the queue clock, in milliseconds.
  *
- * It is bounded: where a great many fail, the ones that have rested longest are forgotten first, and what
- * finds no room is not remembered. That costs a vain attempt, no mail.
+ * It is bounded: where a great many fail, the ones that have rested longest are forgotten first,
+ * and what finds no room is not remembered. That costs a vain attempt, no mail.
  */
 enum { HOSTS_MAX = 65536 };
 
@@ -30,7 +30,8 @@ struct hosts {
 
 void hosts_fini(struct hosts *all);
 
-/* It failed. The rest: first_ms, doubled each time, up to max_ms. One that rests already is left as it is. */
+/* It failed. The rest: first_ms, doubled each time, up to max_ms. One that rests already is left as
+ * it is. */
 void hosts_failed(struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms,
     uint64_t first_ms, uint64_t max_ms);
 void hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port);

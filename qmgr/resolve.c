@@ -13,7 +13,8 @@
 #include <sys/queue.h>
 
 enum {
-	ASKING_AT_ONCE = 100, /* queues whose hops are being looked up; dnscache has its own bound */
+	ASKING_AT_ONCE =
+	    100, /* queues whose hops are being looked up; dnscache has its own bound */
 	DNS_PAUSE_FIRST_MS = 60 * 1000,
 	DNS_PAUSE_MAX_MS = 30 * 60 * 1000,
 	AWAY_PAUSE_FIRST_MS = 2 * 1000,
@@ -193,8 +194,8 @@ ask(struct resolve *r)
 
 			*a = (struct question){ .of = r, .hop = i, .number = put.number };
 			TAILQ_INSERT_TAIL(&r->open, a, link);
-			a->token = r->q->dns.ask(
-			    r->q->dns.arg, slice_z(put.name), put.type, on_answer, a);
+			a->token =
+			    r->q->dns.ask(r->q->dns.arg, slice_z(put.name), put.type, on_answer, a);
 		}
 }
 
@@ -222,15 +223,17 @@ listens(const struct qmgr *q, struct addr *out, size_t room)
 }
 
 static unsigned
-mx_flags(struct qmgr *q, const struct queue *queue, const struct scope_values *v, const struct route_hop *hop)
+mx_flags(struct qmgr *q, const struct queue *queue, const struct scope_values *v,
+    const struct route_hop *hop)
 {
 	struct slice source = queue_source(q, queue);
-	unsigned flags = (v->ipv4 ? MX_IPV4 : 0) | (v->ipv6 ? MX_IPV6 : 0) |
-			 (v->ipv6_first ? MX_IPV6_FIRST : 0);
+	unsigned flags =
+	    (v->ipv4 ? MX_IPV4 : 0) | (v->ipv6 ? MX_IPV6 : 0) | (v->ipv6_first ? MX_IPV6_FIRST : 0);
 
 	/* What comes from an address goes to one of its kind. */
 	if (source.n > 0)
-		flags &= addr_is_v4((const uint8_t *)source.p) ? ~(unsigned)MX_IPV6 : ~(unsigned)MX_IPV4;
+		flags &=
+		    addr_is_v4((const uint8_t *)source.p) ? ~(unsigned)MX_IPV6 : ~(unsigned)MX_IPV4;
 	if (hop->mx)
 		flags |= MX_LOOK;
 	if (hop->mx && slice_ieq(hop->host, queue->route.domain))
@@ -274,7 +277,8 @@ begin(struct resolve *r)
 
 /* Appends; host names are copied below, once all are there. */
 static void
-add_hosts(struct mx_host *all, unsigned *n, bool *partial, const struct mx_host *more, unsigned nmore)
+add_hosts(
+    struct mx_host *all, unsigned *n, bool *partial, const struct mx_host *more, unsigned nmore)
 {
 	uint8_t rank = *n == 0 ? 0 : (uint8_t)(all[*n - 1].rank + 1);
 	uint8_t exchanger = 0;
@@ -342,7 +346,9 @@ keep(struct resolve *r, const struct mx_result *result)
 
 	forget(r);
 	r->conf = conf_ref(c);
-	ms = ms < c->dns_keep_min_ms ? c->dns_keep_min_ms : ms > c->dns_keep_max_ms ? c->dns_keep_max_ms : ms;
+	ms = ms < c->dns_keep_min_ms   ? c->dns_keep_min_ms
+	     : ms > c->dns_keep_max_ms ? c->dns_keep_max_ms
+				       : ms;
 	r->until_ms = result->ttl_s == UINT32_MAX ? UINT64_MAX : qclock_ms(&r->q->clock) + ms;
 	r->kind = result->kind;
 	r->code = result->code;
@@ -367,7 +373,8 @@ keep(struct resolve *r, const struct mx_result *result)
 static int
 by_name(const void *a, const void *b)
 {
-	const struct mx_host *x = *(const struct mx_host *const *)a, *y = *(const struct mx_host *const *)b;
+	const struct mx_host *x = *(const struct mx_host *const *)a,
+			     *y = *(const struct mx_host *const *)b;
 	int names = strcmp(x->name, y->name);
 
 	return names != 0 ? names : (int)x->port - (int)y->port;
@@ -385,8 +392,9 @@ join_site(struct resolve *r)
 	for (unsigned i = 0; i < r->nhosts; i++)
 		host[i] = &r->host[i];
 	qsort(host, r->nhosts, sizeof *host, by_name);
-	buf_printf(&key, "%zu:%.*s,%zu:%.*s,%zu:%.*s", route->transport.n, SLICE_ARG(route->transport), route->pool.n,
-	    SLICE_ARG(route->pool), route->tenant.n, SLICE_ARG(route->tenant));
+	buf_printf(&key, "%zu:%.*s,%zu:%.*s,%zu:%.*s", route->transport.n,
+	    SLICE_ARG(route->transport), route->pool.n, SLICE_ARG(route->pool), route->tenant.n,
+	    SLICE_ARG(route->tenant));
 	for (unsigned i = 0; i < r->nhosts; i++)
 		if (i == 0 || by_name(&host[i], &host[i - 1]) != 0)
 			buf_printf(&key, ",%s:%u", host[i]->name, host[i]->port);
@@ -398,8 +406,8 @@ join_site(struct resolve *r)
 }
 
 static void
-end_of(const struct resolve *r, enum outcome_kind kind, uint16_t code, const uint8_t enh[3], const char *text,
-    struct attempt_end *end)
+end_of(const struct resolve *r, enum outcome_kind kind, uint16_t code, const uint8_t enh[3],
+    const char *text, struct attempt_end *end)
 {
 	(void)r;
 	*end = (struct attempt_end){ .kind = (uint8_t)kind, .code = code, .text = slice_z(text) };
@@ -431,8 +439,8 @@ static uint64_t
 dns_pause_ms(struct resolve *r, bool away)
 {
 	const struct scope_values *v = queue_limits(r->q, r->queue);
-	struct retry how = { away ? AWAY_PAUSE_FIRST_MS : DNS_PAUSE_FIRST_MS, away ? AWAY_PAUSE_MAX_MS : DNS_PAUSE_MAX_MS,
-		(unsigned)v->retry_jitter };
+	struct retry how = { away ? AWAY_PAUSE_FIRST_MS : DNS_PAUSE_FIRST_MS,
+		away ? AWAY_PAUSE_MAX_MS : DNS_PAUSE_MAX_MS, (unsigned)v->retry_jitter };
 
 	if (how.first_ms > v->retry_first_ms)
 		how.first_ms = v->retry_first_ms;
@@ -449,7 +457,8 @@ put_off(struct resolve *r, const struct mx_result *result)
 	struct slice reason = away ? SLICE_LIT("dnscache is not there") : slice_z(result->text);
 	struct attempt_end end;
 
-	schedule_pause(q, r->queue, qclock_ms(&q->clock) + dns_pause_ms(r, away), away ? WAIT_DNSCACHE : WAIT_DNS, reason);
+	schedule_pause(q, r->queue, qclock_ms(&q->clock) + dns_pause_ms(r, away),
+	    away ? WAIT_DNSCACHE : WAIT_DNS, reason);
 	end_of(r, OUTCOME_TEMP, result->code, result->enh, result->text, &end);
 	if (!away)
 		first_ends(q, r->queue, &end);
@@ -516,7 +525,8 @@ resolve_look(struct qmgr *q, struct queue *queue)
 	struct resolve *r = queue->resolve;
 	struct attempt_end end;
 
-	if (queue->courier != COURIER_DELIVER || queue->number == QUEUE_ROUTING || queue->route.nhops == 0)
+	if (queue->courier != COURIER_DELIVER || queue->number == QUEUE_ROUTING ||
+	    queue->route.nhops == 0)
 		return RESOLVE_GO;
 	if (r == NULL) {
 		r = queue->resolve = xcalloc(1, sizeof *r);
@@ -585,7 +595,8 @@ resolve_failed(struct qmgr *q, struct queue *queue, const uint8_t ip[static 16],
 	/* No longer than the queue itself would wait: a retry that is due shall find a host. */
 	if (is_ours(queue, ip, port))
 		hosts_failed(&q->hosts, ip, port, qclock_ms(&q->clock),
-		    first < v->retry_first_ms ? first : v->retry_first_ms, max < v->retry_max_ms ? max : v->retry_max_ms);
+		    first < v->retry_first_ms ? first : v->retry_first_ms,
+		    max < v->retry_max_ms ? max : v->retry_max_ms);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "qmgr/dispatch.h"
 #include "qmgr/from_router.h"
 #include "qmgr/intake.h"
+#include "qmgr/list.h"
 #include "qmgr/operate.h"
 #include "qmgr/recover.h"
 #include "qmgr/schedule.h"
