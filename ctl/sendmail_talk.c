@@ -109,17 +109,35 @@ sendmail_smtp(const struct sendmail_places *at)
 	return 0;
 }
 
+/* "alice", where that word became alice@example.org. */
+static struct slice
+as_typed(const struct sendmail_options *o, struct slice rcpt)
+{
+	const char *at = memrchr(rcpt.p, '@', rcpt.n);
+
+	for (int i = 0; at != NULL && i < o->n_words; i++)
+		if (slice_is(slice_head(rcpt, (size_t)(at - rcpt.p)), o->words[i]))
+			return slice_z(o->words[i]);
+	return rcpt;
+}
+
 /* One line an address, in the words that callers of Sendmail look for. 0, 67 or 75. */
 static int
-verify_one(struct submit_link *l, struct slice sender, struct slice rcpt)
+verify_one(struct submit_link *l, struct slice sender, struct slice rcpt, struct slice typed)
 {
 	struct reply_in reply;
 	const char *at = memrchr(rcpt.p, '@', rcpt.n);
 
-	printf("%.*s... ", SLICE_ARG(rcpt));
+	printf("%.*s... ", SLICE_ARG(typed));
 	if (submit_smtp_verify(l, sender, rcpt, &reply) < 0) {
 		printf("deferred: connection lost\n");
 		return EXIT_TEMP;
+	}
+	if (reply.code < 300 && slice_istarts(reply.text, "local recipient")) {
+		struct slice user = at == NULL ? rcpt : slice_head(rcpt, (size_t)(at - rcpt.p));
+
+		printf("deliverable: mailer local, user %.*s\n", SLICE_ARG(user));
+		return 0;
 	}
 	if (reply.code < 300) {
 		struct slice host = at == NULL ? SLICE_LIT("localhost")
@@ -141,7 +159,8 @@ verify_one(struct submit_link *l, struct slice sender, struct slice rcpt)
 }
 
 static int
-verify_all(struct submit_link *l, const struct submit_message *m)
+verify_all(
+    struct submit_link *l, const struct sendmail_options *o, const struct submit_message *m)
 {
 	int code = 0;
 
@@ -154,7 +173,7 @@ verify_all(struct submit_link *l, const struct submit_message *m)
 		code = EXIT_NOUSER;
 	}
 	for (size_t i = 0; i < m->n_rcpt; i++) {
-		int one = verify_one(l, m->sender, m->rcpt[i]);
+		int one = verify_one(l, m->sender, m->rcpt[i], as_typed(o, m->rcpt[i]));
 
 		/* A refusal is worth more than a doubt about another. */
 		if (one == EXIT_NOUSER || code == 0)
@@ -195,7 +214,7 @@ sendmail_verify(const struct sendmail_options *o, const struct sendmail_places *
 	rules.origin = slice_buf(&server.origin);
 	rules.login = slice_buf(&caller.login);
 	submit_message_operands(&rules, &m);
-	code = verify_all(&l, &m);
+	code = verify_all(&l, o, &m);
 	submit_message_fini(&m);
 	free(words);
 	sendmail_caller_fini(&caller);

@@ -52,6 +52,7 @@
 	R(NO_SPACE, 452, " 4.3.1", "No space now, try later")                                      \
 	/* RCPT */                                                                                 \
 	R(RCPT_OK, 250, " 2.1.5", "Recipient ok")                                                  \
+	R(RCPT_LOCAL, 250, " 2.1.5", "Local recipient ok")                                         \
 	R(NEED_MAIL, 503, " 5.5.1", "Say MAIL first")                                              \
 	R(NEED_TO, 501, " 5.5.4", "Syntax: RCPT TO:<address>")                                     \
 	R(BAD_RECIPIENT, 501, " 5.1.3", "Bad recipient address syntax")                            \

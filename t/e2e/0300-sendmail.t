@@ -264,12 +264,15 @@ subtest 'what the server answers' => sub {
 };
 
 subtest '-bv and -bs' => sub {
-	$r->answer('RCPT nosuch' => '550 5.1.1 User unknown', 'RCPT wait' => '451 4.4.3 try again');
+	$r->answer('RCPT here' => '250 2.1.5 Local recipient ok', 'RCPT nosuch' => '550 5.1.1 User unknown', 'RCPT wait' => '451 4.4.3 try again');
 	is_deeply([ sendmail('', '-bv', 'alice') ],
-		[ 0, "alice\@o.example... deliverable: mailer relay, host o.example, user alice\@o.example\n", '' ], 'good');
-	is_deeply([ sendmail('', '-bv', 'nosuch') ], [ 67, "nosuch\@o.example... User unknown\n", '' ], 'bad');
+		[ 0, "alice... deliverable: mailer relay, host o.example, user alice\@o.example\n", '' ], 'good');
+	is_deeply([ sendmail('', '-bv', 'here') ], [ 0, "here... deliverable: mailer local, user here\n", '' ], 'local');
+	is_deeply([ sendmail('', '-bv', 'a@o.example') ],
+		[ 0, "a\@o.example... deliverable: mailer relay, host o.example, user a\@o.example\n", '' ], 'as it was typed');
+	is_deeply([ sendmail('', '-bv', 'nosuch') ], [ 67, "nosuch... User unknown\n", '' ], 'bad');
 	is_deeply([ (sendmail('', '-bv', 'wait'))[ 0, 1 ] ],
-		[ 75, "wait\@o.example... deferred: 451 try again\n" ], 'deferred');
+		[ 75, "wait... deferred: 451 try again\n" ], 'deferred');
 	is((sendmail('', '-bv', 'wait', 'alice', 'nosuch'))[0], 67, 'the worst of all');
 	my ($rc, $out) = sendmail("EHLO x\r\nMAIL FROM:<a\@b>\r\nRCPT TO:<c>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n",
 		'-bs', '-odb', '-oem');

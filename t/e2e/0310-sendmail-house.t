@@ -107,7 +107,7 @@ subtest 'callers' => sub {
 	is($rc, 0, '-bs');
 	like($out, qr/\A220 .*^354 .*^250 2\.0\.0 Queued as .*^221 /ms, 'a dialogue, also with one who does not wait');
 	arrived('bs@test.example');
-	is_deeply([ sendmail('', '-bv', 'someone') ], [ 0, "someone\@test.example... deliverable: mailer relay, host test.example, user someone\@test.example\n", '' ], '-bv');
+	is_deeply([ sendmail('', '-bv', 'someone') ], [ 0, "someone... deliverable: mailer relay, host test.example, user someone\@test.example\n", '' ], '-bv');
 	($rc, $out) = sendmail("x\n", '-v', 'verbose');
 	like($out, qr/^Queued as [0-9A-Z]{13}$/, '-v shows the id');
 };
