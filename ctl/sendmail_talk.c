@@ -139,7 +139,7 @@ verify_one(struct submit_link *l, struct slice sender, struct slice rcpt, struct
 		printf("deliverable: mailer local, user %.*s\n", SLICE_ARG(user));
 		return 0;
 	}
-	if (reply.code < 300) {
+	if (reply.code < 300 && !slice_istarts(reply.text, "unknown recipient")) {
 		struct slice host = at == NULL ? SLICE_LIT("localhost")
 					       : slice_from(rcpt, (size_t)(at + 1 - rcpt.p));
 
@@ -147,11 +147,11 @@ verify_one(struct submit_link *l, struct slice sender, struct slice rcpt, struct
 		    SLICE_ARG(rcpt));
 		return 0;
 	}
-	if (reply.code < 500) {
+	if (reply.code >= 300 && reply.code < 500) {
 		printf("deferred: %u %.*s\n", reply.code, SLICE_ARG(reply.text));
 		return EXIT_TEMP;
 	}
-	if (reply.enh[0] == 5 && reply.enh[1] == 1)
+	if (reply.code < 300 || (reply.enh[0] == 5 && reply.enh[1] == 1))
 		printf("User unknown\n");
 	else
 		printf("undeliverable: %u %.*s\n", reply.code, SLICE_ARG(reply.text));

@@ -581,6 +581,13 @@ judge(struct session *s, struct rcpt *r, const struct msg_route *m, struct buf *
 			buf_slice(text, reply_line(ends_here(s, m->route) ? REPLY_RCPT_LOCAL : REPLY_RCPT_OK));
 			return true;
 		case ROUTE_EXPAND:
+			/* Taken all the same: a notice is better than an exit code nobody reads. */
+			if (s->world->class == CLASS_LOCAL && slice_is(m->rule, "unknown-user")) {
+				buf_slice(text, reply_line(REPLY_RCPT_UNKNOWN));
+				return true;
+			}
+			buf_slice(text, reply_line(REPLY_RCPT_OK));
+			return true;
 		case ROUTE_HOLD:
 		case ROUTE_DROP:
 			buf_slice(text, reply_line(REPLY_RCPT_OK));

@@ -53,6 +53,7 @@
 	/* RCPT */                                                                                 \
 	R(RCPT_OK, 250, " 2.1.5", "Recipient ok")                                                  \
 	R(RCPT_LOCAL, 250, " 2.1.5", "Local recipient ok")                                         \
+	R(RCPT_UNKNOWN, 250, " 2.1.5", "Unknown recipient, the sender will be told")               \
 	R(NEED_MAIL, 503, " 5.5.1", "Say MAIL first")                                              \
 	R(NEED_TO, 501, " 5.5.4", "Syntax: RCPT TO:<address>")                                     \
 	R(BAD_RECIPIENT, 501, " 5.1.3", "Bad recipient address syntax")                            \

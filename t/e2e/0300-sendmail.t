@@ -264,10 +264,11 @@ subtest 'what the server answers' => sub {
 };
 
 subtest '-bv and -bs' => sub {
-	$r->answer('RCPT here' => '250 2.1.5 Local recipient ok', 'RCPT nosuch' => '550 5.1.1 User unknown', 'RCPT wait' => '451 4.4.3 try again');
+	$r->answer('RCPT here' => '250 2.1.5 Local recipient ok', 'RCPT taken' => '250 2.1.5 Unknown recipient, told', 'RCPT nosuch' => '550 5.1.1 User unknown', 'RCPT wait' => '451 4.4.3 try again');
 	is_deeply([ sendmail('', '-bv', 'alice') ],
 		[ 0, "alice... deliverable: mailer relay, host o.example, user alice\@o.example\n", '' ], 'good');
 	is_deeply([ sendmail('', '-bv', 'here') ], [ 0, "here... deliverable: mailer local, user here\n", '' ], 'local');
+	is_deeply([ sendmail('', '-bv', 'taken') ], [ 67, "taken... User unknown\n", '' ], 'what would be taken, for a notice');
 	is_deeply([ sendmail('', '-bv', 'a@o.example') ],
 		[ 0, "a\@o.example... deliverable: mailer relay, host o.example, user a\@o.example\n", '' ], 'as it was typed');
 	is_deeply([ sendmail('', '-bv', 'nosuch') ], [ 67, "nosuch... User unknown\n", '' ], 'bad');
