@@ -23,7 +23,8 @@
  * has made durable yet. disk_cut() then takes away, as a power cut may: of each file any of the
  * writes since its last sync, whole or torn; of each folder any of the names made, removed or
  * renamed since its own. A sync that fails (fault_sync) leaves in memory what the disk never got,
- * and the next sync does not mend that.
+ * and the next sync does not mend that. With a `fuse` the process itself dies between a write and
+ * its sync: from then on every call fails, until disk.dead is taken back.
  */
 enum { DISK_FILES = 512, DISK_OPS = 4096, DISK_SECTOR = 512 };
 
@@ -57,6 +58,7 @@ static struct disk {
 	dev_t dev;
 	struct rng rng;
 	unsigned fault_sync, fault_write, fault_make; /* of 1000 */
+	unsigned fuse; /* of 1000 syncs: the process is killed in it, what it wrote stays in memory */
 	uint64_t faults, lost_writes, lost_names;
 	struct disk_file file[DISK_FILES];
 	size_t nfile;
@@ -252,6 +254,11 @@ disk_sync_call(int fd)
 	struct stat st, folder;
 	struct disk_file *f = disk_find(fd, &st);
 
+	if (disk.on && !disk.dead && disk_chance(disk.fuse)) {
+		disk.dead = true;
+		errno = EIO;
+		return -1;
+	}
 	if (disk_fault(disk.fault_sync, EIO)) {
 		if (f != NULL)
 			disk_sync_failed(f);
