@@ -11,7 +11,7 @@ JOBS ?= 2
 CORPORA ?= ../shared/corpora
 PROVE := prove -Q --timer
 
-.PHONY: check check-long check-debug check-san check-release check-units check-fuzz check-e2e check-lint check-valgrind fuzz
+.PHONY: check check-long check-debug check-san check-release check-units check-fuzz check-e2e check-lint check-valgrind fuzz simulate
 check: deps-check
 	@$(MAKE) -s check-lint
 	@$(MAKE) -s V=debug check-debug
@@ -32,14 +32,18 @@ check-release:
 	@$(MAKE) -s -j$(JOBS) V=$(V) all
 	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/00*.t t/e2e/0100*.t t/e2e/0200*.t)"
 
+# Seeds of the queue's simulation.
+SEEDS ?= $(if $(filter debug,$(V)),500,50)
+simulate: units
+	@SIMULATION_FROM=$(or $(FROM),0) SIMULATION_SEEDS=$(SEEDS) $(B)/t/unit/qmgr/test_simulation
 # As root, since some units need to drop something; they skip with a word otherwise.
 check-units: units
-	@$(SUDO) sh t/tool/units.sh $(V) $(UNIT_BINS)
+	@$(SUDO) env SIMULATION_SEEDS=$(SEEDS) sh t/tool/units.sh $(V) $(UNIT_BINS)
 # Those of priv/ live in sandboxes where valgrind cannot follow; those that go through every day of four
 # centuries or hold 400,000 recipients are left to check-long.
 VALGRIND_BINS = $(foreach b,$(UNIT_BINS),$(if $(findstring /priv/,$(b)),,$(b)))
 check-valgrind: units
-	@sh t/tool/units.sh valgrind $(filter-out %/test_date %/qmgr/test_parts %/qmgr/test_recover \
+	@sh t/tool/units.sh valgrind $(filter-out %/test_date %/qmgr/test_parts %/qmgr/test_recover %/qmgr/test_simulation \
 		%/spool/test_journal %/conf/test_scope %/smtp/test_body,$(VALGRIND_BINS))
 check-fuzz: fuzzers
 	@for f in $(FUZZERS); do $(B)/t/fuzz/$$f t/fuzz/corpus/$$f >/dev/null || exit 1; echo "corpus $$f replayed"; done
@@ -53,6 +57,7 @@ check-e2e: all
 check-long: deps-check
 	@$(MAKE) -s check
 	@$(MAKE) -s V=debug check-valgrind-all
+	@$(MAKE) -s V=debug simulate FROM=1000 SEEDS=20000
 	@$(SUDO) $(MAKE) -s V=san check-e2e
 	@$(SUDO) env KILLS=200 MESSAGES=20000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
@@ -64,7 +69,7 @@ check-bare:
 	@$(SUDO) sh t/tool/bare.sh $(BUILD)
 .PHONY: check-valgrind-all
 check-valgrind-all: units
-	@sh t/tool/units.sh valgrind $(VALGRIND_BINS)
+	@SIMULATION_SEEDS=5 sh t/tool/units.sh valgrind $(VALGRIND_BINS)
 
 # One fuzz target for so many seconds; what it finds stays in build/fuzz-found.
 T ?= command

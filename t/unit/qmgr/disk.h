@@ -19,9 +19,9 @@
 
 /*
  * A disk that keeps no more than POSIX promises. The calls by which the spool is written are put in
- * place of libc's: they pass on to a real folder (the page cache, so to speak) and note what no sync
- * has made durable yet. disk_cut() then takes away, as a power cut may: of each file any of the
- * writes since its last sync, whole or torn; of each folder any of the names made, removed or
+ * place of libc's: they pass on to a real folder (the page cache, so to speak) and note what no
+ * sync has made durable yet. disk_cut() then takes away, as a power cut may: of each file any of
+ * the writes since its last sync, whole or torn; of each folder any of the names made, removed or
  * renamed since its own. A sync that fails (fault_sync) leaves in memory what the disk never got,
  * and the next sync does not mend that. With a `fuse` the process itself dies between a write and
  * its sync: from then on every call fails, until disk.dead is taken back.
@@ -36,7 +36,7 @@ struct disk_write {
 
 struct disk_file {
 	ino_t ino;
-	int path; /* O_PATH: no writer, so that leases can be had */
+	int path;      /* O_PATH: no writer, so that leases can be had */
 	uint64_t size; /* durable */
 	struct disk_write *write;
 	size_t nwrite;
@@ -58,7 +58,8 @@ static struct disk {
 	dev_t dev;
 	struct rng rng;
 	unsigned fault_sync, fault_write, fault_make; /* of 1000 */
-	unsigned fuse; /* of 1000 syncs: the process is killed in it, what it wrote stays in memory */
+	unsigned
+	    fuse; /* of 1000 syncs: the process is killed in it, what it wrote stays in memory */
 	uint64_t faults, lost_writes, lost_names;
 	struct disk_file file[DISK_FILES];
 	size_t nfile;
@@ -160,11 +161,12 @@ openat(int dirfd, const char *path, int flags, ...)
 		mode = va_arg(ap, mode_t);
 		va_end(ap);
 	}
-	if ((flags & O_CREAT) && disk_fault(disk.fault_make, rng_next(&disk.rng) % 2 ? ENOSPC : EMFILE))
+	if ((flags & O_CREAT) &&
+	    disk_fault(disk.fault_make, rng_next(&disk.rng) % 2 ? ENOSPC : EMFILE))
 		return -1;
 	fd = (int)syscall(SYS_openat, dirfd, path, flags, mode);
-	if (fd < 0 || !disk.on || !(flags & O_CREAT) || strchr(path, '/') == NULL || fstat(fd, &st) != 0 ||
-	    st.st_dev != disk.dev)
+	if (fd < 0 || !disk.on || !(flags & O_CREAT) || strchr(path, '/') == NULL ||
+	    fstat(fd, &st) != 0 || st.st_dev != disk.dev)
 		return fd;
 	for (size_t i = 0; i < disk.nfile; i++)
 		if (disk.file[i].ino == st.st_ino)
@@ -191,8 +193,10 @@ disk_write_call(int fd, const void *p, size_t n, off_t at, bool append)
 			return -1;
 	}
 	disk_note_write(f, fd, &st, append ? (uint64_t)st.st_size : (uint64_t)at, n);
-	if (n >= 65536 && at >= st.st_size && memcmp(p, (const char *)p + 1, n - 1) == 0 && *(const char *)p == 0)
-		return ftruncate(fd, at + (off_t)n) == 0 ? (ssize_t)n : -1; /* zeros need no memory */
+	if (n >= 65536 && at >= st.st_size && memcmp(p, (const char *)p + 1, n - 1) == 0 &&
+	    *(const char *)p == 0)
+		return ftruncate(fd, at + (off_t)n) == 0 ? (ssize_t)n
+							 : -1; /* zeros need no memory */
 	return append ? syscall(SYS_write, fd, p, n) : syscall(SYS_pwrite64, fd, p, n, at);
 }
 
@@ -272,7 +276,8 @@ disk_sync_call(int fd)
 		for (size_t i = 0; i < disk.nop; i++) {
 			char name[64];
 
-			snprintf(name, sizeof name, "%.*s", (int)strcspn(disk.op[i].name, "/"), disk.op[i].name);
+			snprintf(name, sizeof name, "%.*s", (int)strcspn(disk.op[i].name, "/"),
+			    disk.op[i].name);
 			if (fstatat(disk.root, name, &folder, 0) == 0 && folder.st_ino == st.st_ino)
 				disk.op[i].settled = true;
 		}
@@ -330,7 +335,8 @@ unlinkat(int dirfd, const char *path, int flags)
 
 	if (disk_fault(0, 0))
 		return -1;
-	if (!disk.on || strchr(path, '/') == NULL || fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
+	if (!disk.on || strchr(path, '/') == NULL ||
+	    fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return (int)syscall(SYS_unlinkat, dirfd, path, flags);
 	for (size_t i = 0; i < disk.nfile; i++)
 		if (disk.file[i].ino == st.st_ino) {
@@ -378,7 +384,8 @@ disk_undo(const struct disk_op *op)
 	}
 }
 
-/* A file's names go back from the end, as far as chance says; no later than its last durable one. */
+/* A file's names go back from the end, as far as chance says; no later than its last durable one.
+ */
 static inline void
 disk_cut_names(void)
 {

@@ -8,9 +8,9 @@
  * passes, the manager is killed, syncs and writes fail, the power goes. What is looked at:
  *
  *	at each step	the ledger adds up
- *	at each start	the queue can be read, and what a client saw acknowledged is owed or was delivered
- *	always		what was durably delivered or failed is never tried again
- *	in the end	every recipient came to an end, every segment is free again
+ *	at each start	the queue can be read, and what a client saw acknowledged is owed or was
+ *delivered always		what was durably delivered or failed is never tried again in the end
+ *every recipient came to an end, every segment is free again
  *
  * SIMULATION_FROM and SIMULATION_SEEDS choose the seeds.
  */
@@ -97,12 +97,14 @@ take_jobs(void)
 		ck_assert_uint_lt(sim.njob, JOBS);
 		ck_assert_msg(m != NULL, "a job for what nobody sent");
 		for (uint32_t i = 0; i < t->n; i++)
-			ck_assert_msg(!m->to[t->rcpt[i]].final, "tried again although its result was durable");
+			ck_assert_msg(!m->to[t->rcpt[i]].final,
+			    "tried again although its result was durable");
 		sim.job[sim.njob++] = (struct held_job){ .t = *t };
 	}
 	for (unsigned i = 0; i < sim.njob; i++)
 		for (unsigned k = 0; !sim.job[i].gone && k < ntold; k++)
-			if (sim.job[i].ended && told[k].acked && told[k].number == sim.job[i].t.number)
+			if (sim.job[i].ended && told[k].acked &&
+			    told[k].number == sim.job[i].t.number)
 				job_acked(&sim.job[i]);
 }
 
@@ -117,10 +119,17 @@ static void
 say_results(struct held_job *j)
 {
 	for (uint32_t i = 0; i < j->t.n; i++)
-		ck_assert(dispatch_result(&sim.w.q, sim.worker, &(struct msg_result){ .job = j->t.number, .rcpt = j->t.rcpt[i],
-		    .attempt = j->t.attempt[i], .kind = j->kind[i], .code = j->kind[i] == OUTCOME_OK ? 250 : 450,
-		    .enh_class = j->kind[i] == OUTCOME_OK ? 2 : 4, .phase = PHASE_DOT, .text = SLICE_LIT("so") }));
-	ck_assert(dispatch_done(&sim.w.q, sim.worker, &(struct msg_job_done){ .job = j->t.number, .host = SLICE_LIT("h") }));
+		ck_assert(dispatch_result(&sim.w.q, sim.worker,
+		    &(struct msg_result){ .job = j->t.number,
+			.rcpt = j->t.rcpt[i],
+			.attempt = j->t.attempt[i],
+			.kind = j->kind[i],
+			.code = j->kind[i] == OUTCOME_OK ? 250 : 450,
+			.enh_class = j->kind[i] == OUTCOME_OK ? 2 : 4,
+			.phase = PHASE_DOT,
+			.text = SLICE_LIT("so") }));
+	ck_assert(dispatch_done(&sim.w.q, sim.worker,
+	    &(struct msg_job_done){ .job = j->t.number, .host = SLICE_LIT("h") }));
 }
 
 static void
@@ -186,9 +195,11 @@ link_worker(bool dies)
 			buf_put(&pairs, &t->attempt[k], 4);
 		}
 		ck_assert(dispatch_running(&sim.w.q, sim.worker,
-		    &(struct msg_running){ .job = t->number, .id = t->id, .rcpts = slice_buf(&pairs) }));
+		    &(struct msg_running){
+			.job = t->number, .id = t->id, .rcpts = slice_buf(&pairs) }));
 		buf_fini(&pairs);
-		/* So that its acknowledgement is heard: the bus notes those of jobs that it knows. */
+		/* So that its acknowledgement is heard: the bus notes those of jobs that it knows.
+		 */
 		told[ntold] = *t;
 		told[ntold].worker = sim.worker;
 		ntold++;
@@ -237,7 +248,9 @@ static void
 letter_random(struct letter *l, struct mail *m, char to[RCPTS][48])
 {
 	m->nrcpt = 1 + (unsigned)chance(chance(4) == 0 ? RCPTS : 2);
-	*l = (struct letter){ .from = "", .body = (unsigned)chance(chance(10) == 0 ? 30000 : 900), .hop = "192.0.2.1" };
+	*l = (struct letter){ .from = "",
+		.body = (unsigned)chance(chance(10) == 0 ? 30000 : 900),
+		.hop = "192.0.2.1" };
 	for (unsigned i = 0; i < m->nrcpt; i++) {
 		snprintf(to[i], sizeof to[i], "u%u@d%u.example", i, (unsigned)chance(6));
 		l->to[i] = to[i];
@@ -245,8 +258,8 @@ letter_random(struct letter *l, struct mail *m, char to[RCPTS][48])
 }
 
 /*
- * A batch, as the writer makes it: one write, one sync, and only then 250. After a failure the segment
- * ends where it was good, and its writer says so if it can (rule 8).
+ * A batch, as the writer makes it: one write, one sync, and only then 250. After a failure the
+ * segment ends where it was good, and its writer says so if it can (rule 8).
  */
 static void
 send_some(struct pen *p)
@@ -301,9 +314,12 @@ nothing_lost(const char *when)
 		for (unsigned k = 0; m->acked && k < m->nrcpt; k++) {
 			const struct recipient *r = q == NULL ? NULL : &message_rcpts(q)[k];
 
-			ck_assert_msg(m->to[k].over || (r != NULL && (r->state == SPOOL_QUEUED || r->state == SPOOL_STARTED)),
+			ck_assert_msg(
+			    m->to[k].over || (r != NULL && (r->state == SPOOL_QUEUED ||
+							       r->state == SPOOL_STARTED)),
 			    "%s: message %u, recipient %u is lost", when, i, k);
-			ck_assert_msg(!m->to[k].final || r == NULL || r->phase == RCPT_CLOSED || r->phase == RCPT_OWED,
+			ck_assert_msg(!m->to[k].final || r == NULL || r->phase == RCPT_CLOSED ||
+					  r->phase == RCPT_OWED,
 			    "%s: message %u, recipient %u is queued again", when, i, k);
 		}
 	}
@@ -315,7 +331,8 @@ start(const char *after)
 	int error = world_open(&sim.w);
 
 	sim.starts++;
-	/* One that cannot begin ends, as one that is killed meanwhile does, and init starts it again. */
+	/* One that cannot begin ends, as one that is killed meanwhile does, and init starts it
+	 * again. */
 	for (int tries = 0; (error != 0 || disk.dead) && tries < 50; tries++) {
 		ck_assert_msg(error == 0 || disk.dead || (error == -EIO && disk.fault_sync > 0),
 		    "%s: the queue cannot be read: %s", after, strerror(-error));
