@@ -7,6 +7,7 @@
 #include "mail/dropfile.h"
 #include "smtp/path.h"
 #include "smtpd/letter.h"
+#include "smtpd/pickup_flow.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,6 +53,7 @@ struct pickup {
 	char name[NAME_SIZE];
 	struct stat st;
 	struct buf file;
+	int fd; /* of a large file, which is not read at once; -1 */
 	uint64_t max_bytes;
 	int err;
 	const char *why;
@@ -125,8 +127,8 @@ set_sender(struct tx *tx, struct slice sender, unsigned flags, const char *origi
 	return true;
 }
 
-static bool
-set_envelope(struct tx *tx, const struct dropfile *d, const struct conf *conf, const char **why)
+bool
+pickup_envelope(struct tx *tx, const struct dropfile *d, const struct conf *conf, const char **why)
 {
 	unsigned flags = PATH_UNQUALIFIED | (d->body == DROPFILE_BODY_UTF8 ? PATH_UTF8 : 0);
 
@@ -199,7 +201,7 @@ pickup_letter(struct slice file, uint32_t uid, struct session_world *world, cons
 	l->class = world->class;
 	buf_slice(&l->content, d.message);
 	*why = "envelope too large";
-	ok = set_envelope(&tx, &d, conf, why) && set_content(l, conf, why, &seen) &&
+	ok = pickup_envelope(&tx, &d, conf, why) && set_content(l, conf, why, &seen) &&
 	     letter_seal(l, &tx, &from, id, seen);
 out:
 	arena_fini(&tx.arena);
@@ -243,6 +245,7 @@ job_run(struct job *j)
 
 	p->why = NULL;
 	p->err = 0;
+	p->fd = -1;
 	buf_reset(&p->file);
 	if (fd < 0) {
 		p->err = -errno;
@@ -256,7 +259,10 @@ job_run(struct job *j)
 		p->why = "has several links";
 	else if (p->st.st_size < DROPFILE_TAIL || (uint64_t)p->st.st_size > p->max_bytes)
 		p->why = "has no right size";
-	else
+	else if (p->st.st_size > PICKUP_WHOLE_BYTES) {
+		p->fd = fd;
+		return;
+	} else
 		read_whole(p, fd);
 	close(fd);
 }
@@ -328,6 +334,31 @@ letter_done(struct letter *l, enum letter_fate fate, const struct commit_token *
 }
 
 static void
+submit(struct pickup *p, struct letter *l)
+{
+	l->done = letter_done;
+	l->arg = p;
+	p->busy = true;
+	p->world->submit(p->world->arg, l);
+}
+
+static void
+flow_done(void *arg, struct letter *l, const char *why)
+{
+	struct pickup *p = arg;
+
+	p->busy = false;
+	if (l != NULL)
+		submit(p, l);
+	else if (why == NULL)
+		end_round(p); /* no room for it now */
+	else {
+		refuse(p, why);
+		loop_defer(p->loop, &p->more);
+	}
+}
+
+static void
 job_done(struct job *j)
 {
 	struct pickup *p = (struct pickup *)j;
@@ -336,6 +367,17 @@ job_done(struct job *j)
 	uint64_t id;
 
 	p->busy = false;
+	if (p->fd >= 0) {
+		if (p->stopped || p->world->room(p->world->arg, (uint64_t)p->st.st_size,
+				      conf->disk_floor) != WRITER_ROOM) {
+			close(p->fd);
+			end_round(p);
+			return;
+		}
+		p->busy = true;
+		pickup_flow_begin(p->threads, p->world, conf, p->fd, &p->st, flow_done, p);
+		return;
+	}
 	if (p->err == 0 && p->why == NULL) {
 		id = p->world->room(p->world->arg, p->file.n, conf->disk_floor) == WRITER_ROOM
 			 ? p->world->next_id(p->world->arg)
@@ -360,10 +402,7 @@ job_done(struct job *j)
 		end_round(p);
 		return;
 	}
-	l->done = letter_done;
-	l->arg = p;
-	p->busy = true;
-	p->world->submit(p->world->arg, l);
+	submit(p, l);
 }
 
 /*

@@ -26,6 +26,11 @@ void pickup_soon(struct pickup *p);
 void pickup_stop(struct pickup *p);
 void pickup_free(struct pickup *p); /* NULL allowed; after the threads have ended */
 
+/* For pickup_flow.c: the envelope of such a file into *tx. False: *why. */
+struct dropfile;
+bool pickup_envelope(
+    struct tx *tx, const struct dropfile *d, const struct conf *conf, const char **why);
+
 /*
  * What a whole file makes: a letter ready for the writer, or NULL and *why. uid: the file's owner.
  */

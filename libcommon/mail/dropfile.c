@@ -258,3 +258,13 @@ dropfile_parse(struct slice file, size_t max_recipients, struct arena *arena, st
 	out->message = rest;
 	return *why == NULL;
 }
+
+bool
+dropfile_parse_front(struct slice front, size_t max_recipients, struct arena *arena,
+    struct dropfile *out, const char **why)
+{
+	*out = (struct dropfile){ 0 };
+	*why = read_envelope(&front, max_recipients, arena, out);
+	out->message = front;
+	return *why == NULL;
+}

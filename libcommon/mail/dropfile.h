@@ -70,5 +70,12 @@ void dropfile_tail(const struct dropfile_sum *s, char out[static DROPFILE_TAIL +
  */
 bool dropfile_parse(struct slice file, size_t max_recipients, struct arena *arena,
     struct dropfile *out, const char **why);
+/*
+ * The same of a file too large to be held: front has its envelope, to the empty line, and any part
+ * of the message, which out->message is then. Its last line is for the caller to check, and so are
+ * the message's lines.
+ */
+bool dropfile_parse_front(struct slice front, size_t max_recipients, struct arena *arena,
+    struct dropfile *out, const char **why);
 
 #endif

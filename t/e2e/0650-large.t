@@ -167,6 +167,22 @@ nothing_left('100 MiB');
 	cmp_ok($worst * 1024, '<', $LIMIT, 'no service grew by 10 MB') unless ($ENV{V} // '') eq 'san';
 }
 
+# By sendmail, to the drop folder, while smtpd is away; who takes it up holds no more of it than others do.
+{
+	my $text = body(20 * MIB, 27, 1);
+
+	(my $lf = $text) =~ s/\r\n/\n/g;
+	$house->stop('smtpd');
+	my ($status, undef, $err) = $house->sendmail("Subject: dropped\nX-Test-Id: dropped\n\n$lf", '-i', 'c@d.example');
+	is($status, 0, 'sendmail of 20 MiB without smtpd') or diag $err;
+	$house->start_one('smtpd');
+	came_whole('dropped', $text, 'it comes whole');
+	my $now = memory_kib();
+	my ($worst) = sort { $b <=> $a } map { $now->{$_} } grep { /^smtpd/ } keys %$now;
+	cmp_ok($worst * 1024, '<', $LIMIT, 'smtpd has not held it') unless ($ENV{V} // '') eq 'san';
+	is_deeply([ grep { !/^\./ } files("$house->{state}/drop") ], [], 'its file is gone');
+}
+
 # A client that goes away in the middle: its file goes too.
 {
 	my $t = connect_to();

@@ -95,7 +95,8 @@ use_record(struct slice bytes)
 			.flags = r.flags & RECORD_FLAGS_KNOWN,
 			.nrcpt = r.nrcpt,
 			.id = r.id,
-			.arrival_ms = r.arrival_ms };
+			.arrival_ms = r.arrival_ms,
+			.large = r.large };
 		struct buf again = { 0 };
 
 		if (r.flags == p.flags && record_build(&again, &p, SEED) == 0) {
