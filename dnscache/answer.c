@@ -325,7 +325,7 @@ read_authority(struct answer *a, struct reader r, unsigned n, const char *name, 
 	while (n-- > 0) {
 		char text[DNS_NAME_MAX + 1];
 		struct reader d;
-		uint32_t minimum;
+		uint32_t minimum = 0;
 
 		if (!take_record(&r, &rr))
 			return false;
@@ -340,7 +340,8 @@ read_authority(struct answer *a, struct reader r, unsigned n, const char *name, 
 		    rr.end - d.at != SOA_TAIL)
 			return false;
 		d.at = rr.end - 4;
-		take_u32(&d, &minimum);
+		if (!take_u32(&d, &minimum))
+			return false;
 		lower_ttl(a, rr.ttl_s < minimum ? rr.ttl_s : minimum);
 		*referral = false;
 		return true;

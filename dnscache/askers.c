@@ -113,9 +113,10 @@ static void
 down(struct peer *p)
 {
 	struct asker *a = peer_arg(p);
-	struct open *o;
+	struct open *o, *next;
 
-	while ((o = LIST_FIRST(&a->open)) != NULL) {
+	for (o = LIST_FIRST(&a->open); o != NULL; o = next) {
+		next = LIST_NEXT(o, link);
 		resolver_forget(o->wish);
 		close_one(o);
 	}

@@ -282,13 +282,13 @@ tell(void *arg)
 {
 	struct upstream *u = arg;
 	struct request_list now = TAILQ_HEAD_INITIALIZER(now);
-	struct request *r;
+	struct request *r, *next;
 
 	TAILQ_CONCAT(&now, &u->ended, link);
-	while ((r = TAILQ_FIRST(&now)) != NULL) {
+	for (r = TAILQ_FIRST(&now); r != NULL; r = next) {
 		struct channel *c = r->channel;
 
-		TAILQ_REMOVE(&now, r, link);
+		next = TAILQ_NEXT(r, link);
 		count(c->server, r->end);
 		r->fn(r->arg, r->end, slice_of(r->packet, r->n));
 		if (--c->open == 0 && c->uses >= CHANNEL_USES)

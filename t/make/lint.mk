@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 # make lint: clang-tidy over all of it, after what make check does at once: layering, headers alone.
-SOURCES := $(shell find libcommon smtpd qmgr deliver logd ctl t -name '*.[ch]' 2>/dev/null | sort)
+SOURCES := $(shell find libcommon smtpd qmgr deliver dnscache bounced logd ctl t -name '*.[ch]' 2>/dev/null | sort)
 # What clang-tidy finds goes to its standard output, and fails; to the other only how much it passed over.
 TIDY_FLAGS = $(CPPFLAGS) $(t/crash_CFLAGS) -std=c17
 .PHONY: lint check-lint format compdb headers

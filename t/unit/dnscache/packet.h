@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "dns/dns.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -88,9 +89,11 @@ packet_record(struct buf *b, const char *line)
 	size_t at;
 
 	snprintf(copy, sizeof copy, "%s", line);
+	assert(line[0] != '\0');
 	for (char *p = strtok_r(copy, " ", &save); p != NULL && n < 63;
 	     p = strtok_r(NULL, " ", &save))
 		w[n++] = p;
+	assert(n > 2);
 	if (strncmp(w[2], "RAW:", 4) == 0) {
 		type = (unsigned)atoi(w[2] + 4);
 		w[2][3] = '\0';

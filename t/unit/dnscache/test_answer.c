@@ -222,6 +222,7 @@ START_TEST(what_is_beyond_is_left_out)
 {
 	const char *lines[102] = { NULL };
 	char text[101][600];
+	int used;
 	struct buf b = { 0 };
 	struct answer a = { .kind = ANSWER_BAD };
 
@@ -234,9 +235,9 @@ START_TEST(what_is_beyond_is_left_out)
 	ck_assert(a.kind == ANSWER_OK && count(&a, DNS_A) == DNS_RECORDS_MAX);
 	buf_reset(&b);
 	/* A text that is longer than we take. */
-	strcpy(text[0], "a.example 60 TXT");
+	used = snprintf(text[0], sizeof text[0], "a.example 60 TXT");
 	for (int i = 0; i < 41; i++)
-		strcat(text[0], " 1234567890");
+		used += snprintf(text[0] + used, sizeof text[0] - (size_t)used, " 1234567890");
 	lines[0] = text[0];
 	lines[1] = NULL;
 	packet_of(&b, GOOD, "a.example", DNS_TXT, lines);
