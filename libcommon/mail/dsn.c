@@ -68,6 +68,7 @@ put_folded(struct buf *out, struct slice s, size_t col, const char *fold, bool u
 		if (out->n - line + n + 1 > FOLD_AT && out->n - line > col) {
 			line = out->n + 2;
 			buf_puts(out, fold);
+			col = out->n - line;
 		} else if (out->n - line > col) {
 			buf_putc(out, ' ');
 		}
@@ -209,10 +210,10 @@ print_people(struct buf *out, const struct dsn_facts *f)
 	switch (f->kind) {
 	case DSN_FAILED:
 		buf_puts(out, f->to_postmaster
-		        ? "A notice could not be delivered, and nobody else is left to be told.\r\n"
+		        ? "A message without a sender could not be delivered, so nobody else is told.\r\n"
 		        : "Your message could not be delivered to one or more recipients, and it\r\n"
-		          "will not be tried again.");
-		buf_puts(out, " What was said is listed below; what is\r\nreturned of the message is attached.\r\n");
+		          "will not be tried again.\r\n");
+		buf_puts(out, "What was said is listed below; the message, or its header, is attached.\r\n");
 		break;
 	case DSN_DELAYED:
 		buf_puts(out, "Your message has not been delivered yet. Nothing needs to be done:\r\n"

@@ -18,7 +18,7 @@ my ($state, $bin) = @$house{qw(state bin)};
 my $mail = "$state/maildir/new";
 make_path($mail);
 # Recipients say by their name what shall become of them. DSN is not offered.
-my @rules = map { ('-r', $_) } 'rcpt,match=nouser=550 5.1.1 <nouser> User unknown', 'rcpt,match=full=552 5.2.2 mailbox full',
+my @rules = map { ('-r', $_) } 'rcpt,match=nouser=550 5.1.1 <nouser> User unknown', 'rcpt,match=full=550 5.2.2 mailbox full',
 	'rcpt,match=later=450 4.2.0 try again later', 'rcpt,match=odd=554 5.7.1 Gr\xfc\xdfe: blocked using zen.example',
 	'rcpt,match=deadend=550 5.1.1 the sender is not there either';
 $house->sink(args => [ '-d', $mail, '-X', 'DSN', @rules ]);
@@ -118,6 +118,145 @@ subtest 'a failure' => sub {
 	is($out, join("\t", 'nouser@d.example', 'no+user@d.example', 'failed', '5.1.1', '127.0.0.1', '550 5.1.1 <nouser> User unknown') . "\n",
 		'our own reader') or diag $err;
 	balanced($house, 'a failure');
+};
+
+subtest 'what is asked for' => sub {
+	my %id;
+	my $big = join '', map { "line $_ of a message that is larger than what is returned whole\n" } 1 .. 1200;
+
+	$id{hdrs} = mail_in($house, 'sender@s.example', 'nouser@d.example', mail => ' RET=HDRS');
+	$id{big} = mail_in($house, 'sender@s.example', 'nouser@d.example', text => "Subject: big\n\n$big", mail => ' RET=FULL');
+	$id{never} = mail_in($house, 'sender@s.example', 'nouser@d.example', rcpt => ' NOTIFY=NEVER');
+	$id{delay} = mail_in($house, 'sender@s.example', 'nouser@d.example', rcpt => ' NOTIFY=SUCCESS,DELAY');
+	$id{success} = mail_in($house, 'sender@s.example', 'fine@d.example', rcpt => ' NOTIFY=SUCCESS');
+	$id{quiet} = mail_in($house, 'sender@s.example', 'fine2@d.example', rcpt => ' NOTIFY=FAILURE');
+	$id{null} = mail_in($house, '', 'nouser@d.example');
+	$id{many} = mail_in($house, 'sender@s.example', [ 'nouser1@d.example', 'good1@d.example', 'full@d.example', 'nouser2@e.example' ]);
+	$id{odd} = mail_in($house, 'sender@s.example', 'odd@d.example', text => "Subject: \xfc\xdf\nX-Long: " . ('x' x 900) . "\n\nb\n");
+
+	for my $part (qw(hdrs big)) {
+		my $r = report($id{$part}, 'failed');
+		is_deeply($r->{types}, [ 'text/plain', 'message/delivery-status', 'text/rfc822-headers' ], "$part: only headers");
+		like($r->{returned}, qr/Subject: /, "$part: with the subject");
+		unlike($r->{returned}, qr/line 7 of|Hello/, "$part: without the body");
+	}
+	my $r = report($id{success}, 'relayed');
+	is($r->{head}{subject}, 'Successful Mail Delivery Report', 'success, where the next hop does not tell itself');
+	is($r->{rcpts}[0]{status}, '2.0.0', 'Status');
+	$r = report($id{many}, 'failed');
+	is_deeply([ sort map { "$_->{status} $_->{'final-recipient'}" =~ s/; /;/r } @{ $r->{rcpts} } ],
+		[ '5.1.1 rfc822;nouser1@d.example', '5.1.1 rfc822;nouser2@e.example', '5.2.2 rfc822;full@d.example' ], 'three failures in one report');
+	$r = report($id{odd}, 'failed');
+	is_deeply($r->{defects}, [], 'odd bytes: no defects');
+	cmp_ok($r->{longest}, '<=', 998, 'no long line');
+	is($r->{rcpts}[0]{'x-angarium-class'}, '51 spam-block', 'classed all the same');
+	settled($id{$_}) for sort keys %id;
+	for my $none (qw(never delay quiet null)) {
+		is(scalar(events($house, event => 'notice', notice_of => $id{$none})), 0, "$none: nobody is told");
+	}
+	my ($e) = events($house, event => 'failed', id => $id{null});
+	is($e->{rule}, 'null-sender', 'and the log says by which rule');
+	wait_for(sub { events($house, event => 'bounce', id => $id{never}) }, 'the class of what is told to nobody');
+	balanced($house, 'what is asked for');
+};
+
+subtest 'the sender is not there either' => sub {
+	my $id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
+
+	settled($id);
+	my ($n) = events($house, event => 'notice', notice_of => $id);
+	settled($n->{id});
+	is(scalar(events($house, event => 'notice', notice_of => $n->{id})), 0, 'a report that fails is told to nobody');
+	$house->{config}{double_bounce_to} = 'postmaster@test.example';
+	$house->write_config;
+	is(($house->angctl('config', 'reload'))[0], 0, 'double_bounce_to is set');
+	$id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
+	settled($id);
+	($n) = events($house, event => 'notice', notice_of => $id);
+	my $r = report($n->{id}, 'failed');
+	like($r->{head}{to}, qr/postmaster\@test\.example/, 'now it goes to postmaster');
+	is($r->{head}{'auto-submitted'}, 'auto-generated', 'Auto-Submitted');
+	settled($n->{id});
+	balanced($house, 'double bounce');
+};
+
+subtest 'expiry and delay' => sub {
+	$house->{config} = { %{ $house->{config} }, delay_notice => '2s', life => '6s' };
+	$house->write_config;
+	is(($house->angctl('config', 'reload'))[0], 0, 'short times');
+	my $id = mail_in($house, 'sender@s.example', 'later@d.example', rcpt => ' NOTIFY=FAILURE,DELAY');
+	my $unasked = mail_in($house, 'sender@s.example', 'later@d.example');
+	my $r = report($id, 'delayed');
+
+	is($r->{head}{subject}, 'Delayed Mail (still being retried)', 'a delay: Subject');
+	is($r->{rcpts}[0]{status}, '4.2.0', 'Status');
+	ok($r->{rcpts}[0]{'will-retry-until'}, 'Will-Retry-Until');
+	ok(shown($house, $id), 'it is still queued');
+	$r = report($id, 'failed');
+	is($r->{rcpts}[0]{status}, '4.4.7', 'expired: Status');
+	like($r->{rcpts}[0]{'diagnostic-code'}, qr/try again later/, 'with the last words of the server');
+	report($unasked, 'failed');
+	settled($_) for $id, $unasked;
+	is(scalar(events($house, event => 'notice', notice_of => $id, kind => 'delayed')), 1, 'the delay was told once');
+	is(scalar(events($house, event => 'notice', notice_of => $unasked, kind => 'delayed')), 0, 'unasked not at all');
+	balanced($house, 'expiry and delay');
+};
+
+subtest 'rules' => sub {
+	my ($s, $out) = $house->angctl('bounce', 'test', '552 5.2.2 mailbox full');
+	like($out, qr/mailbox-full/, 'bounce test');
+	my $rules = "$state/own.rules";
+	spew($rules, "class 200 our-own soft\n200 code=5?? /teapot/\n");
+	$house->{config}{bounce_rules} = $rules;
+	$house->write_config;
+	is(($house->angctl('config', 'reload'))[0], 0, 'another file, in another folder');
+	like(row($house, 'status', 'bounced')->{rules_error}, qr/No such file|own\.rules/, 'which is read at a start only');
+	my $old = $house->pid('bounced');
+	$house->kill('bounced');
+	wait_for(sub { my $p = $house->pid('bounced'); $p && $p != $old }, 'bounced again');
+	$house->ready('bounced');
+	is(row($house, 'bounce', 'test', 'I am a teapot', '--code', '550')->{class}, 200, 'an own class');
+	spew($rules, "200 /teapot/\n");
+	CORE::kill('HUP', $house->pid('bounced'));
+	wait_for(sub { row($house, 'status', 'bounced')->{rules_error} }, 'the refusal');
+	like(row($house, 'status', 'bounced')->{rules_error}, qr/own\.rules:1: no class has this number/, 'a bad file is refused by line');
+	is(row($house, 'bounce', 'test', '550 I am a teapot')->{class}, 200, 'and the old rules stay');
+};
+
+# Nobody may be told twice, nobody not at all, whoever dies.
+subtest 'killed at each step' => sub {
+	my @ids;
+
+	$house->stop('bounced');
+	push @ids, mail_in($house, "s$_\@s.example", 'nouser@d.example') for 1 .. 20;
+	wait_for(sub { events($house, event => 'failed', id => $ids[-1]) }, 'the last to fail');
+	ok(shown($house, $ids[0]), 'bounced away: the notice waits');
+	ok((grep { $_->{id} eq $ids[0] } rows($house, 'queue', 'failed')), 'and is listed');
+	mail_in($house, 'sender@s.example', 'meanwhile@d.example');
+	at_sink($house, 'meanwhile@d.example');
+	my $q = $house->pid('qmgr');
+	$house->kill('qmgr');
+	wait_for(sub { my $p = $house->pid('qmgr'); $p && $p != $q }, 'qmgr again');
+	$house->start_one('bounced');
+	for my $round (1 .. 6) {
+		push @ids, mail_in($house, "r$round.$_\@s.example", 'nouser@d.example') for 1 .. 10;
+		for my $name ($round % 2 ? qw(bounced) : qw(qmgr bounced)) {
+			my $old = $house->pid($name) or next;
+			select undef, undef, undef, 0.07 * $round;
+			$house->kill($name);
+			wait_for(sub { my $p = $house->pid($name); $p && $p != $old && $house->answers($name) }, "$name again", 20);
+		}
+	}
+	wait_for(sub { !grep { shown($house, $_) } @ids }, 'all to be settled', 60);
+	wait_for(sub { my $l = ledger($house); $l->{queued} == 0 }, 'all reports to be delivered', 30);
+	my %told;
+	$told{ $_->{message}{'x-angarium-queue-id'} }++ for reports();
+	is_deeply([ grep { !$told{$_} } @ids ], [], 'each was told');
+	my @twice = grep { ($told{$_} // 0) > 1 } @ids;
+	is(scalar @twice, 0, 'none twice') or diag "twice: @twice";
+	balanced($house, 'after the kills');
+	my $l = ledger($house);
+	diag "dropped as duplicates: $l->{dropped}";
 };
 $house->end;
 done_testing;
