@@ -17,6 +17,8 @@ set -eu
 
 PEERS=${PEERS:-${BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build}/peers}
 PACKAGES="postfix bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base"
+# Mail servers of Debian exclude each other: each of these is fetched by itself.
+APART="exim4-daemon-light opensmtpd"
 
 cannot()
 {
@@ -24,16 +26,29 @@ cannot()
 	exit 75
 }
 
+get()
+{
+	apt-get -q -o Dir::Cache::archives="$PWD/debs" -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
+	    --download-only --no-install-recommends -y install "$@" >>download.log 2>&1
+}
+
+get_all()
+{
+	# apt resolves the closure against what is installed here, and downloads only.
+	# shellcheck disable=SC2086 # a list
+	get $PACKAGES || return 1
+	for package in $APART; do
+		get "$package" || return 1
+	done
+}
+
 download()
 {
 	mkdir -p debs/partial
-	# apt resolves the closure against what is installed here, and downloads only.
-	if ! apt-get -q -o Dir::Cache::archives="$PWD/debs" -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
-	    --download-only --no-install-recommends -y install $PACKAGES >download.log 2>&1; then
+	rm -f download.log
+	if ! get_all; then
 		apt-get -q update >>download.log 2>&1 || cannot "no package lists: $(tail -1 download.log)"
-		apt-get -q -o Dir::Cache::archives="$PWD/debs" -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
-		    --download-only --no-install-recommends -y install $PACKAGES >>download.log 2>&1 ||
-		    cannot "cannot download: $(tail -1 download.log)"
+		get_all || cannot "cannot download: $(tail -1 download.log)"
 	fi
 }
 
@@ -41,7 +56,8 @@ unpack()
 {
 	rm -rf root etc
 	mkdir -p root etc
-	for deb in debs/*.deb; do
+	# Postfix last: the commands that all of them bring are its own.
+	for deb in $(ls debs/*.deb | grep -v /postfix_) debs/postfix_*.deb; do
 		dpkg-deb -x "$deb" root
 	done
 	# The host's /bin, /lib, /sbin are links into /usr.
@@ -54,8 +70,22 @@ unpack()
 	# What the packages' scripts would have done.
 	ln -sf bsd-mailx root/usr/bin/mail
 	ln -sf bsd-mailx root/usr/bin/mailx
-	{ grep -v '^postfix:' /etc/passwd; echo 'postfix:x:61900:61900::/nonexistent:/usr/sbin/nologin'; } >etc/passwd
-	{ grep -v '^post\(fix\|drop\):' /etc/group; echo 'postfix:x:61900:'; echo 'postdrop:x:61901:'; } >etc/group
+	{
+		grep -v '^\(postfix\|Debian-exim\|opensmtp[dq]\):' /etc/passwd
+		id=61900
+		for user in postfix Debian-exim opensmtpd opensmtpq; do
+			echo "$user:x:$id:$id::/var/empty:/usr/sbin/nologin"
+			id=$((id + 2))
+		done
+	} >etc/passwd
+	{
+		grep -v '^\(postfix\|postdrop\|Debian-exim\|opensmtp[dq]\):' /etc/group
+		id=61900
+		for group in postfix postdrop Debian-exim - opensmtpd - opensmtpq; do
+			[ $group = - ] || echo "$group:x:$id:"
+			id=$((id + 1))
+		done
+	} >etc/group
 	mkdir -p etc/postfix
 	cp root/usr/share/postfix/dynamicmaps.cf etc/postfix/
 	: >etc/aliases
@@ -67,11 +97,12 @@ fetch()
 	cd "$PEERS"
 	exec 9>lock
 	flock 9
-	[ "$(cat done 2>/dev/null)" = "$PACKAGES" ] && return
+	[ "$(cat done 2>/dev/null)" = "$PACKAGES $APART" ] && return
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || cannot "not a Debian system"
 	download
 	unpack
-	echo "$PACKAGES" >done
+	rm -f done
+	echo "$PACKAGES $APART" >done
 }
 
 # Places are made only on what is ours: never a folder on the real system.

@@ -61,7 +61,7 @@ sub with_sendmail
 	return peer({ %$how, enter => \@places }, @argv);
 }
 
-# A real Postfix: an SMTP server on 127.0.0.1:port that relays everything to `relay`, or (without)
+# A real Postfix: an SMTP server on port of 127.0.0.1 (or `host`) that relays everything to `relay`, or (without)
 # discards it. `main` holds more parameters. Its folder appears to it as /mnt.
 sub postfix
 {
@@ -81,11 +81,12 @@ sub postfix
 		%{ $opt{main} // {} },
 	);
 	my $master = slurp(dir() . '/root/usr/share/postfix/master.cf.dist') // die "no postfix\n";
+	my $host = $opt{host} // '127.0.0.1';
 
 	make_path("$dir/etc/postfix", "$dir/queue", "$dir/data");
 	chmod 0755, $dir, "$dir/queue";
 	chown $POSTFIX_ID, $POSTFIX_ID, "$dir/data";
-	$master =~ s/^smtp(\s+inet)/127.0.0.1:$opt{port}$1/m or die "master.cf has no smtp\n";
+	$master =~ s/^smtp(\s+inet)/$host:$opt{port}$1/m or die "master.cf has no smtp\n";
 	$master =~ s/^(\S+\s+\S+\s+\S\s+\S\s+)y/$1n/mg; # as built by its authors: not chrooted
 	spew("$dir/etc/postfix/master.cf", $master);
 	spew("$dir/etc/postfix/main.cf", join '', map { "$_ = $main{$_}\n" } sort keys %main);
@@ -95,25 +96,87 @@ sub postfix
 	wait_for(sub {
 		waitpid($self->{pid}, WNOHANG) == $self->{pid} and die 'postfix ended: ',
 		    slurp("$dir/err") // '', slurp("$dir/maillog") // '';
-		IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
+		IO::Socket::IP->new(PeerHost => $host, PeerPort => $opt{port}, Timeout => 2);
 	}, 'postfix to listen', 30);
 	return $self;
 }
 
-# A server of theirs on 127.0.0.1:port (TCP shows that it is there); `dir` appears to it as /mnt.
+# A server of theirs on port of 127.0.0.1 or `host` (TCP shows that it is there); `dir` appears to it as /mnt,
+# `places` are further words for `enter`.
 sub server
 {
 	my ($class, %opt) = @_;
 	my $self = bless { dir => $opt{dir}, owner => $$, port => $opt{port} }, $class;
+	my @words = enter(@{ $opt{places} // [] }, '-b', "$opt{dir}:/mnt", @{ $opt{argv} });
 
-	$self->{pid} = Supervisor::spawn([ enter('-b', "$opt{dir}:/mnt", @{ $opt{argv} }) ], "$opt{dir}/err",
-		{ PEERS => dir() });
+	$self->{pid} = Supervisor::spawn(\@words, "$opt{dir}/err", { PEERS => dir() });
 	wait_for(sub {
 		waitpid($self->{pid}, WNOHANG) == $self->{pid}
 		    and die "$opt{argv}[0] ended: ", slurp("$opt{dir}/err") // '';
-		IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
+		IO::Socket::IP->new(PeerHost => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
 	}, "$opt{argv}[0] to listen", 30);
 	return $self;
+}
+
+# Exim: relays all to the port `relay` of 127.0.0.1, but refuses nouser@ anywhere, and puts later@ off until
+# there is a file `ready` in its folder.
+sub exim
+{
+	my ($class, %opt) = @_;
+	my ($dir, $host) = ($opt{dir}, $opt{host} // '127.0.0.1');
+
+	make_path("$dir/etc/exim4", "$dir/spool", "$dir/log");
+	chmod 0755, $dir;
+	chown $POSTFIX_ID + 2, $POSTFIX_ID + 2, "$dir/spool", "$dir/log";
+	spew("$dir/etc/exim4/exim4.conf", <<"CONF");
+primary_hostname = exim.test.example
+daemon_smtp_ports = $opt{port}
+local_interfaces = $host
+spool_directory = /mnt/spool
+log_file_path = /mnt/log/%slog
+pid_file_path = /mnt/exim.pid
+keep_environment =
+acl_smtp_rcpt = rcpt
+tls_advertise_hosts =
+begin acl
+rcpt:
+	deny local_parts = nouser
+		message = 550 5.1.1 Exim knows no such user
+	defer local_parts = later
+		condition = \${if exists{/mnt/ready}{no}{yes}}
+		message = 450 4.2.0 Exim says later
+	accept
+begin routers
+on:
+	driver = manualroute
+	transport = out
+	route_list = * 127.0.0.1
+	self = send
+begin transports
+out:
+	driver = smtp
+	port = $opt{relay}
+	hosts_try_fastopen =
+CONF
+	return $class->server(%opt, places => [ '-e', "$dir/etc" ], argv => [ 'exim4', '-bdf' ]);
+}
+
+# OpenSMTPD: relays all to the port `relay` of 127.0.0.1, but refuses nouser@ at the domain `domain`.
+sub opensmtpd
+{
+	my ($class, %opt) = @_;
+	my $host = $opt{host} // '127.0.0.1';
+	my $make = 'mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd /var/empty; chmod 711 /var/spool/smtpd';
+
+	make_path($opt{dir});
+	spew("$opt{dir}/smtpd.conf", <<"CONF");
+listen on $host port $opt{port} hostname opensmtpd.test.example
+action "on" relay host smtp://127.0.0.1:$opt{relay}
+match from any for any rcpt-to "nouser\@$opt{domain}" reject
+match from any for any action "on"
+CONF
+	return $class->server(%opt, places => [ map { ('-t', $_) } qw(/run /var/spool /var/lib) ],
+		argv => [ 'sh', '-c', "$make; exec smtpd -d -f /mnt/smtpd.conf" ]);
 }
 
 # A name server that recurses: unbound, with zones (name => text of a zone file) of its own.
@@ -129,7 +192,7 @@ sub unbound
 	for my $name (sort keys %zones) {
 		spew("$opt{dir}/zone.$name", $zones{$name});
 		$conf = "$conf" . "auth-zone:\n\tname: $name\n\tzonefile: /mnt/zone.$name\n\tfor-upstream: yes\n\tfor-downstream: no\n\tfallback-enabled: no\n";
-		$conf =~ s/^(remote-control:)/server:\n\tlocal-zone: $name transparent\n$1/m if $name =~ /arpa$/;
+		$conf =~ s/^(remote-control:)/server:\n\tlocal-zone: $name transparent\n$1/m if $name =~ /(?:arpa|test)$/; # else it knows them to be empty
 	}
 	spew("$opt{dir}/unbound.conf", $conf);
 	return $class->server(%opt, argv => [ 'unbound', '-d', '-c', '/mnt/unbound.conf' ]);
