@@ -9,7 +9,7 @@ DAEMONS := $(filter logd router dnscache qmgr smtpd deliver local bounced,$(notd
 ETC_FILES := $(wildcard etc/bounce.rules)
 UNIT_DIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SHARE := $(DESTDIR)$(PREFIX)/share/angarium
-FILLED = sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e "s|@SERVICE@|$$s|g"
+FILLED = sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e 's|@SBINDIR@|$(PREFIX)/sbin|g' -e "s|@SERVICE@|$$s|g"
 
 .PHONY: install install-files install-programs install-services manuals
 manuals: $(MAN)
@@ -47,7 +47,7 @@ install-services:
 			[ ! -e $$f ] || install -D -m 0644 $$f $(UNIT_DIR)/$${f#etc/systemd/}; done; \
 		for kind in s6 runit; do \
 			d=$(SHARE)/$$kind/angarium-$$s; install -d $$d/log; \
-			for f in run finish log/run; do \
+			for f in run finish check log/run; do [ -e etc/$$kind/$$f ] || continue; \
 				$(FILLED) etc/$$kind/$$f >$$d/$$f; chmod 0755 $$d/$$f; done; done; \
 		install -m 0644 etc/s6/notification-fd $(SHARE)/s6/angarium-$$s; done
 	[ ! -e etc/logrotate.conf ] || install -D -m 0644 etc/logrotate.conf $(DESTDIR)/etc/logrotate.d/angarium

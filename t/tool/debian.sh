@@ -24,6 +24,7 @@ cannot()
 # This system's first source of packages: address and release.
 mirror()
 {
+	# shellcheck disable=SC2016
 	apt-get indextargets 'Created-By: Packages' --format '$(SITE) $(CODENAME)' 2>/dev/null |
 	    grep -v -e -security -e -updates -e -backports | head -n 1
 }
@@ -47,7 +48,7 @@ make_root()
 	shift
 	exec 9>lock
 	flock 9
-	[ "$(cat done 2>/dev/null)" = "$*" ] && return
+	[ "$(cat ./done 2>/dev/null)" = "$*" ] && return
 	if [ ! -e bare ]; then
 		set -- "$(mirror)" "$@"
 		[ -n "$1" ] || cannot "apt names no mirror"
@@ -57,14 +58,14 @@ make_root()
 		shift
 		: >bare
 	fi
-	rm -f done
+	rm -f ./done
 	apt_of_this_system root
 	# shellcheck disable=SC2016
 	DEBIAN_FRONTEND=noninteractive chroot root sh -c 'apt-get -q update &&
 		apt-get -q -y --no-install-recommends install "$@" && apt-get clean' sh "$@" >>make.log 2>&1 ||
 	    cannot "apt: $(tail -n 1 make.log)"
 	rm -f root/etc/resolv.conf
-	echo "$*" >done
+	echo "$*" >./done
 }
 
 groups()
@@ -93,7 +94,7 @@ machine()
 	top=$(groups)
 	if [ -n "$top" ]; then
 		sweep "$top"
-		mkdir "$top/angarium-test-$$" && echo $$ >"$top/angarium-test-$$/cgroup.procs" ||
+		{ mkdir "$top/angarium-test-$$" && echo $$ >"$top/angarium-test-$$/cgroup.procs"; } ||
 		    cannot "no control groups of one's own"
 	fi
 	net=$(shift; own_net "$@")

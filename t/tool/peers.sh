@@ -57,7 +57,7 @@ unpack()
 	rm -rf root etc
 	mkdir -p root etc
 	# Postfix last: the commands that all of them bring are its own.
-	for deb in $(ls debs/*.deb | grep -v /postfix_) debs/postfix_*.deb; do
+	for deb in debs/*.deb debs/postfix_*.deb; do
 		dpkg-deb -x "$deb" root
 	done
 	# The host's /bin, /lib, /sbin are links into /usr.
@@ -97,12 +97,12 @@ fetch()
 	cd "$PEERS"
 	exec 9>lock
 	flock 9
-	[ "$(cat done 2>/dev/null)" = "$PACKAGES $APART" ] && return
-	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || cannot "not a Debian system"
+	[ "$(cat ./done 2>/dev/null)" = "$PACKAGES $APART" ] && return
+	{ command -v apt-get && command -v dpkg-deb; } >/dev/null || cannot "not a Debian system"
 	download
 	unpack
-	rm -f done
-	echo "$PACKAGES $APART" >done
+	rm -f ./done
+	echo "$PACKAGES $APART" >./done
 }
 
 # Places are made only on what is ours: never a folder on the real system.
