@@ -16,6 +16,7 @@ struct address_cache {
 	struct envelope envelope;
 	struct envelope_iter at;
 	struct envelope_rcpt rcpt; /* the last one taken; number UINT32_MAX: none yet */
+	struct envelope_rcpt expanded; /* one that an expansion made */
 	/* The journal record that held the last reply asked for, and how far its entries have been walked. */
 	struct journal_place reply_at;
 	struct buf reply_bytes;

@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/address.h"
+#include "qmgr/expand.h"
 #include "qmgr/large.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
@@ -131,7 +132,7 @@ put_rcpt(struct qmgr *q, struct buf *out, struct message *m, unsigned i)
 {
 	const struct recipient *r = &message_rcpts(m)[i];
 	bool running = r->state == SPOOL_STARTED, said;
-	struct journal_rcpt e;
+	struct journal_rcpt e, there;
 
 	said = reply_read(q, m, i, &e);
 	/* Where there are many, long replies are cut: a message's entries fit into half a file. */
@@ -144,6 +145,12 @@ put_rcpt(struct qmgr *q, struct buf *out, struct message *m, unsigned i)
 	e.attempts = running ? r->attempts - 1U : r->attempts;
 	e.due_ms = qclock_of_tick(r->due);
 	e.address.p = NULL;
+	if (expand_has(q, m, i) && expand_read(q, m, i, &there) == 0) {
+		e.address = there.address;
+		e.original = there.original;
+		e.orcpt = there.orcpt;
+		e.parent = there.parent;
+	}
 	journal_rcpt_put(out, &e);
 	return said;
 }
@@ -206,6 +213,7 @@ clean_message(struct qmgr *q, struct message *m)
 
 	for (unsigned i = 0; i < m->nrcpt; i++)
 		buf_putc(&said, put_rcpt(q, &rcpts, m, i));
+	expand_renote(q, m);
 	journal_together(&q->journal, rcpts.n + (rcpts.n / CHUNK_BYTES + 2) * CHUNK_HEAD);
 	do {
 		struct slice rest = slice_from(slice_buf(&rcpts), at);
@@ -217,6 +225,8 @@ clean_message(struct qmgr *q, struct message *m)
 			next++;
 		place = put_chunk(q, m, first, slice_of(rcpts.p + at, (size_t)(rest.p - rcpts.p) - at));
 		replies_moved(m, first, next, &said, place);
+		if (next > first && expand_has(q, m, next - 1))
+			expand_note(q, m, first, place);
 		at = (size_t)(rest.p - rcpts.p);
 		first = next;
 	} while (first < m->nrcpt);
@@ -254,6 +264,15 @@ subject(const struct journal_rec *r)
 	return r->kind == JOURNAL_KIND_FILED ? r->filed.id : r->kind == JOURNAL_KIND_MESSAGE ? r->message.id : 0;
 }
 
+static void
+give_up(struct clean *c, int err)
+{
+	log_trouble(-err, "journal %u cannot be cleaned", c->file);
+	free(c->bytes);
+	c->bytes = NULL;
+	c->phase = CLEAN_IDLE;
+}
+
 static bool
 message_slice(struct qmgr *q, struct clean *c)
 {
@@ -262,11 +281,21 @@ message_slice(struct qmgr *q, struct clean *c)
 	const char *why;
 
 	for (unsigned n = 0; n % SLICE_RECORDS != 0 || n == 0 || clock_wall_us() < end; n++) {
+		struct slice before = c->rest;
 		enum journal_status got = journal_next(&c->rest, seed, c->seq, &r, &why);
 		struct message *m;
+		int err;
 
 		if (got != JOURNAL_OK && got != JOURNAL_SKIP)
 			return false;
+		if (got == JOURNAL_OK && subject(&r) != 0 && (m = message_find(&q->messages, subject(&r))) != NULL &&
+		    m->base_file <= c->file && (err = expand_readable(q, m)) != 0) {
+			/* Its addresses are on their way to the disk, or cannot be had: it is not forgotten for that. */
+			c->rest = before;
+			if (err != -EAGAIN)
+				give_up(c, err);
+			return true;
+		}
 		c->seq = r.seq + 1;
 		if (got == JOURNAL_SKIP || subject(&r) == 0)
 			continue;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "qmgr/damage.h"
+#include "qmgr/expand.h"
 #include "qmgr/large.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
@@ -40,6 +41,7 @@ dispatch_fini(struct dispatch *d)
 	buf_fini(&d->pairs);
 	buf_fini(&d->limits);
 	buf_fini(&d->hosts);
+	buf_fini(&d->addresses);
 }
 
 static bool
@@ -187,7 +189,8 @@ send_job(struct qmgr *q, struct worker *w, struct qjob *j, const struct message 
 	d->bus->job(w, &(const struct msg_job){ .job = j->number, .id = m->id, .segment = s->number,
 	    .offset = message_offset(m), .length = message_bytes(m), .queue = queue->number, .route = queue_route(queue),
 	    .rcpts = slice_buf(&d->pairs), .limits = slice_buf(&d->limits), .arrival_ms = id_ms(m->id),
-	    .source = queue_source(q, queue), .hosts = slice_buf(&d->hosts) });
+	    .source = queue_source(q, queue), .hosts = slice_buf(&d->hosts),
+	    .addresses = slice_buf(&d->addresses) });
 	w->sent++;
 }
 
@@ -222,9 +225,12 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 
 	if ((m->flags & MESSAGE_LARGE) && !give_body(q, w, m, first))
 		return;
+	n = gather(q, queue, m, first, rcpt, max < 1024 ? (unsigned)max : 1024);
+	n = expand_for_job(q, m, rcpt, n, &d->addresses);
+	if (n == 0)
+		return;
 	j = dispatch_job_new(q, w);
 	assert(j != NULL); /* the window is smaller */
-	n = gather(q, queue, m, first, rcpt, max < 1024 ? (unsigned)max : 1024);
 	j->number = ++d->serial << SLOT_BITS | j->slot;
 	j->id = m->id;
 	j->sent_ms = clock_wall_ms();

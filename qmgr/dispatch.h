@@ -84,7 +84,7 @@ struct dispatch {
 		size_t n;
 		bool told;
 	} alive[COURIER_COUNT];
-	struct buf pairs, limits, hosts;
+	struct buf pairs, limits, hosts, addresses;
 };
 
 void dispatch_init(struct dispatch *d, const struct bus *bus, uint64_t serial);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/outcome.h"
 #include "qmgr/address.h"
+#include "qmgr/expand.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
 
@@ -49,7 +50,7 @@ cannot_ask(struct qmgr *q, struct message *m, unsigned rcpt, const char *text)
 }
 
 static void
-ask(struct qmgr *q, struct message *m, unsigned rcpt)
+ask(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t from)
 {
 	struct asking *a = q->asking;
 	const struct seg *s = seg_at(&q->segtab, m->seg);
@@ -69,7 +70,7 @@ ask(struct qmgr *q, struct message *m, unsigned rcpt)
 	a->nopen++;
 	rcpt_enter(q, m, rcpt, RCPT_ASKED);
 	peer_send(q->router, resolve, .token = a->open[at].token, .class = s->class, .login = e->login, .sender = e->sender,
-	    .rcpt = to->recipient, .again = 1);
+	    .rcpt = to->recipient, .again = expand_has(q, m, rcpt) ? 2 : 1, .from = from);
 }
 
 void
@@ -82,7 +83,7 @@ routes_run(struct qmgr *q)
 	if (!peer_is_up(q->router))
 		return;
 	while (q->asking->nfree > 0 && peer_backlog(q->router) < BACKLOG_MAX && ready_first(waiting, &msg, &rcpt))
-		ask(q, message_at(&q->messages, msg), rcpt);
+		ask(q, message_at(&q->messages, msg), rcpt, 0);
 }
 
 void
@@ -134,6 +135,24 @@ hold(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_route *r
 	commit(q, hold, .id = m->id, .holder = SLICE_LIT("router"), .reason = reason, .wall_ms = clock_wall_ms());
 }
 
+static void
+expanded_to(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_route *r)
+{
+	const char *why;
+	uint32_t from;
+
+	switch (expand_answered(q, m, rcpt, r, &from, &why)) {
+	case EXPAND_MORE: /* the place of the question just answered is free */
+		ask(q, m, rcpt, from);
+		break;
+	case EXPAND_DONE:
+		break;
+	case EXPAND_FAILED:
+		cannot_ask(q, m, rcpt, why);
+		break;
+	}
+}
+
 static bool
 answered(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_route *r)
 {
@@ -145,7 +164,7 @@ answered(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_rout
 		delivered_to(q, m, rcpt, r);
 		return true;
 	case ROUTE_EXPAND:
-		cannot_ask(q, m, rcpt, "the address expands, which this version does not do");
+		expanded_to(q, m, rcpt, r);
 		return true;
 	case ROUTE_HOLD:
 		hold(q, m, rcpt, r);

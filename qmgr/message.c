@@ -152,6 +152,23 @@ message_new(struct messages *all, uint64_t id, unsigned nrcpt)
 }
 
 void
+message_grow(struct message *m, unsigned more)
+{
+	struct recipient *all;
+
+	assert(more <= MESSAGE_MORE_MAX - (unsigned)m->nrcpt);
+	if (more == 0)
+		return;
+	all = xcalloc(m->nrcpt + more, sizeof *all);
+	memcpy(all, message_rcpts(m), m->nrcpt * sizeof *all);
+	if (m->nrcpt > 1)
+		free(m->to.more);
+	m->to.more = all;
+	m->nrcpt = (uint16_t)(m->nrcpt + more);
+	m->nopen = (uint16_t)(m->nopen + more);
+}
+
+void
 message_free(struct messages *all, struct message *m)
 {
 	uint32_t at = index_find(all, m->id), i;

@@ -44,6 +44,7 @@ enum message_flag {
 	MESSAGE_NOTICE = 1 << 3,
 	MESSAGE_NO_TIMER = 1 << 4, /* recovered, not armed yet */
 	MESSAGE_LARGE = 1 << 5,	   /* its body stands in large/: large.h knows where */
+	MESSAGE_EXPANDED = 1 << 6, /* has recipients that do not stand in its envelope: expand.h */
 };
 
 enum { MESSAGE_NONE = UINT32_MAX, MESSAGE_MORE_MAX = 65535 };
@@ -94,6 +95,8 @@ void messages_fini(struct messages *all);
 
 /* A message without recipients' details (all zero); its id must not be there yet (asserted). */
 struct message *message_new(struct messages *all, uint64_t id, unsigned nrcpt);
+/* More recipients behind those it has, all zero. Pointers to its recipients are void afterwards. */
+void message_grow(struct message *m, unsigned more);
 void message_free(struct messages *all, struct message *m);
 struct message *message_find(const struct messages *all, uint64_t id); /* NULL: not queued */
 

@@ -7,6 +7,7 @@
 #include "qmgr/clean.h"
 #include "qmgr/compact.h"
 #include "qmgr/from_deliver.h"
+#include "qmgr/expand.h"
 #include "qmgr/from_router.h"
 #include "qmgr/from_smtpd.h"
 #include "qmgr/intake.h"
@@ -69,6 +70,7 @@ slow(struct qmgr *q)
 	segments_slow(q);
 	larges_slow(q);
 	routes_slow(q);
+	expand_slow(q);
 	clean_consider(q, false);
 	compact_consider(q, COMPACT_MIN_BYTES);
 	if (++q->slow_count % CHECKPOINT_SLOW != 0)
@@ -108,6 +110,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 	q->address = address_cache_new();
 	q->asking = asking_new();
 	q->notices = notices_new();
+	q->expand = expand_new();
 	q->clean = clean_new();
 	q->compact = compact_new();
 	q->larges = larges_new();
@@ -149,6 +152,7 @@ qmgr_fini(struct qmgr *q)
 	q->disk = NULL;
 	offload_free(q->journal_thread);
 	q->journal_thread = NULL;
+	expand_free(q);
 	journal_fini(&q->journal);
 	dispatch_fini(&q->dispatch);
 	larges_free(q->larges);
@@ -216,6 +220,7 @@ qmgr_turn(struct qmgr *q)
 		recover_arm(q, ARM_SLICE);
 	schedule_run(q);
 	intake_run(q);
+	expand_run(q);
 	routes_run(q);
 	clean_run(q);
 	compact_run(q);

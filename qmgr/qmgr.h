@@ -50,6 +50,8 @@ struct orphans {
 /* While replaying: a MESSAGE whose entries go on in MORE. */
 struct partial {
 	struct journal_message head;
+	bool expanded; /* it is an EXPANDED: this, and `head` has its id and count */
+	struct journal_expanded expansion;
 	struct buf rcpts, texts;
 	uint32_t entries;
 	size_t nchunk;
@@ -65,6 +67,7 @@ struct larges; /* large.c */
 struct asking; /* from_router.c */
 struct address_cache; /* address.c */
 struct notices; /* notice.c */
+struct expand; /* expand.c */
 
 struct qmgr {
 	struct loop *loop;                    /* NULL: none, for the simulation */
@@ -99,6 +102,7 @@ struct qmgr {
 	struct hosts hosts;
 	struct seg_list intake;
 	struct asking *asking;
+	struct expand *expand;
 	struct clean *clean;
 	struct compact *compact;
 	struct larges *larges;

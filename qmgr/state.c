@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "qmgr/large.h"
 #include "qmgr/notice.h"
+#include "qmgr/expand.h"
 #include "qmgr/schedule.h"
 #include "spool/envelope.h"
 
@@ -162,6 +163,7 @@ message_unlink(struct qmgr *q, struct message *m)
 	s->done_lsn = q->journal.lsn;
 	if (m->flags & MESSAGE_LARGE)
 		large_done(q, m->id);
+	expand_forget(q, m);
 	message_free(&q->messages, m);
 }
 
@@ -321,6 +323,22 @@ entry_place(const struct partial *p, uint32_t i, struct journal_place at)
 	return at;
 }
 
+/* The number of the first entry in the record that holds that of i; does i begin it? */
+static uint32_t
+entry_first(const struct partial *p, uint32_t i)
+{
+	for (size_t k = p->nchunk; k > 0; k--)
+		if (i >= p->chunk[k - 1].first)
+			return p->chunk[k - 1].first;
+	return 0;
+}
+
+static bool
+entry_begins(const struct partial *p, uint32_t i)
+{
+	return p->nchunk > 0 && entry_first(p, i) == i;
+}
+
 static void
 rcpt_restore(struct qmgr *q, struct message *m, unsigned i, const struct journal_rcpt *e, struct journal_place at)
 {
@@ -399,6 +417,9 @@ partial_begin(struct qmgr *q, const struct journal_message *r, struct journal_pl
 	partial_add(q, 0, r->rcpts, at);
 }
 
+static void expansion_apply(
+    struct qmgr *q, const struct journal_expanded *r, const struct partial *where, struct journal_place at);
+
 void
 state_more(struct qmgr *q, const struct journal_more *r, struct journal_place at)
 {
@@ -411,8 +432,11 @@ state_more(struct qmgr *q, const struct journal_more *r, struct journal_place at
 	partial_add(q, r->first, r->rcpts, at);
 	if (p->entries < p->head.nrcpt)
 		return;
-	p->head.rcpts = slice_buf(&p->rcpts);
-	state_message(q, &p->head, p->chunk[0].at);
+	p->head.rcpts = p->expansion.rcpts = slice_buf(&p->rcpts);
+	if (p->expanded)
+		expansion_apply(q, &p->expansion, p, p->chunk[0].at);
+	else
+		state_message(q, &p->head, p->chunk[0].at);
 	partial_drop(q);
 }
 
@@ -456,6 +480,11 @@ state_message(struct qmgr *q, const struct journal_message *r, struct journal_pl
 		if (journal_rcpt_next(&rest, &e) <= 0)
 			e = (struct journal_rcpt){ 0 };
 		rcpt_restore(q, m, i, &e, entry_place(&q->partial, i, at));
+		if (e.address.p == NULL)
+			continue;
+		/* Each record of the snapshot is noted once, by the first such recipient in it. */
+		if (i == 0 || !expand_has(q, m, i - 1) || entry_begins(&q->partial, i))
+			expand_note_in(q, m, i, entry_first(&q->partial, i), entry_place(&q->partial, i, at));
 	}
 	if (r->holder.n > 0) {
 		m->flags |= MESSAGE_HELD;
@@ -693,13 +722,54 @@ state_moved(struct qmgr *q, const struct journal_moved *r, struct journal_place 
 		to->filed = r->offset + message_bytes(m);
 }
 
-/* Not written by this version, and what it names cannot be kept by it: refused by state_apply(). */
+/* Its new recipients, all of them: where it fits. `where`: whose parts stand in which record. */
+static void
+expansion_apply(struct qmgr *q, const struct journal_expanded *r, const struct partial *where, struct journal_place at)
+{
+	struct message *m;
+	struct recipient *old = rcpt_find(q, r->id, r->rcpt, &m);
+	uint32_t wait = q->replaying ? 0 : qclock_now_tick(&q->clock) + EXPAND_WAIT_MS / QCLOCK_TICK_MS;
+	struct slice rest = r->rcpts;
+	struct journal_rcpt e;
+
+	if (old == NULL || !is_queued(old) || r->first != m->nrcpt || r->nrcpt > MESSAGE_MORE_MAX - (uint32_t)m->nrcpt)
+		return;
+	message_grow(m, r->nrcpt);
+	for (size_t k = 0; k < where->nchunk; k++)
+		expand_note(q, m, r->first + where->chunk[k].first, where->chunk[k].at);
+	if (where->nchunk == 0 && r->nrcpt > 0)
+		expand_note(q, m, r->first, at);
+	for (uint32_t i = r->first; i < m->nrcpt; i++) {
+		struct recipient *to = &message_rcpts(m)[i];
+
+		if (journal_rcpt_next(&rest, &e) <= 0)
+			e = (struct journal_rcpt){ 0 };
+		to->state = SPOOL_QUEUED;
+		to->notify = e.notify & 15U;
+		to->due = q->replaying ? m->arrival : wait;
+		queue_ref(q, to, e.queue);
+		rcpt_enter(q, m, i, RCPT_DEFERRED);
+	}
+	q->messages.recipients += r->nrcpt;
+	q->ledger.expanded_out += r->nrcpt;
+	rcpt_finish(q, m, r->rcpt, SPOOL_EXPANDED, r->owed, 0);
+}
+
 void
 state_expanded(struct qmgr *q, const struct journal_expanded *r, struct journal_place at)
 {
-	(void)q;
-	(void)r;
-	(void)at;
+	struct partial *p = &q->partial;
+
+	if (!q->replaying || count_entries(r->rcpts) >= r->nrcpt) {
+		expansion_apply(q, r, &(const struct partial){ .nchunk = 0 }, at);
+		return;
+	}
+	partial_drop(q);
+	p->expanded = true;
+	p->expansion = *r;
+	p->expansion.rule = SLICE_NONE;
+	p->head = (struct journal_message){ .id = r->id, .nrcpt = r->nrcpt };
+	partial_add(q, 0, r->rcpts, at);
 }
 
 void
@@ -719,8 +789,6 @@ state_apply(struct qmgr *q, const struct journal_rec *r, struct journal_place at
 	if (r->kind != JOURNAL_KIND_MORE && r->kind != JOURNAL_KIND_FILE_START)
 		partial_drop(q); /* the rest did not follow at once: void */
 	switch (r->kind) {
-	case JOURNAL_KIND_EXPANDED:
-		return -ENOTSUP;
 #define APPLY(NAME, name) \
 	case JOURNAL_KIND_##NAME: \
 		state_##name(q, &r->name, at); \
@@ -740,6 +808,7 @@ state_apply(struct qmgr *q, const struct journal_rec *r, struct journal_place at
 	APPLY(RESUME, resume)
 	APPLY(FILED, filed)
 	APPLY(MESSAGE, message)
+	APPLY(EXPANDED, expanded)
 	APPLY(STARTED, started)
 	APPLY(RESULT, result)
 	APPLY(ROUTED, routed)

@@ -96,6 +96,7 @@
 	E(RECOVERED, 42, "recovered", INFO, "the queue was rebuilt from the journal")                    \
 	E(INTERRUPTED, 43, "interrupted", WARNING, "a job's worker died")                                \
 	E(QUEUE_WAITS, 44, "queue-waits", INFO, "a queue waits: its hosts rest, or the DNS does not tell") \
+	E(EXPANDED, 45, "expanded", INFO, "a recipient became others, by a table of the router")         \
 	E(DROP_TAKEN, 50, "drop-taken", INFO, "a file of the drop folder was taken in")                  \
 	E(DROP_REFUSED, 51, "drop-refused", WARNING, "a file of the drop folder breaks a rule")          \
 	E(CONTROL, 60, "control", NOTICE, "a command came over a control socket")                        \
