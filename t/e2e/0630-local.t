@@ -310,7 +310,7 @@ subtest 'LMTP, a reply for each recipient' => sub {
 	$house->{config}{local_transport} = "lmtp:unix:$path";
 	$house->write_config;
 	is(($house->angctl('config', 'reload'))[0], 0, 'reload');
-	wait_for(sub { events($house, event => 'reloaded', service => 'router') }, 'router to take it');
+	wait_for(sub { events($house, event => "reloaded", service => $_) }, "$_ to take it") for qw(router local);
 	my %want = (good => 'sent 2.0.0', full => 'deferred 4.2.2', never => 'bounced 5.2.2', unknown => 'bounced 5.1.1');
 	my @to = map { "$_\@test.example" } sort keys %want;
 	my $id;
