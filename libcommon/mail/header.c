@@ -146,3 +146,28 @@ header_unfold(struct buf *out, struct slice value)
 		value = slice_from(value, len);
 	}
 }
+
+struct slice
+header_body(struct slice value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] == '\n' && (i + 1 == value.n || !is_blank(value.p[i + 1])))
+			return without_end(slice_head(value, i + 1));
+	return value;
+}
+
+size_t
+header_comment(struct slice s)
+{
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\\')
+			i++;
+		else if (s.p[i] == '(')
+			depth++;
+		else if (s.p[i] == ')' && --depth == 0)
+			return i + 1;
+	}
+	return 0;
+}

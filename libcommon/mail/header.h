@@ -57,6 +57,12 @@ struct header_summary {
 /* One pass over the section; stops after max_bytes of it (0: no limit), `ended` is then false. */
 void header_scan(struct slice message, size_t max_bytes, struct header_summary *out);
 
+/* The value up to the first line end that no blank follows: what stands behind is another line's. */
+struct slice header_body(struct slice value);
+/* Length of the comment at the front (RFC 5322 section 3.2.2: they nest), which begins with "(";
+ * 0: it does not end. */
+size_t header_comment(struct slice s);
+
 /* Appends a value with its folding undone: line ends gone, blanks at both ends gone. */
 void header_unfold(struct buf *out, struct slice value);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* A header value as an address list; each address found must stand in an envelope as it is. */
+/* A header value as an address list, a trace and a date; each address found must stand in an envelope
+ * as it is. */
 #include "mail/address_list.h"
 #include "mail/header.h"
+#include "mail/received.h"
 #include "smtp/path.h"
 
 #include <stdlib.h>
@@ -69,6 +71,48 @@ check_header(struct slice in)
 	buf_fini(&value);
 }
 
+/* A date that is read is one: printed, it is read as the same. */
+static void
+check_date(const struct date *d)
+{
+	char text[DATE_TEXT];
+	struct date again;
+	int64_t s = date_utc_s(d);
+
+	demand(d->month >= 1 && d->month <= 12 && d->day >= 1 && d->day <= 31);
+	if (s < 0 || d->second == 60 || d->zone_min <= -24 * 60 || d->zone_min >= 24 * 60)
+		return;
+	date_text((uint64_t)s * 1000, d->zone_min, text);
+	demand(date_read(slice_z(text), &again));
+	if (d->year <= 9998 && s > 24 * 3600)
+		demand(date_utc_s(&again) == s && again.zone_min == d->zone_min &&
+		       again.hour == d->hour && again.day == d->day && again.year == d->year);
+}
+
+static void
+check_trace(struct slice in)
+{
+	struct received_trace r;
+	struct date d;
+
+	received_read(in, &r);
+	demand(within(r.from.text, in) || r.from.text.n == 0);
+	demand(within(r.peer.text, in) || r.peer.text.n == 0);
+	demand(within(r.peer_name, in) || r.peer_name.n == 0);
+	demand(within(r.helo.text, in) || r.helo.text.n == 0);
+	demand(within(r.by.text, in) || r.by.text.n == 0);
+	demand(within(r.ident, in) || r.ident.n == 0);
+	demand(within(r.id, in) || r.id.n == 0);
+	demand(within(r.for_, in) || r.for_.n == 0);
+	demand(within(r.via, in) || r.via.n == 0);
+	demand(within(r.cipher, in) || r.cipher.n == 0);
+	demand((r.greeting == NULL) == (r.helo.text.n == 0));
+	if (r.dated)
+		check_date(&r.date);
+	if (date_read(in, &d))
+		check_date(&d);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -82,5 +126,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	path_address(in, PATH_UTF8, &path);
 	path_parse(&in, PATH_FORWARD, PATH_BLANK, &path);
 	check_header(seen.in);
+	check_trace(seen.in);
 	return 0;
 }

@@ -30,3 +30,8 @@ t/tool/adapter_reply_DEPS := bounced
 PROGS += t/tool/adapter_dsn
 t/tool/adapter_dsn_SRCS := adapter_dsn.c
 t/tool/adapter_dsn_DEPS := bounced
+
+# Plays the corpus of header fields against the readers of mail/.
+PROGS += t/tool/adapter_header
+t/tool/adapter_header_SRCS := adapter_header.c
+t/tool/adapter_header_DEPS := libcommon/mail
