@@ -375,6 +375,8 @@ run_ring(struct qmgr *q, enum courier_kind kind)
 void
 dispatch_run(struct qmgr *q)
 {
+	if (q->dispatch.nunknown > 0)
+		dispatch_unknown_tick(q);
 	if (q->dispatch.ending)
 		return;
 	if (q->dispatch.window < q->conf->jobs_max)

@@ -27,6 +27,10 @@ void dispatch_job_apply(struct qmgr *q, struct qjob *j, const struct msg_job_don
  */
 void dispatch_job_end(struct qmgr *q, struct qjob *j);
 void dispatch_job_interrupted(struct qmgr *q, struct qjob *j);
+/* It is through: what was said counts, who is left without a result has a temporary one. */
+void dispatch_job_over(struct qmgr *q, struct qjob *j, const struct msg_job_done *done);
+/* Jobs whose message nobody has filed for long enough are over: it was concluded long ago. */
+void dispatch_unknown_tick(struct qmgr *q);
 
 /* A place in the queue and at its site; given back, it goes to the first in line that can use it. */
 void dispatch_take_place(struct queue *queue);

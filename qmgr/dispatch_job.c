@@ -32,6 +32,7 @@ dispatch_job_free(struct qjob *j)
 {
 	fini(j);
 	buf_fini(&j->results);
+	buf_fini(&j->pairs);
 	free(j);
 }
 
@@ -59,7 +60,7 @@ dispatch_job_new(struct qmgr *q, struct worker *w)
 {
 	struct dispatch *d = &q->dispatch;
 	struct qjob *j;
-	struct buf results;
+	struct buf results, pairs;
 
 	if (d->nfree == 0) {
 		if (d->njob == JOBS_MAX)
@@ -72,9 +73,11 @@ dispatch_job_new(struct qmgr *q, struct worker *w)
 	}
 	j = d->job[d->free[--d->nfree]];
 	results = j->results;
+	pairs = j->pairs;
 	*j = (struct qjob){ .slot = j->slot, .state = JOB_RUNNING, .queue = QUEUE_NOWHERE,
-		.worker = (uint16_t)(w - d->worker), .results = results, .q = q };
+		.worker = (uint16_t)(w - d->worker), .results = results, .pairs = pairs, .q = q };
 	buf_reset(&j->results);
+	buf_reset(&j->pairs);
 	j->wait = (struct journal_wait){ .durable = job_durable, .arg = j };
 	d->window++;
 	d->running++;
@@ -177,6 +180,8 @@ dispatch_job_end(struct qmgr *q, struct qjob *j)
 
 	assert(j->state == JOB_RUNNING && w->njobs > 0);
 	j->state = JOB_ENDED;
+	d->nunknown -= j->unknown;
+	j->unknown = false;
 	d->running--;
 	d->waiting++;
 	w->njobs--;
@@ -198,7 +203,7 @@ dispatch_result(struct qmgr *q, struct worker *w, const struct msg_result *m)
 
 	if (j == NULL || m->kind > KIND_DAMAGED || m->phase >= PHASE_COUNT)
 		return false;
-	if (j->state != JOB_RUNNING)
+	if (j->state != JOB_RUNNING || j->over)
 		return true; /* told again after a link was lost: known already */
 	if (j->results.n > IPC_PAYLOAD_MAX * 64U)
 		return false;
@@ -221,6 +226,14 @@ job_unsaid(struct qmgr *q, struct qjob *j)
 		if (r != NULL)
 			schedule_result(q, m, j->rcpt[i], r->attempts, &end);
 	}
+}
+
+void
+dispatch_job_over(struct qmgr *q, struct qjob *j, const struct msg_job_done *done)
+{
+	dispatch_job_apply(q, j, done);
+	job_unsaid(q, j);
+	dispatch_job_end(q, j);
 }
 
 static struct slice
@@ -263,12 +276,14 @@ dispatch_done(struct qmgr *q, struct worker *w, const struct msg_job_done *m)
 		return false;
 	if (j->state != JOB_RUNNING)
 		return true;
+	if (j->unknown) {
+		j->over = true;
+		return true;
+	}
 	queue = j->queue == QUEUE_NOWHERE ? NULL : queue_at(&q->queues, j->queue);
 	if (queue != NULL)
 		hosts_told(q, queue, j, m);
-	dispatch_job_apply(q, j, m);
-	job_unsaid(q, j);
-	dispatch_job_end(q, j);
+	dispatch_job_over(q, j, m);
 	if (queue != NULL && !m->host_down && j->reached && (queue->down_count > 0 || queue->probing))
 		schedule_up(q, queue);
 	return true;
@@ -280,6 +295,10 @@ dispatch_job_interrupted(struct qmgr *q, struct qjob *j)
 	struct message *m = message_find(&q->messages, j->id);
 	uint8_t suspicion = m == NULL ? 0 : m->suspicion < UINT8_MAX ? m->suspicion + 1 : m->suspicion;
 
+	if (j->unknown) {
+		j->over = true;
+		return;
+	}
 	dispatch_job_apply(q, j, NULL); /* what it had said before it died counts */
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
 		struct recipient *r = dispatch_job_has(q, j, j->rcpt[i], &m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "qmgr/dispatch_impl.h"
 
+#include "base/clock.h"
 #include "base/die.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 
 /* Workers come, say what they run, and go. */
-enum { ROOM_MAX = 100000, AHEAD_MAX = 8 };
+enum { ROOM_MAX = 100000, AHEAD_MAX = 8, UNKNOWN_WAIT_MS = 10000 };
 
 static struct worker *
 by_instance(struct dispatch *d, uint64_t instance)
@@ -26,7 +27,7 @@ untell_all(struct qmgr *q, unsigned worker)
 	struct seg *s;
 
 	while ((s = segtab_next(&q->segtab, &cursor)) != NULL)
-		s->told[worker / 8] &= (uint8_t)~(1U << worker % 8);
+		s->told[worker / 8] &= (uint8_t) ~(1U << worker % 8);
 }
 
 static bool
@@ -48,7 +49,10 @@ dispatch_linked(struct qmgr *q, enum service s, uint16_t number, uint64_t instan
 		if (d->worker[i].used || (i < d->nworkers && has_jobs(d, i)))
 			continue;
 		w = &d->worker[i];
-		*w = (struct worker){ .used = true, .courier = (uint8_t)courier_of(s), .number = number, .instance = instance };
+		*w = (struct worker){ .used = true,
+			.courier = (uint8_t)courier_of(s),
+			.number = number,
+			.instance = instance };
 		if (i >= d->nworkers)
 			d->nworkers = i + 1;
 	}
@@ -86,7 +90,8 @@ give_back(struct qmgr *q, struct message *m, unsigned rcpt)
 	rcpt_enter_queue(q, m, rcpt);
 }
 
-/* Those of an instance that were started before us and that no job has claimed. Whose instance it is the queue knows. */
+/* Those of an instance that were started before us and that no job has claimed. Whose instance it
+ * is the queue knows. */
 static void
 orphans_release(struct qmgr *q, enum courier_kind kind, uint64_t instance, bool gone)
 {
@@ -103,7 +108,8 @@ orphans_release(struct qmgr *q, enum courier_kind kind, uint64_t instance, bool 
 		for (unsigned i = 0; i < m->nrcpt; i++) {
 			struct recipient *r = &message_rcpts(m)[i];
 
-			if (r->phase != RCPT_ORPHAN || r->next_msg != group || queue_at(&q->queues, r->queue)->courier != kind)
+			if (r->phase != RCPT_ORPHAN || r->next_msg != group ||
+			    queue_at(&q->queues, r->queue)->courier != kind)
 				continue;
 			if (gone)
 				schedule_interrupted(q, m, i, r->attempts, suspicion);
@@ -136,10 +142,12 @@ dispatch_unlinked(struct qmgr *q, struct worker *w)
 	w->linked = w->ready = false;
 	w->bus = NULL;
 	if (a->told && !is_alive(a, w->instance))
-		gone(q, (enum courier_kind)w->courier, w->instance); /* its parent told so before the link's end was heard */
+		gone(q, (enum courier_kind)w->courier,
+		    w->instance); /* its parent told so before the link's end was heard */
 }
 
-/* Whoever waited for room is looked at again: the ring was kept as it is, so dispatch_run() finds them. */
+/* Whoever waited for room is looked at again: the ring was kept as it is, so dispatch_run() finds
+ * them. */
 void
 dispatch_room(struct qmgr *q, struct worker *w, uint32_t jobs)
 {
@@ -148,9 +156,9 @@ dispatch_room(struct qmgr *q, struct worker *w, uint32_t jobs)
 }
 
 /*
- * STARTED was not waited for: a recipient may be running that we never heard of, in the attempt that comes
- * next, or in a later one where the journal could not be written for a while. Not far on: attempts decide
- * about waits, and a worker that lies shall not use them up.
+ * STARTED was not waited for: a recipient may be running that we never heard of, in the attempt
+ * that comes next, or in a later one where the journal could not be written for a while. Not far
+ * on: attempts decide about waits, and a worker that lies shall not use them up.
  */
 static bool
 may_adopt(const struct recipient *r, uint32_t attempt)
@@ -162,34 +170,26 @@ may_adopt(const struct recipient *r, uint32_t attempt)
 	return r->state != SPOOL_QUEUED || attempt > r->attempts;
 }
 
-/* A job of a qmgr before us: its recipients are taken over, its results will be ours. */
+/* Its recipients are the job's, as far as the queue would have given them to it. */
 static void
-adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
+take_over(struct qmgr *q, struct qjob *j, struct message *m, struct slice pairs)
 {
-	struct message *m = message_find(&q->messages, msg->id);
-	struct qjob *j = dispatch_job_new(q, w);
-	uint32_t n = 0, *rcpt;
+	const struct worker *w = &q->dispatch.worker[j->worker];
+	uint32_t n = 0, *rcpt = xmalloc(pairs.n / 2 + 4);
 
-	if (j == NULL)
-		return;
-	rcpt = xmalloc(msg->rcpts.n / 2 + 4);
-	j->number = msg->job;
-	j->id = msg->id;
-	j->foreign = j->listed = true;
-	j->partial = true; /* we do not know */
-	q->dispatch.nforeign++;
-	for (size_t i = 0; m != NULL && i + 8 <= msg->rcpts.n; i += 8) {
+	for (size_t i = 0; i + 8 <= pairs.n; i += 8) {
 		struct recipient *r;
 		uint32_t pair[2];
 
-		memcpy(pair, msg->rcpts.p + i, 8);
+		memcpy(pair, pairs.p + i, 8);
 		if (pair[0] >= m->nrcpt)
 			continue;
 		r = &message_rcpts(m)[pair[0]];
 		if (!may_adopt(r, pair[1]))
 			continue;
 		rcpt_leave(q, m, pair[0]);
-		commit(q, started, .id = m->id, .rcpt = pair[0], .attempt = pair[1], .worker = w->number, .instance = w->instance);
+		commit(q, started, .id = m->id, .rcpt = pair[0], .attempt = pair[1],
+		    .worker = w->number, .instance = w->instance);
 		rcpt_enter(q, m, pair[0], RCPT_RUNNING);
 		r->next_msg = j->slot;
 		if (n == 0 && r->queue != QUEUE_ROUTING) {
@@ -201,6 +201,69 @@ adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
 	dispatch_job_rcpts(j, rcpt, n);
 	j->nopen = n;
 	free(rcpt);
+}
+
+/*
+ * A job of a qmgr before us. Its results will be ours; where its message is not filed yet (the one
+ * before us had read it, and died before the journal was written), they wait for that.
+ */
+static void
+adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
+{
+	struct message *m = message_find(&q->messages, msg->id);
+	struct qjob *j = dispatch_job_new(q, w);
+
+	if (j == NULL)
+		return;
+	j->number = msg->job;
+	j->id = msg->id;
+	j->foreign = j->listed = true;
+	j->partial = true; /* we do not know */
+	q->dispatch.nforeign++;
+	if (m != NULL) {
+		take_over(q, j, m, msg->rcpts);
+		return;
+	}
+	j->unknown = true;
+	j->since_ms = clock_mono_ms();
+	q->dispatch.nunknown++;
+	buf_put(&j->pairs, msg->rcpts.p, msg->rcpts.n);
+}
+
+void
+dispatch_filed(struct qmgr *q, uint64_t id)
+{
+	struct dispatch *d = &q->dispatch;
+
+	for (uint32_t i = 0; d->nunknown > 0 && i < d->njob; i++) {
+		struct message *m = message_find(&q->messages, id);
+		struct qjob *j = d->job[i];
+
+		if (m == NULL)
+			return;
+		if (j->state != JOB_RUNNING || !j->unknown || j->id != id)
+			continue;
+		j->unknown = false;
+		d->nunknown--;
+		take_over(q, j, m, slice_buf(&j->pairs));
+		buf_reset(&j->pairs);
+		if (j->over)
+			dispatch_job_over(q, j, NULL);
+	}
+}
+
+void
+dispatch_unknown_tick(struct qmgr *q)
+{
+	struct dispatch *d = &q->dispatch;
+	uint64_t now = clock_mono_ms();
+
+	for (uint32_t i = 0; d->nunknown > 0 && i < d->njob; i++) {
+		struct qjob *j = d->job[i];
+
+		if (j->state == JOB_RUNNING && j->over && now - j->since_ms >= UNKNOWN_WAIT_MS)
+			dispatch_job_over(q, j, NULL);
+	}
 }
 
 static void
@@ -244,8 +307,8 @@ dispatch_running(struct qmgr *q, struct worker *w, const struct msg_running *m)
 }
 
 /*
- * A worker whose link stands lives, whatever an older list says: when the link ends, the list is looked
- * at again.
+ * A worker whose link stands lives, whatever an older list says: when the link ends, the list is
+ * looked at again.
  */
 bool
 dispatch_workers(struct qmgr *q, enum service s, struct slice instances)

@@ -232,6 +232,7 @@ file_record(struct qmgr *q, struct seg *s, const struct record *rec)
 		drop_all(q, rec->id, SLICE_LIT("duplicate-notice"));
 	else
 		admit(q, message_find(&q->messages, rec->id), &e);
+	dispatch_filed(q, rec->id);
 	return NULL;
 }
 

@@ -5,7 +5,9 @@ static struct world w;
 static struct pen pen;
 static struct worker *worker;
 
-#define CONF "retry_first = 10m\nretry_max = 1h\nlife = 2h\nlife_bounce = 1h\nfailed_keep = 1h\nconcurrency = 3\njobs_max = 10\n"
+#define CONF                                                                             \
+	"retry_first = 10m\nretry_max = 1h\nlife = 2h\nlife_bounce = 1h\nfailed_keep = " \
+	"1h\nconcurrency = 3\njobs_max = 10\n"
 
 static void
 setup(void)
@@ -49,11 +51,17 @@ static const struct {
 
 START_TEST(rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is)
 {
-	const struct letter l = { .from = ends[_i].from, .to = { "b@y.example" }, .hop = "192.0.2.1", .notify = ends[_i].notify };
+	const struct letter l = { .from = ends[_i].from,
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
+		.notify = ends[_i].notify };
 	uint64_t id = pen_write(&w, &pen, &l);
 
 	pen_ring(&w, &pen);
-	job_finish(&w, &told[0], ends[_i].kind, ends[_i].kind == OUTCOME_OK ? 250 : ends[_i].kind == OUTCOME_TEMP ? 450 : 550);
+	job_finish(&w, &told[0], ends[_i].kind,
+	    ends[_i].kind == OUTCOME_OK	    ? 250
+	    : ends[_i].kind == OUTCOME_TEMP ? 450
+					    : 550);
 	for (int round = 0; round < 2; round++) {
 		ck_assert_uint_eq(w.q.ledger.delivered, ends[_i].delivered);
 		ck_assert_uint_eq(w.q.ledger.bounced, ends[_i].bounced);
@@ -65,10 +73,13 @@ START_TEST(rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_no
 		struct buf text = { 0 };
 
 		ck_assert(reply_text(&w.q, message_find(&w.q.messages, id), 0, &text));
-		ck_assert_msg(slice_is(slice_buf(&text), "192.0.2.1 said: 550 5.0.0 said the server"), "%.*s", SLICE_ARG(slice_buf(&text)));
+		ck_assert_msg(
+		    slice_is(slice_buf(&text), "192.0.2.1 said: 550 5.0.0 said the server"), "%.*s",
+		    SLICE_ARG(slice_buf(&text)));
 		buf_fini(&text);
 		world_pass(&w, 3600000 + 1000);
-		ck_assert_ptr_null(message_find(&w.q.messages, id)); /* failed_keep is over: by rule */
+		ck_assert_ptr_null(
+		    message_find(&w.q.messages, id)); /* failed_keep is over: by rule */
 		ck_assert_uint_eq(w.q.ledger.bounced, 1);
 	}
 }
@@ -77,7 +88,9 @@ END_TEST
 START_TEST(rule_18_a_notice_settles_its_failure_once)
 {
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
-	struct letter l = { .from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = id };
+	struct letter l = {
+		.from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = id
+	};
 	struct pen bounced = world_lease(&w, CLASS_BOUNCED, 55);
 
 	job_finish(&w, &told[0], OUTCOME_PERM, 550);
@@ -99,14 +112,17 @@ END_TEST
 START_TEST(rule_15_a_result_counts_once)
 {
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
-	struct msg_result r = { .job = told[0].number, .rcpt = 0, .attempt = 1, .kind = OUTCOME_TEMP, .code = 450 };
+	struct msg_result r = {
+		.job = told[0].number, .rcpt = 0, .attempt = 1, .kind = OUTCOME_TEMP, .code = 450
+	};
 
 	ck_assert(dispatch_result(&w.q, worker, &r));
 	ck_assert(dispatch_result(&w.q, worker, &r));
 	r.rcpt = 7; /* not of this job */
 	ck_assert(dispatch_result(&w.q, worker, &r));
 	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[0].number }));
-	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[0].number })); /* told again */
+	ck_assert(dispatch_done(
+	    &w.q, worker, &(struct msg_job_done){ .job = told[0].number })); /* told again */
 	world_settle(&w);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 1);
 	ck_assert_uint_eq(w.q.dispatch.window, 0);
@@ -118,6 +134,15 @@ START_TEST(rule_15_a_result_counts_once)
 	ck_assert(!dispatch_result(&w.q, worker, &r));
 }
 END_TEST
+
+static struct worker *
+worker_anew(void)
+{
+	again();
+	worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
+	dispatch_room(&w.q, worker, 10);
+	return worker;
+}
 
 START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 {
@@ -133,11 +158,13 @@ START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 	ck_assert_uint_eq(ntold, 0);
 	if (_i == 0) { /* it has it still */
 		worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
-		ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = job, .id = id,
-		    .rcpts = slice_of(pair, sizeof pair), .last = 1 }));
+		ck_assert(dispatch_running(&w.q, worker,
+		    &(struct msg_running){
+			.job = job, .id = id, .rcpts = slice_of(pair, sizeof pair), .last = 1 }));
 		world_settle(&w);
 		ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_RUNNING);
-		ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = job, .attempt = 1, .kind = OUTCOME_OK }));
+		ck_assert(dispatch_result(&w.q, worker,
+		    &(struct msg_result){ .job = job, .attempt = 1, .kind = OUTCOME_OK }));
 		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = job }));
 		world_settle(&w);
 		ck_assert_uint_eq(w.q.ledger.delivered, 1);
@@ -177,14 +204,83 @@ START_TEST(rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report)
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
 	again(); /* attempt 2 was begun, but its STARTED never became durable */
 	worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
-	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
+	ck_assert(dispatch_running(&w.q, worker,
+	    &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
 	for (int i = 0; i < 120; i++)
 		world_pass(&w, 10000);
 	ck_assert_uint_eq(ntold, 0); /* due, but running */
-	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = 4711, .attempt = 2, .kind = OUTCOME_OK }));
+	ck_assert(dispatch_result(
+	    &w.q, worker, &(struct msg_result){ .job = 4711, .attempt = 2, .kind = OUTCOME_OK }));
 	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
 	world_settle(&w);
 	ck_assert_uint_eq(w.q.ledger.delivered, 1);
+}
+END_TEST
+
+/*
+ * A qmgr before us had read a message and given it out, and died before its journal was written:
+ * the worker knows of it before we do.
+ */
+START_TEST(rule_15_results_of_a_message_not_yet_filed_wait_for_it)
+{
+	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .body = 10 };
+	struct msg_result ok = { .job = 4711, .attempt = 1, .kind = OUTCOME_OK };
+	struct msg_running running = { .job = 4711, .last = 1 };
+	uint32_t pair[2] = { 0, 1 };
+	struct buf all = { 0 };
+
+	running.id = letter_build(&w, &pen, &l, pen.at, &all);
+	running.rcpts = slice_of(pair, 8);
+	pen.at += all.n;
+	ck_assert_int_eq(write(pen.fd, all.p, all.n), (ssize_t)all.n);
+	buf_fini(&all);
+	ck_assert(dispatch_running(&w.q, worker_anew(), &running));
+	world_settle(&w);
+	if (_i == 0) { /* all is said before it is filed */
+		ck_assert(dispatch_result(&w.q, worker, &ok));
+		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
+	} else if (_i == 1) { /* and its worker is gone, too */
+		ck_assert(dispatch_result(&w.q, worker, &ok));
+		dispatch_unlinked(&w.q, worker);
+		ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, SLICE_NONE));
+	} else if (_i == 2) { /* its link is lost, and it says all again */
+		dispatch_unlinked(&w.q, worker);
+		ck_assert_ptr_eq(dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL), worker);
+		ck_assert(dispatch_running(&w.q, worker, &running));
+		ck_assert(dispatch_result(&w.q, worker, &ok));
+		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
+	}
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.dispatch.window, 1); /* not acknowledged */
+	ck_assert(intake_rung(&w.q, pen_seg(&w, &pen), pen.at));
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 0);
+	if (_i == 3) { /* it is running, and says so later */
+		ck_assert_uint_eq(world_rcpt(&w, running.id, 0)->phase, RCPT_RUNNING);
+		ck_assert(dispatch_result(&w.q, worker, &ok));
+		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
+		world_settle(&w);
+	}
+	ck_assert_uint_eq(w.q.ledger.delivered, 1);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
+	ck_assert_uint_eq(w.q.dispatch.nunknown, 0);
+}
+END_TEST
+
+/* It was concluded long ago, and only the word of it was lost. */
+START_TEST(rule_15_results_of_a_message_that_is_no_more_are_acknowledged_after_a_while)
+{
+	uint32_t pair[2] = { 0, 1 };
+
+	ck_assert(dispatch_running(&w.q, worker_anew(),
+	    &(struct msg_running){ .job = 4711, .id = 99, .rcpts = slice_of(pair, 8), .last = 1 }));
+	ck_assert(dispatch_result(
+	    &w.q, worker, &(struct msg_result){ .job = 4711, .attempt = 1, .kind = OUTCOME_OK }));
+	world_pass(&w, 60000);
+	ck_assert_uint_eq(w.q.dispatch.window, 1); /* it runs, for all we know */
+	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 4711 }));
+	world_pass(&w, 10000);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
 }
 END_TEST
 
@@ -197,7 +293,8 @@ START_TEST(rule_15_a_false_worker_cannot_use_up_attempts)
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
 	again();
 	worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
-	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
+	ck_assert(dispatch_running(&w.q, worker,
+	    &(struct msg_running){ .job = 4711, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
 	world_settle(&w);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 1);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);
@@ -216,10 +313,12 @@ START_TEST(rule_15_a_link_that_was_lost_loses_no_job)
 	ck_assert_uint_eq(ntold, 2);
 	ck_assert_ptr_eq(dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL), worker);
 	dispatch_room(&w.q, worker, 100);
-	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .job = told[0].number, .id = id,
-	    .rcpts = slice_of(pair, 8), .last = 1 }));
+	ck_assert(dispatch_running(&w.q, worker,
+	    &(struct msg_running){
+		.job = told[0].number, .id = id, .rcpts = slice_of(pair, 8), .last = 1 }));
 	world_settle(&w);
-	ck_assert_uint_eq(ntold, 3); /* the second never arrived: given out again, as the same attempt */
+	ck_assert_uint_eq(
+	    ntold, 3); /* the second never arrived: given out again, as the same attempt */
 	ck_assert_uint_eq(told[2].id, second);
 	ck_assert_uint_eq(told[2].attempt[0], 1);
 	job_finish(&w, &told[0], OUTCOME_OK, 250);
@@ -283,7 +382,8 @@ START_TEST(a_worker_gets_no_more_than_it_has_room_for)
 {
 	dispatch_room(&w.q, worker, 2);
 	for (int i = 0; i < 5; i++)
-		world_send_apart(&w, &pen, "a@x.example", i % 2 == 0 ? "b@one.example" : "b@two.example");
+		world_send_apart(
+		    &w, &pen, "a@x.example", i % 2 == 0 ? "b@one.example" : "b@two.example");
 	ck_assert_uint_eq(ntold, 2);
 	job_finish(&w, &told[0], OUTCOME_OK, 250);
 	ck_assert_uint_eq(ntold, 3);
@@ -295,7 +395,9 @@ END_TEST
 
 START_TEST(urgent_mail_goes_first)
 {
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .priority = 3 };
+	struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .priority = 3
+	};
 	uint64_t id;
 
 	for (int i = 0; i < 6; i++)
@@ -340,7 +442,8 @@ START_TEST(rule_17_a_poison_message_is_tried_alone_then_held)
 	world_pass(&w, 600000);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 3);
-	ck_assert(operate(&w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	ck_assert(operate(
+	    &w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
 	world_pass(&w, 1000);
 	ck_assert_uint_eq(told[ntold - 1].id, id);
 }
@@ -358,7 +461,8 @@ START_TEST(rule_17_a_suspect_waits_until_a_worker_is_idle)
 		world_pass(&w, 1000);
 	ck_assert_uint_eq(ntold, 1);
 	ck_assert_uint_eq(told[0].id, busy);
-	world_send_apart(&w, &pen, "a@x.example", "b@third.example"); /* its turn comes: no more is given before */
+	world_send_apart(&w, &pen, "a@x.example",
+	    "b@third.example"); /* its turn comes: no more is given before */
 	ck_assert_uint_eq(ntold, 1);
 	job_finish(&w, &told[0], OUTCOME_OK, 250);
 	world_pass(&w, 1300);
@@ -376,13 +480,15 @@ START_TEST(rule_15_results_of_another_attempt_change_nothing)
 	static const uint32_t attempts[] = { 0, 2, 77 };
 
 	for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-		commit(&w.q, result, .id = id, .rcpt = 0, .attempt = attempts[i], .result = SPOOL_RESULT_DELIVERED);
+		commit(&w.q, result, .id = id, .rcpt = 0, .attempt = attempts[i],
+		    .result = SPOOL_RESULT_DELIVERED);
 		ck_assert_uint_eq(world_rcpt(&w, id, 0)->state, SPOOL_STARTED);
 	}
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
 	commit(&w.q, result, .id = id, .rcpt = 0, .attempt = 1, .result = SPOOL_RESULT_DELIVERED);
 	ck_assert_uint_eq(w.q.ledger.delivered, 0);
-	commit(&w.q, result, .id = id + 1, .rcpt = 0, .attempt = 2, .result = SPOOL_RESULT_DELIVERED);
+	commit(
+	    &w.q, result, .id = id + 1, .rcpt = 0, .attempt = 2, .result = SPOOL_RESULT_DELIVERED);
 	commit(&w.q, result, .id = id, .rcpt = 1, .attempt = 2, .result = SPOOL_RESULT_DELIVERED);
 	commit(&w.q, result, .id = id, .rcpt = 0, .attempt = 2, .result = 99);
 	ck_assert_uint_eq(w.q.ledger.delivered, 0);
@@ -391,13 +497,20 @@ END_TEST
 
 START_TEST(rule_17_what_a_worker_said_before_it_died_counts)
 {
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example", "c@y.example" }, .hop = "192.0.2.1" };
+	struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example", "c@y.example" }, .hop = "192.0.2.1"
+	};
 	uint64_t id = pen_write(&w, &pen, &l), none = 99;
 
 	pen_ring(&w, &pen);
 	ck_assert_uint_eq(told[0].n, 2);
-	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = told[0].number, .rcpt = 1, .attempt = 1,
-	    .kind = OUTCOME_PERM, .code = 550, .phase = PHASE_RCPT }));
+	ck_assert(dispatch_result(&w.q, worker,
+	    &(struct msg_result){ .job = told[0].number,
+		.rcpt = 1,
+		.attempt = 1,
+		.kind = OUTCOME_PERM,
+		.code = 550,
+		.phase = PHASE_RCPT }));
 	dispatch_unlinked(&w.q, worker);
 	ck_assert(dispatch_workers(&w.q, SERVICE_DELIVER, slice_of(&none, 8)));
 	world_settle(&w);
@@ -424,7 +537,8 @@ START_TEST(deferred_mail_is_tried_again_with_doubled_waits_until_it_expires)
 		again();
 		worker = world_worker(&w, 1, 100);
 		ntold = tries;
-		ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, tries); /* attempts and times as before */
+		ck_assert_uint_eq(
+		    world_rcpt(&w, id, 0)->attempts, tries); /* attempts and times as before */
 		world_pass(&w, 3000);
 	}
 	/* 70 minutes gone (30 of the bounce's 60), the next wait would be 60. */
@@ -485,7 +599,8 @@ START_TEST(flush_tries_at_once)
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
 
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
-	ck_assert(operate(&w.q, _i == 0 ? OPERATE_FLUSH : OPERATE_RETRY, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	ck_assert(operate(&w.q, _i == 0 ? OPERATE_FLUSH : OPERATE_RETRY,
+	    message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
 	world_pass(&w, 300);
 	ck_assert_uint_eq(ntold, 2);
 	ck_assert_uint_eq(told[1].attempt[0], 2);
@@ -499,8 +614,10 @@ START_TEST(rule_26_hold_stops_tries_and_keeps_the_attempts)
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
 
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
-	ck_assert(operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_LIT("look")));
-	ck_assert(!operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_LIT("look")));
+	ck_assert(operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"),
+	    SLICE_LIT("look")));
+	ck_assert(!operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"),
+	    SLICE_LIT("look")));
 	world_settle(&w);
 	again();
 	worker = world_worker(&w, 1, 100);
@@ -508,7 +625,8 @@ START_TEST(rule_26_hold_stops_tries_and_keeps_the_attempts)
 	ck_assert_uint_eq(ntold, 0);
 	ck_assert_str_eq(hold_of(&w.q, message_find(&w.q.messages, id))->holder, "me");
 	if (_i == 0) {
-		ck_assert(operate(&w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+		ck_assert(operate(&w.q, OPERATE_RELEASE, message_find(&w.q.messages, id),
+		    SLICE_LIT("me"), SLICE_NONE));
 		world_pass(&w, 300);
 		ck_assert_uint_eq(ntold, 1);
 		ck_assert_uint_eq(told[0].attempt[0], 2);
@@ -524,10 +642,11 @@ START_TEST(rule_26_delete_and_fail_count_by_rule)
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
 
 	/* What is being delivered is not called back. */
-	ck_assert(!operate(&w.q, OPERATE_DELETE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	ck_assert(!operate(
+	    &w.q, OPERATE_DELETE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
 	job_finish(&w, &told[0], OUTCOME_TEMP, 450);
-	ck_assert(operate(&w.q, _i == 0 ? OPERATE_DELETE : OPERATE_FAIL, message_find(&w.q.messages, id), SLICE_LIT("me"),
-	    SLICE_LIT("spam")));
+	ck_assert(operate(&w.q, _i == 0 ? OPERATE_DELETE : OPERATE_FAIL,
+	    message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_LIT("spam")));
 	world_settle(&w);
 	again();
 	ck_assert_uint_eq(w.q.ledger.dropped, _i == 0 ? 1 : 0);
@@ -539,7 +658,8 @@ END_TEST
 
 START_TEST(a_suspended_domain_waits_also_what_comes_later_and_after_a_restart)
 {
-	ck_assert(operate_suspend(&w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"), SLICE_LIT("me"), SLICE_LIT("why")));
+	ck_assert(operate_suspend(&w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"),
+	    SLICE_LIT("me"), SLICE_LIT("why")));
 	world_settle(&w);
 	world_send(&w, &pen, "a@x.example", "b@y.example");
 	ck_assert_uint_eq(ntold, 0);
@@ -551,7 +671,8 @@ START_TEST(a_suspended_domain_waits_also_what_comes_later_and_after_a_restart)
 	world_send(&w, &pen, "a@x.example", "b@other.example");
 	ck_assert_uint_eq(ntold, _i == 0 ? 1 : 0);
 	ck_assert(!operate_resume(&w.q, SLICE_LIT("elsewhere.example"), SLICE_LIT("me")));
-	ck_assert(operate_resume(&w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"), SLICE_LIT("me")));
+	ck_assert(operate_resume(
+	    &w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"), SLICE_LIT("me")));
 	world_settle(&w);
 	ck_assert_uint_eq(ntold, 2);
 }
@@ -576,8 +697,10 @@ END_TEST
 
 START_TEST(a_job_lists_recipients_in_their_order_whatever_the_order_of_their_retries)
 {
-	const struct letter l = { .from = "a@x.example", .hop = "192.0.2.1", .to = { "a@y.example", "b@y.example",
-	    "c@y.example", "d@y.example", "e@y.example" } };
+	const struct letter l = { .from = "a@x.example",
+		.hop = "192.0.2.1",
+		.to = {
+		    "a@y.example", "b@y.example", "c@y.example", "d@y.example", "e@y.example" } };
 	struct conf *before = w.conf;
 
 	world_conf(&w, CONF "domain \"y.example\" {\nretry_jitter = 50\n}\n");
@@ -603,7 +726,10 @@ END_TEST
 /* Each kind of courier has its own mail, and nobody's absence holds up the other's. */
 START_TEST(mail_for_local_is_not_for_deliver)
 {
-	struct letter l = { .from = "a@x.example", .hop = "192.0.2.1", .to = { "a@y.example" }, .transport = "local" };
+	struct letter l = { .from = "a@x.example",
+		.hop = "192.0.2.1",
+		.to = { "a@y.example" },
+		.transport = "local" };
 	struct worker *local;
 	uint64_t dead = 99;
 
@@ -634,12 +760,17 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is, 0,
+	tcase_add_loop_test(tc,
+	    rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is, 0,
 	    sizeof ends / sizeof *ends);
 	tcase_add_test(tc, rule_18_a_notice_settles_its_failure_once);
 	tcase_add_test(tc, rule_15_a_result_counts_once);
-	tcase_add_loop_test(tc, rule_15_nothing_started_is_dispatched_before_its_worker_reported, 0, 4);
+	tcase_add_loop_test(
+	    tc, rule_15_nothing_started_is_dispatched_before_its_worker_reported, 0, 4);
 	tcase_add_test(tc, rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report);
+	tcase_add_loop_test(tc, rule_15_results_of_a_message_not_yet_filed_wait_for_it, 0, 4);
+	tcase_add_test(
+	    tc, rule_15_results_of_a_message_that_is_no_more_are_acknowledged_after_a_while);
 	tcase_add_loop_test(tc, rule_15_a_false_worker_cannot_use_up_attempts, 0, 5);
 	tcase_add_test(tc, rule_15_a_link_that_was_lost_loses_no_job);
 	tcase_add_test(tc, rule_16_who_ends_gives_out_no_more_jobs);
@@ -651,13 +782,16 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_17_a_suspect_waits_until_a_worker_is_idle);
 	tcase_add_test(tc, rule_15_results_of_another_attempt_change_nothing);
 	tcase_add_test(tc, rule_17_what_a_worker_said_before_it_died_counts);
-	tcase_add_loop_test(tc, deferred_mail_is_tried_again_with_doubled_waits_until_it_expires, 0, 2);
+	tcase_add_loop_test(
+	    tc, deferred_mail_is_tried_again_with_doubled_waits_until_it_expires, 0, 2);
 	tcase_add_test(tc, rule_24_a_dead_queue_is_deferred_as_one_object);
 	tcase_add_loop_test(tc, flush_tries_at_once, 0, 2);
 	tcase_add_loop_test(tc, rule_26_hold_stops_tries_and_keeps_the_attempts, 0, 2);
 	tcase_add_loop_test(tc, rule_26_delete_and_fail_count_by_rule, 0, 2);
-	tcase_add_loop_test(tc, a_suspended_domain_waits_also_what_comes_later_and_after_a_restart, 0, 2);
-	tcase_add_test(tc, a_job_lists_recipients_in_their_order_whatever_the_order_of_their_retries);
+	tcase_add_loop_test(
+	    tc, a_suspended_domain_waits_also_what_comes_later_and_after_a_restart, 0, 2);
+	tcase_add_test(
+	    tc, a_job_lists_recipients_in_their_order_whatever_the_order_of_their_retries);
 	tcase_add_test(tc, mail_for_local_is_not_for_deliver);
 	tcase_add_test(tc, a_queue_that_nobody_names_is_freed_and_its_number_serves_again);
 }
