@@ -7,6 +7,7 @@
 #include "qmgr/damage.h"
 #include "qmgr/from_router.h"
 #include "qmgr/large.h"
+#include "qmgr/notice.h"
 #include "qmgr/schedule.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
@@ -188,6 +189,10 @@ admit(struct qmgr *q, struct message *m, const struct envelope *e)
 	if (envelope_has(e, ENVELOPE_HOLD_UNTIL) && e->hold_until_ms > wall) {
 		commit(q, due, .id = m->id, .rcpt = JOURNAL_ALL, .due_ms = qclock_ms(&q->clock) + (e->hold_until_ms - wall),
 		    .holder = SLICE_LIT("hold-until"));
+		return;
+	}
+	if (m->flags & MESSAGE_NOTICE) {
+		notice_filed(q, m);
 		return;
 	}
 	for (unsigned i = 0; i < m->nrcpt; i++)

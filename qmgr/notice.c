@@ -31,9 +31,16 @@ struct entry {
 	uint8_t sent; /* kind under way; 0: none */
 };
 
+/* A notice that is filed, and waits for that to be durable. */
+struct filing {
+	STAILQ_ENTRY(filing) next;
+	uint64_t id, lsn;
+};
+
 struct notices {
 	TAILQ_HEAD(, entry) order;
 	LIST_HEAD(, entry) bucket[BUCKETS];
+	STAILQ_HEAD(, filing) filings;
 	unsigned n, sent;
 	uint64_t next_ms; /* no entry is due before */
 	bool walk;	  /* there were more than fit: look for them */
@@ -59,6 +66,7 @@ notices_new(void)
 	struct notices *all = xcalloc(1, sizeof *all);
 
 	TAILQ_INIT(&all->order);
+	STAILQ_INIT(&all->filings);
 	all->next_ms = UINT64_MAX;
 	return all;
 }
@@ -66,11 +74,16 @@ notices_new(void)
 void
 notices_free(struct notices *all)
 {
+	struct filing *f;
 	struct entry *e;
 
 	while (all != NULL && (e = TAILQ_FIRST(&all->order)) != NULL) {
 		TAILQ_REMOVE(&all->order, e, order);
 		free(e);
+	}
+	while (all != NULL && (f = STAILQ_FIRST(&all->filings)) != NULL) {
+		STAILQ_REMOVE_HEAD(&all->filings, next);
+		free(f);
 	}
 	free(all);
 }
@@ -221,6 +234,44 @@ notice_settled(struct qmgr *q, uint64_t id, uint8_t kind)
 	unsend(all, e, clock_mono_ms()); /* what else is owed is seen, or that nothing is */
 }
 
+/* ---- from bounced ---- */
+
+void
+notice_filed(struct qmgr *q, const struct message *m)
+{
+	struct filing *f = xcalloc(1, sizeof *f);
+
+	f->id = m->id;
+	f->lsn = q->journal.lsn;
+	STAILQ_INSERT_TAIL(&q->notices->filings, f, next);
+	journal_hurry(&q->journal, JOURNAL_NOW);
+}
+
+/* Unless an operator did something else with it meanwhile. */
+static void
+set_out(struct qmgr *q, struct message *m)
+{
+	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++) {
+		const struct recipient *r = &message_rcpts(m)[i];
+
+		if (r->phase == RCPT_DEFERRED && r->state == SPOOL_QUEUED && r->due == m->arrival && r->attempts == 0)
+			rcpt_enter_queue(q, m, i);
+	}
+}
+
+static void
+filings_run(struct qmgr *q)
+{
+	struct filing *f;
+
+	while ((f = STAILQ_FIRST(&q->notices->filings)) != NULL && f->lsn <= q->journal.durable) {
+		STAILQ_REMOVE_HEAD(&q->notices->filings, next);
+		set_out(q, message_find(&q->messages, f->id));
+		free(f);
+		qmgr_again(q);
+	}
+}
+
 /* ---- to bounced ---- */
 
 static bool
@@ -358,6 +409,7 @@ notices_run(struct qmgr *q)
 	struct entry *e, *next;
 	unsigned made = 0;
 
+	filings_run(q);
 	if (!reaches(all))
 		return;
 	if (all->walk && all->n < NOTICES_ENTRIES_MAX / 2)

@@ -35,6 +35,12 @@ uint32_t notice_delay_tick(const struct qmgr *q, const struct message *m, const 
 /* It is that tick. */
 void notice_delayed(struct qmgr *q, struct message *m, unsigned rcpt);
 
+/*
+ * This notice was filed: it sets out when that is durable. A crash before may file another one in
+ * its place, and of two that speak of the same failure only one may be delivered.
+ */
+void notice_filed(struct qmgr *q, const struct message *m);
+
 /* Something of this message is owed (again); called by state.c and when it is armed. */
 void notice_owed(struct qmgr *q, const struct message *m);
 /* Something of it was settled. */

@@ -60,6 +60,7 @@ check-long: deps-check
 	@$(MAKE) -s V=debug simulate FROM=1000 SEEDS=20000
 	@$(SUDO) $(MAKE) -s V=san check-e2e
 	@$(SUDO) env KILLS=200 MESSAGES=20000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
+	@$(SUDO) env DEPTH=6 $(MAKE) -s V=release check-e2e E2E=t/e2e/0641-bounce-kills.t
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
 	@$(MAKE) -s check-bare
 	@echo "make check-long: all passed"

@@ -109,6 +109,27 @@ START_TEST(rule_18_a_notice_settles_its_failure_once)
 }
 END_TEST
 
+/* A crash may put another notice in the place of one whose filing was not durable: it must not be under way. */
+START_TEST(rule_18_a_notice_sets_out_when_its_filing_is_durable)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	const struct letter l = { .from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = id };
+	struct pen bounced = world_lease(&w, CLASS_BOUNCED, 55);
+	uint64_t notice;
+
+	job_finish(&w, &told[0], OUTCOME_PERM, 550);
+	notice = pen_write(&w, &bounced, &l);
+	ck_assert(intake_rung(&w.q, pen_seg(&w, &bounced), bounced.at));
+	qmgr_turn(&w.q);
+	ck_assert_ptr_nonnull(message_find(&w.q.messages, notice));
+	ck_assert_uint_eq(ntold, 1); /* the journal is written at the end of a turn */
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_uint_eq(told[1].id, notice);
+	close(bounced.fd);
+}
+END_TEST
+
 START_TEST(rule_15_a_result_counts_once)
 {
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
@@ -764,6 +785,7 @@ cases(TCase *tc)
 	    rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is, 0,
 	    sizeof ends / sizeof *ends);
 	tcase_add_test(tc, rule_18_a_notice_settles_its_failure_once);
+	tcase_add_test(tc, rule_18_a_notice_sets_out_when_its_filing_is_durable);
 	tcase_add_test(tc, rule_15_a_result_counts_once);
 	tcase_add_loop_test(
 	    tc, rule_15_nothing_started_is_dispatched_before_its_worker_reported, 0, 4);
