@@ -241,6 +241,7 @@ parent_main(const struct parent_kind *kind, int argc, char *argv[])
 	loglink_dial(m.loop, m.d.ids.uid[SERVICE_LOGD]);
 	m.answer_timer = timer_new(m.loop, late, &m);
 	m.brood = brood_new(m.loop, &brood_ops, daemon_uid_of, &m.d);
+	brood_keep(m.brood, m.d.sandbox.more, m.d.sandbox.nmore);
 	for (unsigned i = 1; i <= m.nworkers; i++)
 		brood_add(m.brood, i, 0);
 	m.qmgr = peer_dial(m.loop, SERVICE_QMGR, m.d.ids.uid[SERVICE_QMGR], &qmgr_ops, &m);

@@ -3,28 +3,22 @@
 
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "deliver/local/mailbox.h"
 #include "deliver/local/maildir.h"
 #include "deliver/local/mbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum { PATH_BYTES = 2 * USERS_PATH_MAX + 8 };
 
 struct child {
 	const struct child_order *o;
 	struct letter letter;
 	struct user user;
-	/* Its mailbox: */
-	char folder[PATH_BYTES]; /* the Maildir, or where the mbox lies */
-	char name[MBOX_NAME_MAX + 1];
-	bool maildir, in_mail_dir, may_make;
+	struct mailbox box;
 };
 
 static _Noreturn void
@@ -73,21 +67,36 @@ failed(const struct child *c, const char *what, int err)
 	temp(c, 3, 0, what, err);
 }
 
-/* Nothing stays open but what tells the result and what the body is read from. */
-static void
-close_others(const struct child *c)
+static int
+compare_fd(const void *a, const void *b)
 {
-	int a = c->o->report_fd, b = c->letter.body_fd, low, high;
+	return *(const int *)a - *(const int *)b;
+}
 
-	if (b < 0 || b == a)
-		b = a;
-	low = a < b ? a : b;
-	high = a < b ? b : a;
-	if (low > 3)
-		close_range(3, (unsigned)low - 1, 0);
-	if (high > low + 1)
-		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-	close_range((unsigned)high + 1, ~0U, 0);
+/*
+ * Nothing stays open but what tells the result, what the body is read from, and, until its mailbox is
+ * open (folder -1), the folders that it may have to be reached through.
+ */
+static void
+close_others(const struct child *c, int folder)
+{
+	int fds[SANDBOX_MORE_MAX + 4] = { 2, c->o->report_fd };
+	unsigned n = 2;
+
+	if (c->letter.body_fd >= 0)
+		fds[n++] = c->letter.body_fd;
+	if (folder >= 0)
+		fds[n++] = folder;
+	for (unsigned i = 0; folder < 0 && i < c->o->nheld; i++)
+		fds[n++] = c->o->held[i];
+	qsort(fds, n, sizeof *fds, compare_fd);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned from = (unsigned)fds[i] + 1;
+		unsigned to = i + 1 < n ? (unsigned)fds[i + 1] - 1 : ~0U;
+
+		if (from <= to)
+			close_range(from, to, 0);
+	}
 }
 
 static void
@@ -124,40 +133,21 @@ find_user(struct child *c)
 	}
 }
 
-/* The table's word for this user, then the configuration's, then the mbox in mail_dir. */
 static void
 find_mailbox(struct child *c)
 {
-	const char *box = c->user.mailbox[0] != '\0' ? c->user.mailbox : c->o->conf->mailbox;
-	char path[PATH_BYTES], *slash;
-	int n;
+	const char *why;
+	int err = mailbox_find(&c->box, &c->user, c->o->conf->mailbox, c->o->conf->mail_dir, &why);
 
-	if (box == NULL) {
-		c->in_mail_dir = true;
-		n = snprintf(path, sizeof path, "%s/%s", c->o->conf->mail_dir, c->user.name);
-	} else if (box[0] == '/')
-		n = snprintf(path, sizeof path, "%s", box);
-	else
-		n = snprintf(path, sizeof path, "%s/%s", c->user.home, box);
-	if (n >= (int)sizeof path)
-		failed(c, "the path of the mailbox is too long", EBADF);
-	c->maildir = path[n - 1] == '/';
-	if (c->maildir) {
-		memcpy(c->folder, path, sizeof path);
-		return;
-	}
-	slash = strrchr(path, '/');
-	if (slash == NULL || !slice_copy(slice_z(slash + 1), c->name, sizeof c->name))
-		failed(c, "the name of the mailbox is too long", EBADF);
-	slash[1] = '\0';
-	memcpy(c->folder, path, sizeof path);
+	if (err != 0)
+		failed(c, why, -err);
 }
 
 static void
 become(struct child *c)
 {
 	struct user *u = &c->user;
-	gid_t gid = c->in_mail_dir && c->o->mail_gid != 0 ? c->o->mail_gid : u->gid;
+	gid_t gid = c->box.in_mail_dir && c->o->mail_gid != 0 ? c->o->mail_gid : u->gid;
 	const char *step;
 	char what[CHILD_TEXT];
 	int err = priv_become(u->uid, gid, u->groups, (size_t)u->ngroups, &step);
@@ -168,32 +158,14 @@ become(struct child *c)
 	temp(c, 3, 0, what, -err);
 }
 
-/* As the user. A Maildir is made where it is missing, its home is not. */
 static int
-open_folder(struct child *c)
+open_folder(const struct child *c)
 {
-	int fd, home;
-	struct stat st;
+	const char *why;
+	int fd = mailbox_open(&c->box, c->user.uid, &why);
 
-	home = open(c->user.home, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (home < 0 && !c->in_mail_dir && c->user.mailbox[0] != '/')
-		failed(c, "open the home folder", errno);
-	if (c->maildir && mkdirat(AT_FDCWD, c->folder, 0700) == 0 && home >= 0) {
-		/* Its own name is to last as well. */
-		int above = open(c->user.home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		if (above >= 0) {
-			fsync(above);
-			close(above);
-		}
-	}
-	if (home >= 0)
-		close(home);
-	fd = open(c->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		failed(c, c->maildir ? "open the Maildir" : "open the folder of the mailbox", errno);
-	if (c->maildir && (fstat(fd, &st) != 0 || st.st_uid != c->user.uid))
-		failed(c, "the Maildir belongs to another user", EBADF);
+		failed(c, why, -fd);
 	return fd;
 }
 
@@ -240,23 +212,24 @@ child_run(const struct child_order *o)
 
 	c.o = o;
 	make_letter(&c);
-	close_others(&c);
+	close_others(&c, -1);
 	settle(&c);
 	find_user(&c);
 	find_mailbox(&c);
 	become(&c);
 	folder = open_folder(&c);
+	close_others(&c, folder);
 	enter_sandbox(&c, folder);
 	if (letter_loops(&c.letter))
 		report(&c, OUTCOME_PERM, loop,
 		    "the message was delivered to this address before (Delivered-To): a loop");
-	if (c.maildir)
+	if (c.box.maildir)
 		err = maildir_deliver(folder, &c.letter, o->conf->hostname, &what);
 	else
-		err = mbox_deliver(folder, c.name,
+		err = mbox_deliver(folder, c.box.name,
 		    &(const struct mbox_how){ .owner = c.user.uid, .lock_ms = o->conf->mailbox_lock_ms },
 		    &c.letter, &what);
 	if (err != 0)
 		failed(&c, what, -err);
-	report(&c, OUTCOME_OK, done, c.maildir ? "delivered to Maildir" : "delivered to mailbox");
+	report(&c, OUTCOME_OK, done, c.box.maildir ? "delivered to Maildir" : "delivered to mailbox");
 }

@@ -27,6 +27,8 @@ struct child_order {
 	const struct conf *conf;
 	const struct users *table; /* NULL: NSS */
 	gid_t mail_gid;		   /* of mail_dir's deliveries; 0: none */
+	const int *held; /* folders for place_name(), see base/place.h */
+	unsigned nheld;
 	bool sandbox_off;
 	int report_fd;
 };

@@ -190,6 +190,8 @@ birth(struct errands *all, struct errand *e)
 		.rcpt = e->rcpt,
 		.conf = all->env.daemon->conf,
 		.mail_gid = mail_gid,
+		.held = all->env.daemon->sandbox.more,
+		.nheld = all->env.daemon->sandbox.nmore,
 		.sandbox_off = all->env.daemon->sandbox_off };
 	struct buf why = { 0 };
 	int ends[2];

@@ -50,6 +50,8 @@ workers(struct daemon *d)
 	warm_up(d->conf);
 	priv_keep_caps(1U << CAP_SETUID | 1U << CAP_SETGID);
 	daemon_open_dir(d, SANDBOX_HOME);
+	if (d->conf->local_users != NULL)
+		daemon_open_more(d, d->conf->local_users);
 	return 1;
 }
 

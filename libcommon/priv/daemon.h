@@ -116,8 +116,11 @@ int daemon_listen_fd(struct daemon *d, const char *name);
  */
 int daemon_open_dir(struct daemon *d, enum sandbox_dir slot);
 
-/* The folder of this file becomes readable in the sandbox of the profile: for tables, wherever they are.
- * Nothing happens where it is not there, or the sandbox has room for no more (SANDBOX_MORE_MAX). */
+/*
+ * The folder of this file becomes readable in the sandbox of the profile, and is held for place_name()
+ * (base/place.h): for tables, wherever they are; workers keep it by brood_keep(). Nothing happens
+ * where it is not there, or the sandbox has room for no more (SANDBOX_MORE_MAX).
+ */
 void daemon_open_more(struct daemon *d, const char *file);
 
 /* chroot, user, listen, sandbox. Threads are started after this. */

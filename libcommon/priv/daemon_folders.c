@@ -3,6 +3,7 @@
 #include "priv/priv.h"
 
 #include "base/die.h"
+#include "base/place.h"
 #include "conf/conf.h"
 
 #include <assert.h>
@@ -95,16 +96,24 @@ group_or_own(const struct daemon *d, unsigned group)
 	return d->ids.gid[group] != IDS_NONE ? d->ids.gid[group] : d->ids.gid[d->self];
 }
 
+/* Of a file. To be freed. */
+static char *
+folder_name(const char *file)
+{
+	char *path = slice_dup(slice_z(file)), *slash = strrchr(path, '/');
+
+	assert(slash != NULL);
+	slash[slash == path] = '\0';
+	return path;
+}
+
 /* Not there: -1; there are no rules then, and the service says so. */
 static int
 rules_folder(const char *file)
 {
-	char *path = slice_dup(slice_z(file)), *slash = strrchr(path, '/');
-	int fd;
+	char *path = folder_name(file);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	assert(slash != NULL);
-	slash[slash == path] = '\0';
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	free(path);
 	return fd;
 }
@@ -113,10 +122,14 @@ void
 daemon_open_more(struct daemon *d, const char *file)
 {
 	struct sandbox *s = &d->sandbox;
-	int fd = s->nmore == SANDBOX_MORE_MAX ? -1 : rules_folder(file);
+	char *path = folder_name(file);
+	int fd = s->nmore == SANDBOX_MORE_MAX ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0)
+	if (fd >= 0) {
 		s->more[s->nmore++] = fd;
+		place_hold(path, fd);
+	}
+	free(path);
 }
 
 int

@@ -2,6 +2,7 @@
 #include "table/table.h"
 
 #include "base/die.h"
+#include "base/place.h"
 #include "table/table_tdb.h"
 #include "table/table_text.h"
 
@@ -57,7 +58,8 @@ table_path(const struct table *t)
 static int
 read_text(const char *path, size_t size, struct buf *text)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err = 0;
+	char name[PLACE_PATH_MAX];
+	int fd = open(place_name(path, name), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err = 0;
 	ssize_t got = 1;
 
 	if (fd < 0)
@@ -104,16 +106,18 @@ load_text(struct table *t)
 static int
 load_tdb(struct table *t)
 {
+	char name[PLACE_PATH_MAX];
+	const char *path = place_name(t->path, name);
 	struct table_tdb *fresh;
 	int err;
 
 	if (!S_ISREG(t->seen.st_mode))
 		return -EFBIG;
-	err = table_tdb_open(t->path, &fresh);
+	err = table_tdb_open(path, &fresh);
 	if (err == -EBUSY) { /* tdb does not open a file twice: it was written over in place */
 		table_tdb_close(t->tdb);
 		t->tdb = NULL;
-		err = table_tdb_open(t->path, &fresh);
+		err = table_tdb_open(path, &fresh);
 	}
 	if (err == -EBADMSG)
 		buf_printf(&t->why, "%s: not a database of this suite", t->path);
@@ -153,6 +157,7 @@ same(const struct stat *a, const struct stat *b)
 bool
 table_refresh(struct table *t, uint64_t now_ms)
 {
+	char name[PLACE_PATH_MAX];
 	struct stat st = { 0 };
 	bool first = !t->looked;
 	int before = t->error;
@@ -161,7 +166,7 @@ table_refresh(struct table *t, uint64_t now_ms)
 		return false;
 	t->looked = true;
 	t->looked_ms = now_ms;
-	if (stat(t->path, &st) != 0) {
+	if (stat(place_name(t->path, name), &st) != 0) {
 		if (errno != ENOENT && errno != ENOTDIR) {
 			t->error = -errno;
 			buf_reset(&t->why);

@@ -2,6 +2,7 @@
 #include "table/users.h"
 
 #include "base/die.h"
+#include "base/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -277,7 +278,9 @@ load_from(struct users_file *f, int fd)
 static int
 load(struct users_file *f)
 {
-	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
+	char name[PLACE_PATH_MAX];
+	int fd = open(place_name(f->path, name), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rc;
 
 	users_free(f->users);
 	f->users = NULL;
@@ -292,10 +295,11 @@ load(struct users_file *f)
 static bool
 changed(const struct users_file *f)
 {
+	char name[PLACE_PATH_MAX];
 	struct stat st;
 
 	/* One that failed is tried again each time. */
-	if (f->users == NULL || stat(f->path, &st) != 0)
+	if (f->users == NULL || stat(place_name(f->path, name), &st) != 0)
 		return true;
 	return st.st_dev != f->seen.st_dev || st.st_ino != f->seen.st_ino ||
 	       st.st_size != f->seen.st_size || st.st_mode != f->seen.st_mode ||

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "base/place.h"
 #include "table/table.h"
 #include "table/users.h"
 
@@ -125,6 +126,7 @@ refresh(struct table *t)
 void
 tables_refresh(struct tables *t)
 {
+	char name[PLACE_PATH_MAX];
 	struct stat st;
 	bool missing;
 
@@ -138,7 +140,7 @@ tables_refresh(struct tables *t)
 		else
 			log_note("%s is in use", table_path(t->alias));
 	}
-	missing = !table_exists(t->alias) && (stat(t->c->alias_file, &st) == 0 ||
+	missing = !table_exists(t->alias) && (stat(place_name(t->c->alias_file, name), &st) == 0 ||
 						 (errno != ENOENT && errno != ENOTDIR));
 	if (missing && !t->alias_missing)
 		log_trouble(0, "%s has no database %s: run newaliases; until then mail for local domains "
