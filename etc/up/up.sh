@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 # up.sh BIN STATE: starts the house below STATE under s6, on loopback ports, each service with a
-# numeric user of its own, and shows two messages delivered. down.sh STATE ends it.
+# numeric user of its own, and shows mail delivered: to two users with homes below STATE, and to a sink.
+# down.sh STATE ends it.
 set -eu
 
 bin=$(cd "$1" && pwd)
@@ -11,6 +12,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 smtp=2525 submission=2587 sink=2526
 services='logd dnscache router qmgr smtpd deliver local bounced'
 log=$state/log/angarium.log
+# Users without accounts: numbers, homes below the state folder. alice has a Maildir, bob an mbox.
+alice=61880 bob=61881
 
 say() { printf '%s\n' "$*"; }
 fail() { say "make up: $*" >&2; exit 1; }
@@ -19,6 +22,7 @@ fail() { say "make up: $*" >&2; exit 1; }
 if [ -e "$state/svscan.pid" ] && kill -0 "$(cat "$state/svscan.pid")" 2>/dev/null; then
 	fail "is up already; make down ends it"
 fi
+case $state in *:*) fail "the table of users cannot have a ':' in a path, and $state has one" ;; esac
 rm -f "$state/svscan.pid" "$state/sink.pid"
 # Users without accounts must reach the folders below, and only those.
 chmod 0755 "$state"
@@ -26,6 +30,23 @@ mkdir -p "$state/etc" "$state/service"
 
 sed -e "s|@STATE@|$state|g" -e "s|@SMTP@|$smtp|g" -e "s|@SUBMISSION@|$submission|g" -e "s|@SINK@|$sink|g" -e "s|@RULES@|$here/../bounce.rules|g" \
 	"$here/angarium.conf.in" >"$state/etc/angarium.conf"
+mkdir -p "$state/home"
+chmod 0755 "$state/home"
+: >"$state/users"
+for user in "alice:$alice:Maildir/" "bob:$bob:mbox"; do
+	name=${user%%:*} box=${user##*:}
+	id=${user#*:}
+	id=${id%:*}
+	echo "$name:$id:$id:$state/home/$name:$box" >>"$state/users"
+	mkdir -p "$state/home/$name"
+	chown -h "$id:$id" "$state/home/$name"
+	chmod 0700 "$state/home/$name"
+done
+# Root has no mailbox: its mail goes where the aliases say.
+printf '%s\n' 'postmaster: root' 'root: alice' 'staff: alice, bob' >"$state/aliases"
+chmod 0644 "$state/users" "$state/aliases"
+"$bin/newaliases" -c "$state/etc/angarium.conf" || fail 'newaliases failed'
+
 for service in $services; do
 	dir=$state/service/$service
 	mkdir -p "$dir"
@@ -73,10 +94,21 @@ echo $! >"$state/sink.pid"
 
 angctl() { "$bin/angctl" -c "$state/etc/angarium.conf" "$@"; }
 
-# The log knows a message by its recipient; what was there before does not count.
-begun=$(wc -l <"$log")
+# send SUBJECT RECIPIENT: by the sendmail command.
+send() {
+	printf 'To: %s\nSubject: %s\n\nHello.\n' "$2" "$1" |
+		ANGARIUM_ROOT=$state "$bin/sendmail" -t -i -f demo@example.com || fail 'sendmail failed'
+}
+
+# The log knows a message by its recipient; what was there before title() does not count.
+title() {
+	say
+	say "$1"
+	begun=$(wc -l <"$log")
+	: >"$state/begun"
+}
 id_of() {
-	id=$(tail -n "+$((begun + 1))" "$log" | sed -n "s/.*\"event\":\"attempt\".*\"id\":\"\\([^\"]*\\)\".*\"to\":\"$1\".*/\\1/p" | tail -n 1)
+	id=$(tail -n "+$((begun + 1))" "$log" | sed -n "s/.*\"event\":\"attempt\".*\"id\":\"\([^\"]*\)\".*\"to\":\"$1\".*/\1/p" | tail -n 1)
 	[ -n "$id" ]
 }
 ended() { angctl --json trace "$1" 2>/dev/null | grep -q '"event":"done"'; }
@@ -85,18 +117,36 @@ story() {
 	until_true "the end of $id" ended "$id"
 	angctl trace "$id"
 }
+mailbox() {
+	find "$state/home/alice/Maildir/new" -type f -newer "$state/begun" -exec grep -q "^Subject: $1\$" {} \; -print 2>/dev/null |
+		grep .
+}
+show_mailbox() {
+	until_true "\"$1\" in the Maildir of alice" mailbox "$1" >"$state/found"
+	say "$(cat "$state/found"):"
+	sed -e 's/^/    /' "$(cat "$state/found")"
+	rm -f "$state/found"
+}
 
-say
-say 'One message by the sendmail command:'
-printf 'To: first@example.org\nSubject: by sendmail\n\nHello.\n' |
-	ANGARIUM_ROOT=$state "$bin/sendmail" -t -i -f demo@example.com || fail 'sendmail failed'
+title 'One message by the sendmail command:'
+send 'by sendmail' first@example.org
 story first@example.org
 
-say
-say "One message by SMTP to 127.0.0.1:$smtp:"
+title "One message by SMTP to 127.0.0.1:$smtp:"
 "$bin/smtpsource" -h "127.0.0.1:$smtp" -s 1 -m 1 -l 1024 -f demo@example.com -t second@example.org ||
 	fail 'SMTP failed'
 story second@example.org
+
+title 'One message to the local user alice, by the sendmail command:'
+send 'for alice' alice
+story alice@example.net
+show_mailbox 'for alice'
+
+title 'One message to root, whose mail goes where the aliases say:'
+send 'for root' root
+story alice@example.net
+show_mailbox 'for root'
+rm -f "$state/begun"
 
 say
 say 'What the sink got:'
@@ -107,6 +157,7 @@ Up. SMTP on 127.0.0.1:$smtp and [::1]:$smtp, submission on port $submission, the
   $bin/angctl -c $state/etc/angarium.conf status
   $bin/angctl -c $state/etc/angarium.conf log follow
   ANGARIUM_ROOT=$state $bin/sendmail -i you@example.org
+  ANGARIUM_ROOT=$state $bin/sendmail -i staff		that is alice and bob: homes below $state/home
   ANGARIUM_ROOT=$state $bin/sendmail -bp
   log: $log   configuration: $state/etc/angarium.conf
 make down ends it.
