@@ -69,6 +69,16 @@ for my $who (qw(first second)) {
 		"the story of the $who message");
 }
 is(scalar sunk(undef, "$state/sink.log"), 2, 'both are at the sink');
+for my $subject ('for alice', 'for root') {
+	my ($path, $text) = $out =~ m{^(\Q$state\E/home/alice/Maildir/new/\S+):\n((?:    .*\n)+?    Subject: \Q$subject\E\n(?:    .*\n)+)}m;
+	ok($path, "$subject: its path in the Maildir of alice is shown") or next;
+	is(slurp($path), $text =~ s/^    //mgr, 'and what stands there');
+	my @st = stat $path;
+	is(sprintf('%o %d %d', $st[2] & 07777, @st[4, 5]), '600 61880 61880', 'hers');
+	my ($id) = $text =~ /\tid (\S+)/;
+	like($out, qr/^\S+ qmgr +attempt +id=$id .* to=alice\@example\.net .*relay=local .*status=sent phase=local.*\n\S+ qmgr +done +id=$id /m, 'with its story');
+	like($out, qr/^\S+ qmgr +expanded +id=$id .* to=root\@example\.net .*rule=alias/m, 'and by which alias') if $subject eq 'for root';
+}
 like($out, qr/^make down ends it\.$/m, 'it says how to end it');
 
 sub angctl { return run("$bin/angctl", '-c', "$state/etc/angarium.conf", @_) }
@@ -98,6 +108,11 @@ for my $name (@services) {
 ($status) = run({ in => "Subject: x\n\nx\n", env => { ANGARIUM_ROOT => $state } }, "$bin/sendmail", '-f', 'a@example.com', 'third@example.org');
 is($status, 0, 'mail');
 ok(wait_for(sub { sunk(undef, "$state/sink.log") == 3 }, 'the third'), 'flows afterwards');
+is((run({ in => "Subject: both\n\nx\n", env => { ANGARIUM_ROOT => $state } }, "$bin/sendmail", '-f', 'a@example.com', 'staff'))[0], 0, 'mail for an alias');
+for my $place ('alice/Maildir/new', 'bob/mbox') {
+	ok(wait_for(sub { (run('grep', '-rl', '^Subject: both$', "$state/home/$place"))[1] }, "it in $place"), "to $place");
+}
+is(sprintf('%o %d', (stat "$state/home/bob/mbox")[2] & 07777, (stat _)[4]), '600 61881', 'of bob');
 
 cmp_ok(scalar ours(), '>=', 11, 'there is much to end');
 is((run('sh', "$clone/etc/up/down.sh", $state))[0], 0, 'make down');
