@@ -94,7 +94,7 @@ static const struct verb verbs[] = {
 	{ "spool segments", SERVICE_QMGR, "spool", 0, 0, "", NULL, NULL, NULL },
 	{ "dns lookup", SERVICE_DNSCACHE, "lookup", 1, 2, "NAME|ADDRESS [TYPE]", NULL, NULL, NULL },
 	{ "dns dump", SERVICE_DNSCACHE, "dump", 0, 0, "", dns_columns, NULL, NULL },
-	{ "dns flush", SERVICE_DNSCACHE, "flush", 0, 1, "[NAME]", NULL, NULL, NULL },
+	{ "dns flush", SERVICE_DNSCACHE, "flush", 0, 1, "[NAME|ADDRESS]", NULL, NULL, NULL },
 	{ "dns stats", SERVICE_DNSCACHE, "stats", 0, 0, "", NULL, NULL, NULL },
 	{ "bounce test", SERVICE_BOUNCED, "test", 1, 9,
 	    "TEXT [--code N] [--status N.N.N] [--host NAME] [--domain NAME]", NULL, NULL, NULL },

@@ -204,22 +204,28 @@ looked_up(void *arg, const struct reply *reply)
 	free(l);
 }
 
+/* NAME, or ADDRESS: then the name that its PTR has. */
+static bool
+take_name(struct slice word, char *name, bool *is_address)
+{
+	uint8_t ip[16];
+
+	*is_address = addr_host_parse(word, ip);
+	if (*is_address)
+		dns_reverse_name(ip, name);
+	return *is_address || dns_name_clean(word, name);
+}
+
 /* NAME or ADDRESS, and TYPE: A is meant where none is given, PTR of an address. */
 static bool
 lookup_words(struct slice args, char *name, enum dns_type *type)
 {
 	struct slice word;
-	uint8_t ip[16];
 	bool is_address;
 
-	if (!ctl_word(&args, &word))
+	if (!ctl_word(&args, &word) || !take_name(word, name, &is_address))
 		return false;
-	is_address = addr_host_parse(word, ip);
 	*type = is_address ? DNS_PTR : DNS_A;
-	if (is_address)
-		dns_reverse_name(ip, name);
-	else if (!dns_name_clean(word, name))
-		return false;
 	return !ctl_word(&args, &word) || dns_type_of(word, type);
 }
 
@@ -297,11 +303,11 @@ verb_flush(struct ctl_call *call, struct slice args)
 	struct control *c = ctl_arg(call);
 	char name[DNS_NAME_MAX + 1];
 	struct slice word;
-	bool one = ctl_word(&args, &word);
+	bool one = ctl_word(&args, &word), is_address;
 	struct buf *b;
 
-	if (one && !dns_name_clean(word, name)) {
-		ctl_end(call, EXIT_USAGE, "flush [NAME]");
+	if (one && !take_name(word, name, &is_address)) {
+		ctl_end(call, EXIT_USAGE, "flush [NAME|ADDRESS]");
 		return;
 	}
 	b = ctl_out(call);
@@ -318,6 +324,6 @@ const struct ctl_verb control_verbs[] = {
 	{ "lookup", CTL_ANYONE, true, verb_lookup,
 	    "NAME|ADDRESS [TYPE]: asks as the services of the house do" },
 	{ "dump", CTL_ADMIN, true, verb_dump, "all that is in the cache" },
-	{ "flush", CTL_ADMIN, false, verb_flush, "[NAME]: forgets all, or all of a name" },
+	{ "flush", CTL_ADMIN, false, verb_flush, "[NAME|ADDRESS]: forgets all, or all of a name" },
 	{ NULL, CTL_ADMIN, false, NULL, NULL },
 };

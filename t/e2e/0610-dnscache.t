@@ -169,6 +169,15 @@ ok((grep { my $e = decode_json($_); $e->{name} eq 'nobody.example' && $e->{statu
 	'dump: as JSON');
 is(decode_json(($house->angctl('--json', 'dns', 'flush', 'host.example'))[1])->{flushed}, 3, 'flush: all of one name');
 ok(!lookup('host.example')->{cached}, 'it is asked for again');
+is(decode_json(($house->angctl('--json', 'dns', 'flush', '192.0.2.1'))[1])->{flushed}, 1, 'flush: the name of an address');
+is(($house->angctl('dns', 'flush', 'exam ple'))[0], 64, 'flush: no domain name');
+($status, $out) = $house->angctl('dns', 'lookup', 'alias.example');
+like($out, qr/^status: ok\n.*^cname: host\.example\n.*^  - 192\.0\.2\.1$/ms, 'lookup: as text');
+is($status, 0, 'lookup: exit 0');
+($status, $out) = $house->angctl('dns', 'lookup', 'fail.example');
+is($status, 75, 'lookup: what cannot be told is exit 75');
+($status, $out) = $house->angctl('dns', 'stats');
+like($out, qr/^entries: \d+\n.*^    address: 127\.0\.0\.1$/ms, 'stats: as text');
 cmp_ok(decode_json(($house->angctl('--json', 'dns', 'flush'))[1])->{flushed}, '>', 5, 'flush: all');
 is(stats()->{entries}, 0, 'nothing is left');
 my $st = stats();
@@ -223,5 +232,32 @@ waitpid $child, 0;
 isnt($?, 0, 'who asked hears that it went');
 $house->ready('dnscache');
 is_answer('host.example', 'ok', [ '192.0.2.1', '192.0.2.2' ]);
+
+# Without name servers of the configuration those of resolv.conf: in a network and with files of its own, where
+# the first one is not there.
+$house->{config}{name_servers} = undef;
+$house->{config}{dns_hosts} = 'yes';
+$house->write_config;
+$house->angctl('config', 'reload');
+wait_for(sub { stats()->{servers}[0]{port} == 53 }, 'no name servers of the configuration');
+$house->angctl('dns', 'flush');
+$house->stop('dnscache');
+unlink "$state/dnscache/cache.tdb";
+spew("$state/resolv.conf", "# here\noptions edns0\nnameserver 127.0.0.5\nnameserver 127.0.0.1\nsearch example\n");
+spew("$state/hosts", "127.0.0.1 localhost\n192.0.2.99 static.example static\n");
+spew("$state/own.zone", "zone example 30\nhost.example 60 A 192.0.2.7\n");
+my $net = $house->tool('own-dns', [ 'unshare', '-n', 'sh', '-c', 'ip link set lo up; exec perl "$0" "$@"',
+	House::top() . '/t/tool/dnsfake.pl', '-o', "$state/own.asked", '127.0.0.1:53', "$state/own.zone" ]);
+wait_for(sub { slurp("/proc/$net/net/udp") =~ /0100007F:0035/ }, 'the name server in its network');
+$house->tool('own-dnscache', [ 'nsenter', '-t', $net, '-n', 'unshare', '-m', 'sh', '-c',
+	'mount --bind "$1/resolv.conf" /etc/resolv.conf && mount --bind "$1/hosts" /etc/hosts && exec "$0" -c "$1/angarium.conf"',
+	"$house->{bin}/dnscache", $state ]);
+wait_for(sub { House::accepts("$state/run", 'ctl/dnscache') }, 'dnscache in its network');
+is_answer('host.example', 'ok', ['192.0.2.7']);
+is_deeply([ map { "$_->{address}:$_->{port}" } @{ stats()->{servers} } ], [ '127.0.0.5:53', '127.0.0.1:53' ],
+	'resolv.conf: both, on port 53');
+is_answer('static.example', 'ok', ['192.0.2.99']);
+is_answer('host', 'nxdomain', []); # nothing is put behind a name
+$house->end_tool($_) for 'own-dnscache', 'own-dns';
 $house->end;
 done_testing;
