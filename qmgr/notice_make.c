@@ -14,18 +14,25 @@
 
 enum { REPLY_BYTES = 1000 };
 
-static uint8_t
-action_of(struct qmgr *q, const struct recipient *r, uint8_t kind)
+/* To another host; else it ends here, in a mailbox or a socket. */
+static bool
+goes_out(struct qmgr *q, const struct recipient *r)
 {
 	const struct queue *queue = queue_at(&q->queues, r->queue);
 
+	return queue != NULL && queue->defined && slice_is(queue->route.transport, "smtp");
+}
+
+static uint8_t
+action_of(struct qmgr *q, const struct recipient *r, uint8_t kind)
+{
 	if (kind == SPOOL_NOTICE_FAILED)
 		return r->state == SPOOL_EXPIRED ? NOTICE_EXPIRED : NOTICE_FAILED;
 	if (kind == SPOOL_NOTICE_DELAYED)
 		return NOTICE_DELAYED;
 	if (r->state == SPOOL_EXPANDED)
 		return NOTICE_EXPANDED;
-	return queue != NULL && queue->defined && slice_is(queue->route.transport, "smtp") ? NOTICE_RELAYED : NOTICE_DELIVERED;
+	return goes_out(q, r) ? NOTICE_RELAYED : NOTICE_DELIVERED;
 }
 
 static bool
@@ -48,7 +55,8 @@ put_rcpt(struct qmgr *q, struct message *m, unsigned i, uint8_t kind, struct buf
 		n.enh_subject = said.enh[1];
 		n.enh_detail = said.enh[2];
 		n.reply = slice_head(said.reply, REPLY_BYTES);
-		n.host = said.host;
+		if (goes_out(q, r))
+			n.host = said.host;
 		if (n.action != NOTICE_EXPIRED)
 			n.attempt_ms = reply_wall_ms(q);
 	}

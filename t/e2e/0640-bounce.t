@@ -8,15 +8,25 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Ask qw(row rows shown events balanced ledger mail_in at_sink sunk);
 use File::Path qw(make_path);
-use House qw(wait_for slurp spew run need_root top bin_dir);
+use House qw(wait_for slurp spew run need_root top bin_dir free_ports);
 use JSON::PP;
 use Test::More;
 
 need_root();
-my $house = House->new(config => { retry_first => '1s', retry_max => '2s', mx_workers => 1, deliver_workers => 1 })->start;
+my $house = House->new(config => { retry_first => '1s', retry_max => '2s', mx_workers => 1, deliver_workers => 1 });
 my ($state, $bin) = @$house{qw(state bin)};
 my $mail = "$state/maildir/new";
-make_path($mail);
+make_path($mail, "$state/home");
+# One user of our own, and aliases.
+mkdir "$state/home/user", 0700;
+chown 61100, 61100, "$state/home/user";
+spew("$state/users", "user:61100:61100:$state/home/user:Maildir/\n");
+spew("$state/aliases", "team: good\@d.example, nice\@d.example\nlost: nouser\@d.example\n");
+is((run("$bin/newaliases", '-A', "$state/aliases"))[0], 0, 'newaliases');
+$house->{config} = { %{ $house->{config} }, local_domains => ['home.example'], local_users => "$state/users",
+	alias_file => "$state/aliases" };
+$house->write_config;
+$house->start;
 # Recipients say by their name what shall become of them. DSN is not offered.
 my @rules = map { ('-r', $_) } 'rcpt,match=nouser=550 5.1.1 <nouser> User unknown', 'rcpt,match=full=550 5.2.2 mailbox full',
 	'rcpt,match=later=450 4.2.0 try again later', 'rcpt,match=odd=554 5.7.1 Gr\xfc\xdfe: blocked using zen.example',
@@ -160,6 +170,56 @@ subtest 'what is asked for' => sub {
 	balanced($house, 'what is asked for');
 };
 
+sub reloaded
+{
+	my (%keys) = @_;
+
+	$house->{config} = { %{ $house->{config} }, %keys };
+	$house->write_config;
+	return ($house->angctl('config', 'reload'))[0] == 0;
+}
+
+subtest 'local mail and aliases' => sub {
+	my $here = mail_in($house, 'sender@s.example', 'user@home.example', rcpt => ' NOTIFY=SUCCESS');
+	my $team = mail_in($house, 'sender@s.example', 'team@home.example', rcpt => ' NOTIFY=SUCCESS,FAILURE');
+	my $lost = mail_in($house, 'sender@s.example', 'lost@home.example');
+
+	my $r = report($here, 'delivered');
+	is($r->{rcpts}[0]{status}, '2.0.0', 'into a mailbox: Status');
+	ok(!$r->{rcpts}[0]{'remote-mta'}, 'no other host');
+	is_deeply($r->{types}, [ 'text/plain', 'message/delivery-status', 'text/rfc822-headers' ], 'only headers return');
+	$r = report($team, 'expanded');
+	like($r->{rcpts}[0]{'final-recipient'}, qr/team\@home\.example/, 'one that became two');
+	settled($team);
+	is(scalar(events($house, event => 'notice', notice_of => $team)), 1, 'nothing more is said of the two');
+	$r = report($lost, 'failed');
+	is($r->{rcpts}[0]{'final-recipient'}, 'rfc822;nouser@d.example', 'one that became another: Final-Recipient');
+	is($r->{rcpts}[0]{'original-recipient'}, 'rfc822;lost@home.example', 'Original-Recipient');
+	settled($_) for $here, $lost;
+	balanced($house, 'local mail and aliases');
+};
+
+subtest 'a next hop that tells itself' => sub {
+	my ($port) = free_ports(1);
+
+	$house->tool('dsnsink', [ "$bin/smtpsink", '-o', "$state/dsn.log", '-r', 'rcpt,match=nouser=550 5.1.1 no', "127.0.0.1:$port" ], $port);
+	ok(reloaded(relay_host => "127.0.0.1:$port"), 'DSN is offered there');
+	my %id = map { $_ => mail_in($house, 'sender@s.example', "$_\@d.example", mail => ' RET=HDRS ENVID=QQ+2B314',
+		rcpt => " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2B$_\@b.example") } qw(taken nouser);
+	my ($got) = at_sink($house, 'taken@d.example', 1, "$state/dsn.log");
+	like($got->[3], qr/RET=HDRS/, 'RET goes on');
+	like($got->[3], qr/ENVID=QQ\+2B314/, 'ENVID');
+	like($got->[4], qr/NOTIFY=SUCCESS,FAILURE/, 'NOTIFY');
+	like($got->[4], qr/ORCPT=rfc822;a\+2Btaken\@b\.example/, 'ORCPT');
+	settled($id{taken});
+	is(scalar(events($house, event => 'notice', notice_of => $id{taken})), 0, 'success is theirs to tell');
+	settled($id{nouser});
+	is(scalar(events($house, event => 'notice', notice_of => $id{nouser}, kind => 'failed')), 1, 'failure is ours');
+	$house->end_tool('dsnsink');
+	ok(reloaded(relay_host => '127.0.0.1:' . $house->port('sink')), 'back to the other');
+	balanced($house, 'a next hop that tells itself');
+};
+
 subtest 'the sender is not there either' => sub {
 	my $id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
 
@@ -167,23 +227,38 @@ subtest 'the sender is not there either' => sub {
 	my ($n) = events($house, event => 'notice', notice_of => $id);
 	settled($n->{id});
 	is(scalar(events($house, event => 'notice', notice_of => $n->{id})), 0, 'a report that fails is told to nobody');
-	$house->{config}{double_bounce_to} = 'postmaster@test.example';
-	$house->write_config;
-	is(($house->angctl('config', 'reload'))[0], 0, 'double_bounce_to is set');
+	ok(reloaded(double_bounce_to => 'postmaster@test.example'), 'double_bounce_to is set');
 	$id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
 	settled($id);
 	($n) = events($house, event => 'notice', notice_of => $id);
 	my $r = report($n->{id}, 'failed');
 	like($r->{head}{to}, qr/postmaster\@test\.example/, 'now it goes to postmaster');
 	is($r->{head}{'auto-submitted'}, 'auto-generated', 'Auto-Submitted');
+	is($r->{rcpts}[0]{'final-recipient'}, 'rfc822;deadend@s.example', 'of the report that failed');
 	settled($n->{id});
+	is(scalar(events($house, event => 'notice', notice_of => $n->{id})), 1, 'once');
+	$id = mail_in($house, '', 'nouser@d.example');
+	$r = report($id, 'failed');
+	like($r->{head}{to}, qr/postmaster\@test\.example/, 'of mail that came with the null sender, too');
+
+	# Now the postmaster is not there either: there it ends.
+	ok(reloaded(double_bounce_to => 'deadend@test.example'), 'double_bounce_to is nobody');
+	my $before = events($house, event => 'notice');
+	$id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
+	for (1 .. 3) {
+		settled($id);
+		($n) = events($house, event => 'notice', notice_of => $id);
+		last if !$n;
+		$id = $n->{id};
+	}
+	is($n, undef, 'a bounce of a bounce of a bounce is told to nobody');
+	is(scalar(events($house, event => 'notice')) - $before, 2, 'two notices, no loop');
+	ok(reloaded(double_bounce_to => ''), 'none again');
 	balanced($house, 'double bounce');
 };
 
 subtest 'expiry and delay' => sub {
-	$house->{config} = { %{ $house->{config} }, delay_notice => '2s', life => '6s' };
-	$house->write_config;
-	is(($house->angctl('config', 'reload'))[0], 0, 'short times');
+	ok(reloaded(delay_notice => '2s', life => '6s'), 'short times');
 	my $id = mail_in($house, 'sender@s.example', 'later@d.example', rcpt => ' NOTIFY=FAILURE,DELAY');
 	my $unasked = mail_in($house, 'sender@s.example', 'later@d.example');
 	my $r = report($id, 'delayed');
@@ -205,11 +280,14 @@ subtest 'expiry and delay' => sub {
 subtest 'rules' => sub {
 	my ($s, $out) = $house->angctl('bounce', 'test', '552 5.2.2 mailbox full');
 	like($out, qr/mailbox-full/, 'bounce test');
+	my $test = row($house, 'bounce', 'test', 'mailbox full', '--status', '5.2.2', '--host', 'mx.d.example');
+	is_deeply([ @$test{qw(class name group)} ], [ 22, 'mailbox-full', 'soft' ], 'as JSON');
+	cmp_ok($test->{line}, '>', 0, 'with the line of the rule');
+	($s, $out) = $house->angctl('bounce', 'test', 'x', '--code', '5000');
+	isnt($s, 0, 'a code that is none is refused');
 	my $rules = "$state/own.rules";
 	spew($rules, "class 200 our-own soft\n200 code=5?? /teapot/\n");
-	$house->{config}{bounce_rules} = $rules;
-	$house->write_config;
-	is(($house->angctl('config', 'reload'))[0], 0, 'another file, in another folder');
+	ok(reloaded(bounce_rules => $rules), 'another file, in another folder');
 	like(row($house, 'status', 'bounced')->{rules_error}, qr/No such file|own\.rules/, 'which is read at a start only');
 	my $old = $house->pid('bounced');
 	$house->kill('bounced');
@@ -238,7 +316,7 @@ subtest 'killed at each step' => sub {
 	$house->kill('qmgr');
 	wait_for(sub { my $p = $house->pid('qmgr'); $p && $p != $q }, 'qmgr again');
 	$house->start_one('bounced');
-	for my $round (1 .. 6) {
+	for my $round (1 .. 3) {
 		push @ids, mail_in($house, "r$round.$_\@s.example", 'nouser@d.example') for 1 .. 10;
 		for my $name ($round % 2 ? qw(bounced) : qw(qmgr bounced)) {
 			my $old = $house->pid($name) or next;
@@ -249,11 +327,11 @@ subtest 'killed at each step' => sub {
 	}
 	wait_for(sub { !grep { shown($house, $_) } @ids }, 'all to be settled', 60);
 	wait_for(sub { my $l = ledger($house); $l->{queued} == 0 }, 'all reports to be delivered', 30);
-	my %told;
-	$told{ $_->{message}{'x-angarium-queue-id'} }++ for reports();
+	my %told; # one notice may be delivered twice (rule 16), but there must be one only
+	$told{ $_->{message}{'x-angarium-queue-id'} }{ $_->{head}{'message-id'} }++ for reports();
 	is_deeply([ grep { !$told{$_} } @ids ], [], 'each was told');
-	my @twice = grep { ($told{$_} // 0) > 1 } @ids;
-	is(scalar @twice, 0, 'none twice') or diag "twice: @twice";
+	my @twice = grep { %{ $told{$_} // {} } > 1 } @ids;
+	is(scalar @twice, 0, 'by one notice') or diag "by more: @twice";
 	balanced($house, 'after the kills');
 	my $l = ledger($house);
 	diag "dropped as duplicates: $l->{dropped}";
