@@ -2,6 +2,7 @@
 #include "deliver/session.h"
 
 #include "base/die.h"
+#include "base/metrics.h"
 #include "deliver/content.h"
 #include "deliver/session_impl.h"
 #include "smtp/ehlo.h"
@@ -383,6 +384,7 @@ session_open(const struct session_params *p, struct delivery *d)
 		return NULL;
 	}
 	s = session_new(p, d);
+	metric_add(METRIC_DELIVER_CONNECTS, 1);
 	s->conn = path ? conn_connect_path(p->loop, socket_path(host->name), &conn_ops, s)
 		       : conn_connect(p->loop, &d->addr, d->has_source ? &d->source : NULL,
 			     &conn_ops, s);

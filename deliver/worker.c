@@ -4,6 +4,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "conf/generation.h"
 #include "ipc/brood.h"
 #include "ipc/loglink.h"
@@ -61,12 +62,22 @@ check_finished(struct worker *w)
 }
 
 static void
+count(void *arg)
+{
+	const struct worker *w = arg;
+
+	metric_set(w->ops->self == SERVICE_LOCAL ? METRIC_LOCAL_RUNNING : METRIC_DELIVER_RUNNING,
+	    w->nrunning);
+}
+
+static void
 job_ended(struct delivery *d, void *arg)
 {
 	struct worker *w = arg;
 	struct buf *out = peer_is_up(w->qmgr) ? peer_out(w->qmgr) : NULL;
 
 	w->nrunning--;
+	metric_add(w->ops->self == SERVICE_LOCAL ? METRIC_LOCAL_JOBS : METRIC_DELIVER_JOBS, 1);
 	if (out != NULL)
 		delivery_put_results(d, out);
 }
@@ -278,6 +289,7 @@ worker_main(const struct carrier_ops *ops, struct daemon *d, unsigned number, in
 	w.qmgr = peer_supplied(w.loop, SERVICE_QMGR, d->ids.uid[SERVICE_QMGR], &qmgr_ops, &w);
 	nest_open(w.loop, pair_fd, &nest_ops, &w);
 	nest_link(loglink_supplied(w.loop, d->ids.uid[SERVICE_LOGD]));
+	metrics_refresh(count, &w);
 	nest_link(w.qmgr);
 	loop_signal(w.loop, SIGTERM, on_term, &w);
 	loop_run(w.loop);

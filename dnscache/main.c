@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "conf/generation.h"
 #include "dnscache/control.h"
 #include "ipc/loglink.h"
@@ -87,6 +88,19 @@ limits_of(const struct conf *c)
 		.ttl_min_ms = c->dns_ttl_min_ms,
 		.ttl_max_ms = c->dns_ttl_max_ms,
 		.negative_max_ms = c->dns_negative_ttl_max_ms };
+}
+
+static void
+count(void *arg)
+{
+	const struct main *m = arg;
+	struct resolver_stats s;
+
+	resolver_stats(m->control.resolver, &s);
+	metric_set(METRIC_DNS_ASKED, s.asked);
+	metric_set(METRIC_DNS_KNOWN, s.known);
+	metric_set(METRIC_DNS_SENT, s.sent);
+	metric_set(METRIC_DNS_RUNNING, s.running);
 }
 
 /* What the cache is now, as one number: another one where anything was learnt. */
@@ -162,6 +176,7 @@ serve(struct main *m, const int edges[ASKERS], int ctl, int dirfd)
 	peer_self(SERVICE_DNSCACHE, 0, 0, 0);
 	peer_self_generation(m->d.generation);
 	loglink_dial(m->loop, m->d.ids.uid[SERVICE_LOGD]);
+	metrics_refresh(count, m);
 	m->control.warm = warm_new(m->loop, m->control.cache, dirfd);
 	for (unsigned i = 0; i < ASKERS; i++)
 		peer_listen(m->loop, edges[i], askers_of[i], m->d.ids.uid[askers_of[i]],

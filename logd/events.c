@@ -11,6 +11,7 @@ write_line(struct events *e, enum service from, const struct log_record *r)
 	if (followers_any(e->followers))
 		followers_line(e->followers, slice_from(slice_buf(b), start));
 	sink_line_done(e->sink, log_event_level(r->event) >= LEVEL_WARNING);
+	outputs_event(e->outputs, from, r);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "logd/follow.h"
 #include "logd/metrics.h"
+#include "logd/outputs.h"
 #include "logd/sink.h"
 
 /* From packets to lines. */
@@ -12,6 +13,7 @@ struct events {
 	struct sink *sink;
 	struct followers *followers;
 	struct metrics *metrics;
+	struct outputs *outputs;
 	enum log_level level;
 	uint64_t taken[SERVICE_COUNT], lost[SERVICE_COUNT], bad;
 };

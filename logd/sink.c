@@ -13,6 +13,7 @@ enum { GATHER_MS = 20, GATHER_BYTES = 16 * 1024, RETRY_MS = 1000, WAITING_MAX = 
 
 struct sink {
 	int dirfd, fd;
+	const char *name;
 	struct buf waiting;
 	bool cut; /* what waits begins within a line: its begin is in the file */
 	dev_t dev;
@@ -37,7 +38,7 @@ open_file(struct sink *s)
 	struct stat st = { 0 };
 
 	s->fd = openat(
-	    s->dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	    s->dirfd, s->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->error = s->fd < 0 ? errno : 0;
 	if (s->fd < 0 || fstat(s->fd, &st) != 0)
 		return;
@@ -100,11 +101,12 @@ on_time(void *arg)
 }
 
 struct sink *
-sink_new(struct loop *l, int log_dirfd)
+sink_new(struct loop *l, int log_dirfd, const char *name)
 {
 	struct sink *s = xcalloc(1, sizeof *s);
 
 	s->dirfd = log_dirfd;
+	s->name = name;
 	s->timer = timer_new(l, on_time, s);
 	open_file(s);
 	return s;

@@ -6,15 +6,17 @@
 #include "io/loop.h"
 
 /*
- * The log file, angarium.log in the log folder: lines gather for 20 ms or 16 KiB, then one write. A
+ * A log file in the log folder: lines gather for 20 ms or 16 KiB, then one write. A
  * line that cannot be written is kept (up to 4 MiB, then the oldest are counted as lost) and tried
  * again each second; whole lines only: after a short write the rest follows first, or, where the
  * file was moved away, is counted as lost.
  */
 #define SINK_FILE "angarium.log"
+#define SINK_MAIL_FILE "mail.log"
 
 struct sink;
-struct sink *sink_new(struct loop *l, int log_dirfd);
+/* name: a literal */
+struct sink *sink_new(struct loop *l, int log_dirfd, const char *name);
 void sink_free(struct sink *s);	      /* writes what waits */
 struct buf *sink_buf(struct sink *s); /* to put a line into */
 void sink_line_done(struct sink *s, bool urgent);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/json.h"
+#include "base/metrics.h"
 #include "qmgr/list.h"
 #include "qmgr/operate.h"
 #include "qmgr/state.h"
@@ -98,6 +99,29 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_close(b, '}');
 	buf_putc(b, '\n');
 	ctl_end(c, 0, NULL);
+}
+
+void
+control_count(void *arg)
+{
+	const struct qmgr *q = arg;
+
+	metric_set(METRIC_QMGR_MESSAGES, q->messages.count);
+	metric_set(METRIC_QMGR_RECIPIENTS, q->messages.recipients);
+	metric_set(METRIC_QMGR_HELD, q->nheld);
+	metric_set(METRIC_QMGR_JOBS, q->dispatch.running);
+	metric_set(METRIC_QMGR_WINDOW, q->dispatch.window);
+	metric_set(METRIC_QMGR_SEGMENTS, q->segtab.count);
+	metric_set(METRIC_QMGR_DISK_FREE, q->disk_free_bytes);
+	metric_set(METRIC_LEDGER_ACCEPTED, q->ledger.accepted);
+	metric_set(METRIC_LEDGER_NOTICES, q->ledger.notices);
+	metric_set(METRIC_LEDGER_EXPANDED_OUT, q->ledger.expanded_out);
+	metric_set(METRIC_LEDGER_EXPANDED_IN, q->ledger.expanded_in);
+	metric_set(METRIC_LEDGER_DELIVERED, q->ledger.delivered);
+	metric_set(METRIC_LEDGER_BOUNCED, q->ledger.bounced);
+	metric_set(METRIC_LEDGER_EXPIRED, q->ledger.expired);
+	metric_set(METRIC_LEDGER_DROPPED, q->ledger.dropped);
+	metric_set(METRIC_LEDGER_DAMAGED, q->ledger.damaged);
 }
 
 static void

@@ -6,5 +6,7 @@
 
 /* The verbs of run/ctl/qmgr; `arg` of the server: the struct qmgr. */
 extern const struct ctl_verb control_verbs[];
+/* Sets what base/metrics.h has of qmgr; arg: the struct qmgr. */
+void control_count(void *arg);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "conf/generation.h"
 #include "ipc/loglink.h"
 #include "priv/daemon.h"
@@ -141,6 +142,7 @@ main(int argc, char *argv[])
 	qmgr_init(&queue, loop, spool, self.conf, true);
 	open_spool(spool);
 	loglink_dial(loop, daemon_uid_of(SERVICE_LOGD, &self));
+	metrics_refresh(control_count, &queue);
 	from_dnscache_start(&queue, daemon_uid_of(SERVICE_DNSCACHE, &self));
 	queue.router = peer_dial(loop, SERVICE_ROUTER, daemon_uid_of(SERVICE_ROUTER, &self), &from_router_ops, &queue);
 	peer_listen(loop, smtpd, SERVICE_SMTPD, daemon_uid_of(SERVICE_SMTPD, &self), &from_smtpd_ops, &queue);

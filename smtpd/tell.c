@@ -2,6 +2,7 @@
 #include "smtpd/tell.h"
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "smtpd/session.h"
 
 static unsigned
@@ -127,6 +128,7 @@ tell_refused(struct session *s, struct slice to, struct slice text, struct slice
 void
 tell_connect(const struct session *s)
 {
+	metric_add(METRIC_SMTPD_SESSIONS_TOTAL, 1);
 	log_begin(LOG_CONNECT);
 	log_u64(LOGK_SESSION, s->id);
 	put_client(s);

@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "commit/stream.h"
 #include "conf/generation.h"
 #include "io/listen.h"
@@ -423,6 +424,16 @@ on_finish(uint32_t grace_ms, void *arg)
 }
 
 static void
+count(void *arg)
+{
+	const struct worker *w = arg;
+
+	metric_set(METRIC_SMTPD_SESSIONS, w->world.sessions);
+	metric_set(METRIC_SMTPD_REFUSED, w->world.refused);
+	metric_set(METRIC_SMTPD_MEMORY, w->intake.used_bytes);
+}
+
+static void
 on_ask(const struct msg_ask *m, void *arg)
 {
 	struct worker *w = arg;
@@ -492,6 +503,7 @@ begin_links(struct worker *w, int pair_fd)
 	nest_link(w->qmgr);
 	nest_link(w->router);
 	nest_link(loglink_supplied(w->loop, daemon_uid_of(SERVICE_LOGD, d)));
+	metrics_refresh(count, w);
 }
 
 static void

@@ -24,8 +24,8 @@ json_close(struct buf *b, char brace)
 }
 
 /* Bytes of the well-formed UTF-8 character at p (RFC 3629, section 4), or 0. */
-static size_t
-utf8_len(const unsigned char *p, size_t n)
+size_t
+json_utf8_len(const unsigned char *p, size_t n)
 {
 	size_t len = p[0] < 0x80		   ? 1
 		     : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
@@ -93,7 +93,7 @@ json_quote(struct buf *b, struct slice s)
 			escape(b, p[i++]);
 			continue;
 		}
-		len = utf8_len(p + i, s.n - i);
+		len = json_utf8_len(p + i, s.n - i);
 		if (len == 0)
 			buf_puts(b, "\xef\xbf\xbd");
 		else

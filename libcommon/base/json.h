@@ -20,6 +20,9 @@ void json_u64(struct buf *b, uint64_t v);
 void json_i64(struct buf *b, int64_t v);
 void json_bool(struct buf *b, bool v);
 
+/* Bytes of the UTF-8 sequence (RFC 3629) that p begins with; 0: there is none. n > 0. */
+size_t json_utf8_len(const unsigned char *p, size_t n);
+
 /* The pairs in one call. */
 void json_kstr(struct buf *b, const char *key, struct slice s);
 void json_kz(struct buf *b, const char *key, const char *z);

@@ -44,7 +44,15 @@
 	M(DELIVER_RUNNING, 61, DELIVER, GAUGE, "deliver_jobs", "", "Jobs under way.")                   \
 	M(DELIVER_CONNECTS, 62, DELIVER, COUNTER, "deliver_connections_total", "",                      \
 	    "Connections opened.")                                                                      \
-	M(ROUTER_ANSWERS, 80, ROUTER, COUNTER, "router_answers_total", "", "Questions answered.")
+	M(LOCAL_JOBS, 70, LOCAL, COUNTER, "local_jobs_total", "", "Jobs of local delivery ended.")      \
+	M(LOCAL_RUNNING, 71, LOCAL, GAUGE, "local_jobs", "", "Jobs of local delivery under way.")       \
+	M(ROUTER_ANSWERS, 80, ROUTER, COUNTER, "router_answers_total", "", "Questions answered.")       \
+	M(ROUTER_REFUSED, 81, ROUTER, COUNTER, "router_refused_total", "", "Of them with no.")          \
+	M(ROUTER_TEMP, 82, ROUTER, COUNTER, "router_temp_total", "", "Of them with not now.")           \
+	M(DNS_ASKED, 90, DNSCACHE, COUNTER, "dns_asked_total", "", "Questions of services.")            \
+	M(DNS_KNOWN, 91, DNSCACHE, COUNTER, "dns_known_total", "", "Of them answered from memory.")     \
+	M(DNS_SENT, 92, DNSCACHE, COUNTER, "dns_sent_total", "", "Questions to name servers.")          \
+	M(DNS_RUNNING, 93, DNSCACHE, GAUGE, "dns_questions", "", "Of these without an answer so far.")
 /* clang-format on */
 
 enum metric {

@@ -59,6 +59,18 @@
 	    "Services that may run outside of their sandbox. Each says so in the log at its start. "    \
 	    "Read at start only.")                                                                      \
 	K(LEVEL, log_level, "log_level", "info", 0, 0, "Events below this level are not written.")      \
+	K(BOOL, mail_log, "mail_log", "yes", 0, 0,                                                      \
+	    "Write mail.log in the log folder as well: the lines that Postfix would write.")            \
+	K(BOOL, mail_log_rfc3339, "mail_log_rfc3339", "no", 0, 0,                                       \
+	    "Stamps like 2026-11-21T14:05:09.123456+01:00 in mail.log, instead of Nov 21 14:05:09.")    \
+	K(NAME, syslog_name, "syslog_name", "postfix", 0, 0,                                            \
+	    "The name before the slash in these lines, and in those to syslog.")                        \
+	K(FILE, syslog_socket, "syslog_socket", "", 0, 0,                                               \
+	    "A syslog daemon's socket, such as /dev/log, to which the same lines go; see logd(8) for "  \
+	    "where it should be. Empty: none. Read at start only.")                                     \
+	K(LISTENS, metrics_listen, "metrics_listen", "", 0, 4,                                          \
+	    "Where logd serves counters to Prometheus by HTTP, such as 127.0.0.1:9724. Whoever can "    \
+	    "connect can read them. Empty: nowhere. Read at start only.")                               \
                                                                                                         \
 	K(SIZE, message_size_limit, "message_size_limit", "52428800", 65536, 1073741824,                \
 	    "Bytes of a message as SMTP counts them; said to clients by SIZE (RFC 1870).")              \

@@ -144,6 +144,10 @@ static const struct call table[] = {
 
 	CALL(UNLINK, unlinkat),
 
+	CALL_BITS(LOG, openat, 2, OPEN_CHANGES, O_WRONLY | O_APPEND | O_CREAT),
+	CALL_EQ_BITS(LOG, socket, 0, AF_UNIX, 1, SOCK_TYPE_BITS, SOCK_DGRAM),
+	CALL(LOG, connect),
+
 	CALL(KEEP, openat),
 	CALL(KEEP, lseek),
 	CALL(KEEP, mkdirat),

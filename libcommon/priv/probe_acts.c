@@ -591,7 +591,7 @@ static const struct act table[] = {
 
 	RAW("socket-unix", CALLS_DIAL, socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0),
 	RAW("socket-unix-stream", CALLS_UNIX, socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-	RAW("socket-unix-dgram", 0, socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+	RAW("socket-unix-dgram", CALLS_LOG, socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
 	RAW("socket-inet", CALLS_TCP, socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
 	RAW("socket-inet6", CALLS_TCP, socket, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0),
 	RAW("socket-udp", CALLS_UDP, socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),

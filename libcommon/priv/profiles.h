@@ -28,6 +28,7 @@ enum sandbox_access {
 	BENEATH_NO,
 	BENEATH_READ, /* list, open for reading */
 	BENEATH_TAKE, /* and unlink */
+	BENEATH_LOG,  /* list, open for reading, create, append */
 	BENEATH_KEEP, /* and create, write, cut, rename: the owner of what is there */
 };
 
@@ -52,6 +53,7 @@ enum sandbox_calls {
 	CALLS_UDP = 1 << 16,    /* ask outwards: AF_INET and AF_INET6, SOCK_DGRAM */
 	CALLS_FOLDER = 1 << 17, /* a thread with a working folder of its own, held since before */
 	CALLS_NAMES = 1 << 18,  /* users from files: what the C library does beside reading them */
+	CALLS_LOG = 1 << 19,    /* create files and append to them; datagrams to a syslog */
 };
 
 enum sandbox_tcp { TCP_NO, TCP_CONNECT };
@@ -61,7 +63,7 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 #define CALLS_DELIVER (CALLS_CORE | CALLS_THREAD | CALLS_TCP | CALLS_SEND)
 #define CALLS_SERVICE (CALLS_CORE | CALLS_ACCEPT | CALLS_DIAL | CALLS_OPEN)
 #define CALLS_QMGR (CALLS_SERVICE | CALLS_THREAD | CALLS_UNLINK | CALLS_KEEP | CALLS_SPOOL)
-#define CALLS_LOGD (CALLS_CORE | CALLS_ACCEPT | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP)
+#define CALLS_LOGD (CALLS_CORE | CALLS_ACCEPT | CALLS_OPEN | CALLS_LOG)
 #define CALLS_BOUNCED (CALLS_SERVICE | CALLS_THREAD | CALLS_APPEND)
 #define CALLS_LOCAL_CHILD (CALLS_CORE | CALLS_OPEN | CALLS_UNLINK | CALLS_KEEP | CALLS_HOME)
 #define CALLS_LOCAL                                                                            \
@@ -107,7 +109,7 @@ enum sandbox_tcp { TCP_NO, TCP_CONNECT };
 	P(DNSCACHE, "dnscache", DNSCACHE, DNSCACHE, CALLS_DNSCACHE,                             \
 	    READ, NO, NO, NO, CONNECT, 1024, 1024, 1024, .beneath[SANDBOX_CACHE] = BENEATH_KEEP) \
 	P(LOGD, "logd", LOGD, LOGD, CALLS_LOGD,                                                 \
-	    READ, NO, NO, KEEP, NO, 4096, 0, 1024)
+	    READ, NO, NO, LOG, NO, 4096, 0, 1024)
 
 enum profile {
 #define P(NAME, ...) PROFILE_##NAME,

@@ -18,6 +18,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "conf/generation.h"
 #include "ipc/ctl.h"
 #include "ipc/loglink.h"
@@ -67,6 +68,16 @@ asker_down(struct peer *p)
 }
 
 static const struct peer_ops ops = { .in = from_asker, .up = asker_up, .down = asker_down };
+
+static void
+count(void *arg)
+{
+	const struct main *m = arg;
+
+	metric_set(METRIC_ROUTER_ANSWERS, m->router.answered);
+	metric_set(METRIC_ROUTER_REFUSED, m->router.refused);
+	metric_set(METRIC_ROUTER_TEMP, m->router.temp);
+}
 
 static void
 verb_status(struct ctl_call *c, struct slice args)
@@ -194,6 +205,7 @@ main(int argc, char *argv[])
 	peer_self(SERVICE_ROUTER, 0, 0, 0);
 	peer_self_generation(m.d.generation);
 	loglink_dial(m.loop, m.d.ids.uid[SERVICE_LOGD]);
+	metrics_refresh(count, &m);
 	peer_listen(m.loop, smtpd, SERVICE_SMTPD, m.d.ids.uid[SERVICE_SMTPD], &ops, &m);
 	peer_listen(m.loop, qmgr, SERVICE_QMGR, m.d.ids.uid[SERVICE_QMGR], &ops, &m);
 	m.router.ctl = ctl_serve(m.loop, ctl, verbs, m.d.ids.gid[GROUP_ADM], &m);

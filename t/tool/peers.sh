@@ -16,7 +16,7 @@
 set -eu
 
 PEERS=${PEERS:-${BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build}/peers}
-PACKAGES="postfix bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base"
+PACKAGES="postfix pflogsumm bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base"
 # Mail servers of Debian exclude each other: each of these is fetched by itself.
 APART="exim4-daemon-light opensmtpd"
 

@@ -412,7 +412,7 @@ sub log_lines
 {
 	my ($self) = @_;
 
-	return map { split /\n/, slurp($_) // '' } sort glob "$self->{state}/log/*";
+	return map { split /\n/, slurp($_) // '' } sort glob "$self->{state}/log/angarium.log*";
 }
 
 # What the services said, for a failed test.

@@ -6,6 +6,7 @@
 
 static struct ask_world w;
 static struct events events;
+static struct conf *conf;
 
 static void
 verb_follow(struct ctl_call *c, struct slice args)
@@ -21,11 +22,15 @@ static const struct ctl_verb verbs[] = {
 static void
 setup(void)
 {
+	struct buf err = { 0 };
+
 	ask_open(&w, verbs, NULL);
 	events = (struct events){
-		.sink = sink_new(w.loop, w.dirfd), .followers = followers_new(),
+		.sink = sink_new(w.loop, w.dirfd, SINK_FILE), .followers = followers_new(),
 		.metrics = metrics_new(), .level = LEVEL_INFO
 	};
+	ck_assert_int_eq(conf_parse(SLICE_LIT("mail_log = no\n"), "test", &conf, &err), 0);
+	events.outputs = outputs_new(w.loop, w.dirfd, "host", NULL, conf);
 	followers_set_server(events.followers, w.server);
 }
 
@@ -33,6 +38,8 @@ static void
 teardown(void)
 {
 	sink_free(events.sink);
+	outputs_free(events.outputs);
+	conf_unref(conf);
 	ask_close(&w);
 	followers_free(events.followers);
 	metrics_free(events.metrics);

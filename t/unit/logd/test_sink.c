@@ -30,7 +30,7 @@ setup(void)
 	static const struct ctl_verb none[] = { { NULL, CTL_ADMIN, false, NULL, NULL } };
 
 	ask_open(&w, none, NULL);
-	sink = sink_new(w.loop, w.dirfd);
+	sink = sink_new(w.loop, w.dirfd, SINK_FILE);
 	ck_assert_int_eq(sink_error(sink), 0);
 	said = 0;
 }
@@ -118,7 +118,7 @@ START_TEST(the_end_writes_what_waits)
 	sink = NULL;
 	file_get(&w, SINK_FILE, &file);
 	ck_assert_uint_eq(file.n, 3 * LINE);
-	sink = sink_new(w.loop, w.dirfd);
+	sink = sink_new(w.loop, w.dirfd, SINK_FILE);
 }
 END_TEST
 
