@@ -68,6 +68,14 @@ from_service(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 }
 
 static void
+come(struct peer *p)
+{
+	struct main *m = peer_arg(p);
+
+	metrics_up(m->events.metrics, peer_service(p), peer_hello(p)->instance);
+}
+
+static void
 gone(struct peer *p)
 {
 	struct main *m = peer_arg(p);
@@ -75,7 +83,7 @@ gone(struct peer *p)
 	metrics_down(m->events.metrics, peer_service(p), peer_hello(p)->instance);
 }
 
-static const struct peer_ops ops = { .in = from_service, .down = gone };
+static const struct peer_ops ops = { .in = from_service, .up = come, .down = gone };
 
 static const char *
 error_word(int err)

@@ -73,6 +73,24 @@ forget_one(struct metrics *m)
 	return true;
 }
 
+void
+metrics_up(struct metrics *m, enum service s, uint64_t instance)
+{
+	struct process *p = find(m, s, instance);
+
+	if (p == NULL) {
+		if (m->n == PROCESSES_MAX && !forget_one(m))
+			return; /* not shown */
+		p = m->process[m->n++] = xcalloc(1, sizeof *p);
+		p->service = s;
+		p->instance = instance;
+	}
+	p->up = true;
+	for (unsigned i = 0; i < METRIC_END; i++) /* all but zeros will be told again */
+		if (metric_row(i) != NULL && metric_row(i)->type == METRIC_GAUGE)
+			p->value[i] = 0;
+}
+
 bool
 metrics_take(struct metrics *m, enum service s, uint64_t instance, struct slice rows)
 {
@@ -80,16 +98,8 @@ metrics_take(struct metrics *m, enum service s, uint64_t instance, struct slice 
 	unsigned number;
 	uint64_t value;
 
-	if (p == NULL) {
-		if (m->n == PROCESSES_MAX && !forget_one(m))
-			return true; /* not shown */
-		p = m->process[m->n++] = xcalloc(1, sizeof *p);
-		p->service = s;
-		p->instance = instance;
-	}
-	p->up = true;
 	while (metrics_next(&rows, &number, &value))
-		if (metric_row(number) != NULL && metric_row(number)->service == s)
+		if (p != NULL && metric_row(number) != NULL && metric_row(number)->service == s)
 			p->value[number] = value;
 	return rows.n == 0;
 }

@@ -19,7 +19,8 @@ struct metrics;
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
 
-/* False: `rows` are none; the peer is to be cut off. */
+void metrics_up(struct metrics *m, enum service s, uint64_t instance); /* its link stands */
+/* Of one that is up. False: `rows` are none; the peer is to be cut off. */
 bool metrics_take(struct metrics *m, enum service s, uint64_t instance, struct slice rows);
 void metrics_down(struct metrics *m, enum service s, uint64_t instance);
 void metrics_event(struct metrics *m, enum service s, const struct log_record *r);

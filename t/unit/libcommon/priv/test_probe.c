@@ -172,7 +172,12 @@ START_TEST(rows_differ)
 		{ PROFILE_LOCAL_CHILD, "refused setresuid EPERM\n" },
 		{ PROFILE_LOCAL_CHILD, "refused create-file EACCES\n" },
 		{ PROFILE_LOCAL_CHILD, "refused fork EPERM\n" },
-		{ PROFILE_LOGD, "refused open-file-rw EACCES\n" },
+		{ PROFILE_LOGD, "refused open-file-rw EPERM\n" },
+		{ PROFILE_LOGD, "refused create-file EPERM\n" },
+		{ PROFILE_LOGD, "refused rename-file EPERM\n" },
+		{ PROFILE_LOGD, "refused unlink-file EPERM\n" },
+		{ PROFILE_LOGD, "refused segment-pwritev2-noappend EPERM\n" },
+		{ PROFILE_LOGD, "refused socket-inet EPERM\n" },
 	};
 
 	run_probe(rows[_i].p, true);

@@ -262,7 +262,7 @@ static void
 keep_house(void *arg)
 {
 	struct job *j = arg;
-	int dir = j->s.dir[j->p == PROFILE_QMGR ? SANDBOX_SPOOL : SANDBOX_LOG], fd;
+	int dir = j->s.dir[j->p == PROFILE_QMGR ? SANDBOX_SPOOL : SANDBOX_CACHE], fd;
 
 	jail_enter(j->p, &j->s, true);
 	fd = openat(dir, "a", O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
@@ -288,13 +288,52 @@ keep_house(void *arg)
 
 START_TEST(owners_keep_their_folder)
 {
-	struct job j = { _i == 0 ? PROFILE_QMGR : PROFILE_LOGD, SANDBOX_INIT, -1 };
+	struct job j = { _i == 0 ? PROFILE_QMGR : PROFILE_DNSCACHE, SANDBOX_INIT, -1 };
 	char folder[64];
 
 	jail_folder(folder);
 	close(open("victim", O_CREAT | O_WRONLY, 0666));
-	j.s.dir[_i == 0 ? SANDBOX_SPOOL : SANDBOX_LOG] = folder_for("owned");
+	j.s.dir[_i == 0 ? SANDBOX_SPOOL : SANDBOX_CACHE] = folder_for("owned");
 	ck_assert_int_eq(jail_child(keep_house, &j), 0);
+	jail_folder_remove(folder);
+}
+END_TEST
+
+/* Lines are added; what was written stays as it was written, and where. */
+static void
+keep_log(void *arg)
+{
+	static const int flags[] = { O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_RDWR | O_APPEND | O_CREAT,
+		O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT, O_RDONLY | O_TRUNC };
+	struct job *j = arg;
+	int dir = j->s.dir[SANDBOX_LOG], fd;
+	char text[8];
+
+	jail_enter(j->p, &j->s, true);
+	fd = openat(dir, "log", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	JAIL_CHECK(fd >= 0 && write(fd, "text", 4) == 4);
+	JAIL_CHECK(pwrite(fd, "X", 1, 0) < 0 && errno == EPERM);
+	JAIL_CHECK(ftruncate(fd, 0) < 0 && errno == EPERM);
+	JAIL_CHECK(fcntl(fd, F_SETFL, 0) < 0 && errno == EPERM);
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+		JAIL_CHECK(openat(dir, "log", flags[i] | O_CLOEXEC, 0600) < 0 && errno == EPERM);
+	JAIL_CHECK(unlinkat(dir, "log", 0) < 0 && errno == EPERM);
+	JAIL_CHECK(renameat(dir, "log", dir, "old") < 0 && errno == EPERM);
+	JAIL_CHECK(mkdirat(dir, "sub", 0700) < 0 && errno == EPERM);
+	close(fd);
+	fd = openat(dir, "log", O_RDONLY | O_CLOEXEC);
+	JAIL_CHECK(read(fd, text, sizeof text) == 4 && memcmp(text, "text", 4) == 0);
+	_exit(0);
+}
+
+START_TEST(a_log_is_only_added_to)
+{
+	struct job j = { PROFILE_LOGD, SANDBOX_INIT, -1 };
+	char folder[64];
+
+	jail_folder(folder);
+	j.s.dir[SANDBOX_LOG] = folder_for("owned");
+	ck_assert_int_eq(jail_child(keep_log, &j), 0);
 	jail_folder_remove(folder);
 }
 END_TEST
@@ -665,6 +704,7 @@ cases(TCase *tc)
 	tcase_add_loop_test(tc, findings_are_told, 0, PROFILE_COUNT);
 #endif
 	tcase_add_loop_test(tc, owners_keep_their_folder, 0, 2);
+	tcase_add_test(tc, a_log_is_only_added_to);
 	tcase_add_test(tc, the_local_worker_takes_drops);
 	tcase_add_loop_test(tc, no_other_row_takes_drops, 0, PROFILE_COUNT);
 	tcase_add_test(tc, deliver_connects_out);
