@@ -16,6 +16,7 @@ use Time::HiRes qw(time);
 
 use constant { PR_SET_PDEATHSIG => 1, PR_SET_CHILD_SUBREAPER => 36 };
 use constant SYS_prctl => (POSIX::uname())[4] eq 'aarch64' ? 167 : 157;
+my %socks; # of all supervisors of this test
 my $PAUSE = 0.2; # a program that died within this long is started again only after it
 
 # fork and exec with output appended to a file; dies with its parent. Returns the pid.
@@ -46,7 +47,8 @@ sub new
 	socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!";
 	my $pid = fork // die "fork: $!";
 	if ($pid == 0) {
-		close $ours;
+		# Another's socket, held open here, would keep its supervisor alive.
+		close $_ for $ours, values %socks;
 		$SIG{$_} = 'IGNORE' for qw(INT HUP PIPE);
 		syscall SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0;
 		eval { $opt{kind} eq 's6' ? _serve_s6($theirs, \%opt) : _serve($theirs, \%opt); 1 }
@@ -57,6 +59,7 @@ sub new
 	close $theirs;
 	$ours->autoflush(1);
 	my $self = bless { sock => $ours, child => $pid, owner => $$ }, $class;
+	$socks{$pid} = $ours;
 	$self->_ask('hello');
 	return $self;
 }
@@ -85,6 +88,7 @@ sub end
 	my ($self) = @_;
 
 	return if !$self->{sock} || $self->{owner} != $$;
+	delete $socks{ $self->{child} };
 	close delete $self->{sock};
 	waitpid $self->{child}, 0;
 }
