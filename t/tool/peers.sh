@@ -56,7 +56,7 @@ unpack()
 {
 	rm -rf root etc
 	mkdir -p root etc
-	# Postfix last: the commands that all of them bring are its own.
+	# Postfix once more, last: the commands that all of them bring are its own.
 	for deb in debs/*.deb debs/postfix_*.deb; do
 		dpkg-deb -x "$deb" root
 	done
@@ -101,7 +101,7 @@ fetch()
 	{ command -v apt-get && command -v dpkg-deb; } >/dev/null || cannot "not a Debian system"
 	download
 	unpack
-	rm -f ./done
+	rm -f ./done # in a copy by links it is another's too
 	echo "$PACKAGES $APART" >./done
 }
 
