@@ -4,10 +4,12 @@
 # A Debian of its own for tests, by debootstrap, and machines made of it.
 #
 #	debian.sh make FOLDER PACKAGE...
+#	debian.sh layer FOLDER LAYER PACKAGE...
 #	debian.sh machine FOLDER [-l LOWER]... [-b SOURCE:PLACE]... [-n] INIT...
 #
 # `make` fills FOLDER/root with the smallest Debian of this system's release and the packages, by the mirror
-# and the settings of this system's apt; once done it asks the network no more. `machine` runs INIT as
+# and the settings of this system's apt; once done it asks the network no more. `layer` fills LAYER/upper, a folder
+# for -l, with what further packages add to FOLDER/root, where a mailer seems to be a package. `machine` runs INIT as
 # process 1 of name spaces of its own (mounts, processes, network with only lo, IPC, host name, control
 # groups), on that root; what it writes is gone with it. -l: a folder to lie over the root; -b: SOURCE appears
 # at PLACE; -n: with the network and the apt of this system. It ends with the process that runs this. Needs root.
@@ -59,13 +61,64 @@ make_root()
 		: >bare
 	fi
 	rm -f ./done
-	apt_of_this_system root
+	add_packages root "$@"
+	echo "$*" >./done
+}
+
+# The packages, in the system below $1.
+add_packages()
+{
+	r=$1
+	shift
+	apt_of_this_system "$r"
 	# shellcheck disable=SC2016
-	DEBIAN_FRONTEND=noninteractive chroot root sh -c 'apt-get -q update &&
+	DEBIAN_FRONTEND=noninteractive chroot "$r" sh -c 'apt-get -q update &&
 		apt-get -q -y --no-install-recommends install "$@" && apt-get clean' sh "$@" >>make.log 2>&1 ||
 	    cannot "apt: $(tail -n 1 make.log)"
-	rm -f root/etc/resolv.conf
+	rm -f "$r/etc/resolv.conf"
+}
+
+# Those who send mail want a package that takes it: one by name only.
+name_of_mailer()
+{
+	mkdir -p "$1/tmp/mailer/DEBIAN"
+	cat >"$1/tmp/mailer/DEBIAN/control" <<-EOF
+		Package: machine-mailer
+		Version: 1
+		Architecture: all
+		Maintainer: machine <root@machine>
+		Provides: mail-transport-agent
+		Description: the name of a mailer
+	EOF
+	chroot "$1" sh -c 'dpkg-deb -b /tmp/mailer /tmp/mailer.deb && dpkg -i /tmp/mailer.deb' >>make.log 2>&1
+	rm -r "$1/tmp/mailer" "$1/tmp/mailer.deb"
+}
+
+make_layer()
+{
+	[ -e "$1/done" ] || cannot "$1: not made"
+	base=$(cd "$1" && pwd)
+	mkdir -p "$2"
+	cd "$2"
+	shift 2
+	exec 9>lock
+	flock 9
+	[ -n "$(find ./done -newer "$base/done" 2>/dev/null)" ] && [ "$(cat ./done)" = "$*" ] && return
+	rm -rf ./done upper work
+	mkdir -p upper work root
+	: >make.log
+	mount -t overlay overlay -o "lowerdir=$base/root,upperdir=upper,workdir=work" root || cannot "no overlayfs"
+	name_of_mailer root
+	add_packages root "$@"
+	umount root
 	echo "$*" >./done
+}
+
+# In name spaces of its own, so that nothing stays mounted.
+layer()
+{
+	[ "$(id -u)" = 0 ] || cannot "needs root"
+	exec unshare --mount --pid --fork --kill-child -- sh "$0" make-layer "$@"
 }
 
 groups()
@@ -173,10 +226,12 @@ verb=${1:-}
 [ $# -gt 0 ] && shift
 case $verb in
 make) make_root "$@" ;;
+layer) layer "$@" ;;
+make-layer) make_layer "$@" ;;
 machine) machine "$@" ;;
 inside) inside "$@" ;;
 *)
-	echo "usage: debian.sh make folder package... | machine folder [-l lower] [-b from:to] [-n] init..." >&2
+	echo "usage: debian.sh make folder package... | layer folder layer package... | machine folder [-l lower] [-b from:to] [-n] init..." >&2
 	exit 64
 	;;
 esac

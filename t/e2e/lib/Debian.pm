@@ -5,10 +5,12 @@ package Debian;
 # t/tool/debian.sh.
 #
 #	my $dest = Debian::installed();                    # or the test is skipped, with the reason
+#	my $more = Debian::layer(callers => qw(cron at));  # further packages; or undef
 #	my $m = Debian->start(lower => [$dest], init => ['/lib/systemd/systemd']);
 #	my ($status, $out, $err) = $m->run({ in => text }, 'systemctl', 'status');
 #	$m->shell('grep x /etc/y');                        # its output; dies when it fails
 #	my $talk = $m->talk(25);                           # see Talk.pm
+#	my $letter = $m->letter('alice', 'a subject');     # in her mailbox
 #	$m->end;
 #
 # The programs of the build appear in it at /mnt (smtpsource, smtpsink).
@@ -64,6 +66,16 @@ sub installed
 	return $dest;
 }
 
+# A folder with these packages to lie over it; undef and the reason where they cannot be had.
+sub layer
+{
+	my ($name, @packages) = @_;
+	my $dir = build_dir() . "/$name";
+	my ($status, undef, $err) = run({ seconds => 900 }, 'sh', script(), 'layer', dir(), $dir, @packages);
+
+	return $status ? (undef, $err) : "$dir/upper";
+}
+
 sub _child
 {
 	my ($pid) = @_;
@@ -109,6 +121,35 @@ sub shell
 	die "$text: exit $status: $out$err" if $status;
 	chomp $out;
 	return $out;
+}
+
+# What a user's mailbox has with this subject: { text, sender } each.
+sub letters
+{
+	my ($self, $who, $subject) = @_;
+	my (undef, $box) = $self->run_in('cat', "/var/mail/$who");
+
+	return grep { $_->{text} =~ /^Subject: \Q$subject\E$/m } map { { text => $_, sender => /^Return-Path: <(.*?)>/m ? $1 : undef } }
+	    map { s/\n\z//r } grep { length } split /^From .*\n/m, $box;
+}
+
+# The first of them, once it is there, with head, body and their number.
+sub letter
+{
+	my ($self, $who, $subject) = @_;
+	my @got;
+
+	wait_for(sub { @got = $self->letters($who, $subject) }, "$subject for $who", 20);
+	my ($head, $body) = $got[0]{text} =~ /\A(.*?\n)\n(.*)\z/s;
+	return { %{ $got[0] }, head => $head, body => $body, n => scalar @got };
+}
+
+# Until nothing is on its way.
+sub settled
+{
+	my ($self) = @_;
+
+	wait_for(sub { ($self->run_in('mailq'))[1] =~ /^Mail queue is empty$/m }, 'an empty queue', 20);
 }
 
 # An SMTP client of this process, with its socket in the machine's network.
