@@ -87,8 +87,8 @@ subtest '14: senders' => sub {
 subtest '15: callers' => sub {
 	my $cron = "From: root (Cron Daemon)\nTo: root\nSubject: %s\nContent-Type: text/plain; charset=UTF-8\n\nout\n";
 
-	is(join('', sendmail(sprintf($cron, 'c15a'), qw(-FCronDaemon -i -B8BITMIME -oem alice))), '0', 'cron');
-	is(join('', sendmail(sprintf($cron, 'c15b'), qw(-FAnacron -odi alice))), '0', 'anacron');
+	is(join('', sendmail(sprintf($cron, 'c15a'), qw(-FCronDaemon -i -B8BITMIME -oem root))), '0', 'cron');
+	is(join('', sendmail(sprintf($cron, 'c15b'), qw(-FAnacron -odi root))), '0', 'anacron');
 	is(join('', sendmail("Subject: c15c\n\n", qw(-oi -odq -N), 'failure,delay', qw(-R hdrs -V id -- alice))), '0', 'mutt');
 	like(letter('alice', 'c15a')->{head}, qr/^From: root\@\S+ \(Cron Daemon\)$/m, 'From is completed');
 	letter('alice', 'c15b');

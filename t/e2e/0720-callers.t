@@ -58,9 +58,9 @@ subtest 'what runs by itself' => sub {
 	$m->shell('printf "@reboot alice echo by-cron\n" >/etc/cron.d/letter; rm -f /run/crond.reboot');
 	calls('cron', 'root', 'systemctl restart cron', subject => 'Cron <alice@machine> echo by-cron', sender => 'alice@machine');
 	calls('at', 'alice', 'echo echo by-at | at now', subject => 'Output from your job        1');
-	$m->shell('printf "MAILTO=alice\n1 0 letter echo by-anacron\n" >/tmp/anacrontab; mkdir /tmp/anacron');
+	$m->shell('printf "1 0 letter echo by-anacron\n" >/tmp/anacrontab; mkdir /tmp/anacron');
 	calls('anacron', 'root', 'anacron -d -f -n -t /tmp/anacrontab -S /tmp/anacron', subject => "Anacron job 'letter' on machine");
-	$m->shell('printf "Defaults !authenticate, mailto=alice\n" >/etc/sudoers.d/letter');
+	$m->shell('printf "Defaults !authenticate\n" >/etc/sudoers.d/letter');
 	calls('sudo', 'alice', 'sudo true', rc => 1, subject => '*** SECURITY information for machine ***');
 };
 
@@ -88,7 +88,7 @@ subtest 'large ones' => sub {
 	calls('nodemailer', 'alice', q{node -e 'require("nodemailer").createTransport({ sendmail: true }).sendMail({ from: "alice@machine", to: "alice@machine", }
 		. q{subject: "by nodemailer", text: "x" }, (e) => { if (e) { console.error(e); process.exit(1) } })'});
 	calls('ruby-mail', 'alice', q{ruby -rmail -e 'm = Mail.new(from: "alice@machine", to: "alice@machine", subject: "by ruby-mail", body: "x"); m.delivery_method :sendmail; m.deliver!'});
-	calls('mdadm', 'root', 'mdadm --monitor --test --oneshot --mail alice /dev/md0', subject => 'TestMessage event on /dev/md0:machine');
+	calls('mdadm', 'root', 'mdadm --monitor --test --oneshot --mail root /dev/md0', subject => 'TestMessage event on /dev/md0:machine');
 	calls("unattended-upgrades by $_", 'root', q{python3 -c 'import importlib.machinery as m; u = m.SourceFileLoader("u", "/usr/bin/unattended-upgrade").load_module(); }
 		. qq{exit(u._send_mail_using_$_("root\@machine", "alice", "by unattended-upgrades by $_", "x\\n"))'}) for qw(sendmail mailx);
 	calls('logwatch', 'root', 'logwatch --output mail --mailto alice --detail high --range all --service zz-disk_space', subject => 'Logwatch for machine (Linux)');

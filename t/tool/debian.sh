@@ -214,6 +214,7 @@ inside()
 		apt_of_this_system "$r"
 	fi
 	echo machine >"$r/etc/hostname"
+	printf '127.0.0.1\tlocalhost\n127.0.1.1\tmachine\n::1\tlocalhost\n' >"$r/etc/hosts"
 	echo machine >/proc/sys/kernel/hostname
 	cd "$r"
 	mkdir -p .old
