@@ -13,7 +13,7 @@
  *
  * recipients behind their message; state: active, hold, expired or another word; the sender may be
  * empty; "\t", "\n", "\\" within a field stand for what they would break. Lines of other letters
- *are passed over. Times are shown by TZ.
+ * are passed over. Times are shown by TZ.
  */
 struct queue_print {
 	struct buf part;   /* a line that has not ended */

@@ -8,16 +8,17 @@
 
 /*
  * From a route's next hops to addresses. When a queue has something due and what is known of its
- *hops is too old, they are looked up (dns/mx.h); meanwhile the queue does not run. What comes out:
+ * hops is too old, they are looked up (dns/mx.h); meanwhile the queue does not run. What comes out:
  *
  *	hosts	a list, kept for its time to live within dns_keep_min and dns_keep_max; the queue
- *joins the site of all queues with the same exchangers TEMP	the whole queue waits, and is tried
- *again after a pause that grows; its first message has this as the result of an attempt, so that it
- *is seen and counted. Where dnscache itself is away nothing is touched, and the pause ends when it
- *is back PERM	what is due in the queue fails; the verdict holds as long as the answer lives
+ *		joins the site of all queues with the same exchangers
+ *	TEMP	the whole queue waits, and is tried again after a pause that grows; its first
+ *		message has this as the result of an attempt, so that it is seen and counted.
+ *		Where dnscache itself is away nothing is touched, and the pause ends when it is back
+ *	PERM	what is due in the queue fails; the verdict holds as long as the answer lives
  *
  * Addresses that rest (hosts.h) are left out of a job's list; where all rest the queue waits for
- *the first.
+ * the first.
  */
 struct qmgr;
 struct resolve;

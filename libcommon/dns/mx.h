@@ -11,8 +11,9 @@
  * verdict comes out. It asks nobody itself:
  *
  *	m = mx_new(...);
- *	while (mx_ask(m, &question))	put it; each answer to mx_answer(), in any order, after
- *which there may be further questions when mx_done(m)			mx_conclude()
+ *	while (mx_ask(m, &question))	put it; each answer to mx_answer(), in any order,
+ *					after which there may be further questions
+ *	when mx_done(m)			mx_conclude()
  *
  * Doubt is TEMP. PERM only where every question that matters was answered, and the name is the
  * recipient's own: next hops that somebody configured are never a reason to give mail up.

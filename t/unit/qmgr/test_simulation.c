@@ -9,8 +9,9 @@
  *
  *	at each step	the ledger adds up
  *	at each start	the queue can be read, and what a client saw acknowledged is owed or was
- *delivered always		what was durably delivered or failed is never tried again in the end
- *every recipient came to an end, every segment is free again
+ *			delivered
+ *	always		what was durably delivered or failed is never tried again
+ *	in the end	every recipient came to an end, every segment is free again
  *
  * SIMULATION_FROM and SIMULATION_SEEDS choose the seeds.
  */
