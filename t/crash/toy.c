@@ -2,8 +2,9 @@
 /*
  * crashtoy: the simplest thing that keeps a promise, to prove the harness with.
  *
- *	crashtoy [-u] FOLDER MARKS COUNT	append records, sync, then mark each; -u: do not
- *sync crashtoy -v FOLDER			print the name of each whole record
+ *	crashtoy [-u] FOLDER MARKS COUNT	append records, sync, then mark each;
+ *						-u: do not sync
+ *	crashtoy -v FOLDER			print the name of each whole record
  *
  * A new file every 25 records; its folder is synced before the first promise from it.
  */

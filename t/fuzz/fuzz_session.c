@@ -3,9 +3,9 @@
  * The whole session machine, with a router and a disk made up, and a referee at the client's end.
  *
  * First byte: class, order of answers, commits that fail, no room on the disk, what happens at the
- *end, and whether router and disk answer at once. Then the client's bytes, cut into packets by
- *0xff. Behind it a byte of 128 or more is an act: what router, disk, clock and the client's window
- *do now (the low three bits; the next four say how). Other bytes are the client's again.
+ * end, and whether router and disk answer at once. Then the client's bytes, cut into packets by
+ * 0xff. Behind it a byte of 128 or more is an act: what router, disk, clock and the client's window
+ * do now (the low three bits; the next four say how). Other bytes are the client's again.
  *
  * The referee reads nothing but replies, and holds that
  *	each line is well formed and short enough, the lines of a reply have one code;
@@ -14,7 +14,7 @@
  *	what the disk did prove is told, unless the session ended meanwhile;
  *	nothing is left unanswered when router and disk have answered;
  *	what is stored is what a reader of the spool takes, clean, and for nobody whom router
- *refused.
+ *	refused.
  */
 #include "t/unit/smtpd/fake.h"
 

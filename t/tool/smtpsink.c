@@ -12,7 +12,8 @@
  *	-M	marks for the crash recorder: "D ID", written before the 250
  *	-c	end after so many messages
  *	-X	a keyword not to offer (PIPELINING, 8BITMIME, DSN, SIZE, ENHANCEDSTATUSCODES; EHLO:
- *none) -r	a rule: see t/tool/sinkrule.h, e.g. 'rcpt,p=0.1=450 4.2.0 later', 'dot,times=1=drop'
+ *		none)
+ *	-r	a rule: see t/tool/sinkrule.h, e.g. 'rcpt,p=0.1=450 4.2.0 later', 'dot,times=1=drop'
  *
  * Lines are on file before the 250 is sent, so what a client was told to forget is in the file.
  * SIGTERM ends it with a line of counts on standard output; highest: sessions open at a time.

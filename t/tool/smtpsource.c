@@ -11,10 +11,11 @@
  *	-t	a %d in it becomes the number of the recipient, counted over the whole run
  *	-P	pipelining: MAIL, RCPT, DATA in one write
  *	-k	keep trying: connect again after a disconnect, try until -m messages were
- *acknowledged, each try under a new name. Without it a message that was refused or cut off is
- *counted and over, and a failed connection ends the run. -a	one name a line, for each 250 to the
- *end of a message -M	the same as "A NAME": marks for the crash recorder -w	give up after so
- *many seconds (600)
+ *		acknowledged, each try under a new name. Without it a message that was refused or
+ *		cut off is counted and over, and a failed connection ends the run.
+ *	-a	one name a line, for each 250 to the end of a message
+ *	-M	the same as "A NAME": marks for the crash recorder
+ *	-w	give up after so many seconds (600)
  *
  * Prints one line of name=value; exit 0 when every message was acknowledged, 1 when not.
  */
