@@ -26,8 +26,10 @@ struct list {
 	size_t at;
 	unsigned flags;
 	address_list_fn *each;
+	address_group_fn *group; /* NULL: nobody asks */
 	void *arg;
 	size_t found;
+	bool in_group;
 
 	/* of the element under way */
 	enum state state;
@@ -37,6 +39,9 @@ struct list {
 	size_t from;		  /* where its text begins */
 	size_t raw, raw_end;	  /* where its address stands; 0: none yet */
 	struct buf local, domain; /* plain, without quotes, comments and blanks */
+	struct buf phrase;  /* what was read outside of brackets: a name, if "<" or ":" follows */
+	struct buf comment; /* the last one */
+	bool gap, named;    /* blanks stand before what comes next; phrase is a name */
 
 	struct buf norm;
 };
@@ -54,9 +59,22 @@ static void
 element_restart(struct list *l)
 {
 	address_restart(l);
+	buf_reset(&l->phrase);
+	buf_reset(&l->comment);
 	l->mode = BARE;
-	l->broken = l->any = false;
+	l->broken = l->any = l->gap = l->named = false;
 	l->from = l->at;
+}
+
+static void
+phrase_add(struct list *l, struct slice text)
+{
+	if (l->mode != BARE)
+		return;
+	if (l->gap && l->phrase.n > 0)
+		buf_putc(&l->phrase, ' ');
+	buf_slice(&l->phrase, text);
+	l->gap = false;
 }
 
 /* The pieces made one and checked as the envelope would. */
@@ -109,6 +127,7 @@ element_finish(struct list *l, size_t end)
 {
 	struct address a = { .text = element_text(l, end) };
 
+	a.name = slice_buf(l->named && l->phrase.n > 0 ? &l->phrase : &l->comment);
 	if (l->any) {
 		bool closed = l->mode == BARE || l->mode == AFTER;
 
@@ -159,6 +178,7 @@ read_atom(struct list *l)
 	while (l->at < l->in.n &&
 	       (chars_is(l->in.p[l->at], CHARS_ATEXT) || (unsigned char)l->in.p[l->at] >= 0x80))
 		l->at++;
+	phrase_add(l, slice_of(l->in.p + from, l->at - from));
 	take_word(l, slice_of(l->in.p + from, l->at - from), false, from);
 }
 
@@ -180,6 +200,7 @@ read_quoted(struct list *l)
 			buf_putc(&l->norm, c);
 	}
 	l->broken |= !closed;
+	phrase_add(l, slice_buf(&l->norm));
 	take_word(l, slice_buf(&l->norm), true, from);
 }
 
@@ -206,25 +227,33 @@ read_literal(struct list *l)
 
 /* Comments nest; they are counted, not descended into. */
 static void
-skip_comment(struct list *l)
+read_comment(struct list *l)
 {
 	unsigned depth = 0;
+	char c;
 
+	buf_reset(&l->comment);
 	do {
-		switch (l->in.p[l->at++]) {
-		case '(':
-			depth++;
+		c = l->in.p[l->at++];
+		if (c == '(' && depth++ == 0)
+			continue;
+		if (c == ')' && --depth == 0)
 			break;
-		case ')':
-			depth--;
-			break;
-		case '\\':
-			l->at += l->at < l->in.n;
-			break;
-		}
+		if (c == '\\' && l->at < l->in.n)
+			c = l->in.p[l->at++];
+		if (c != '\r' && c != '\n')
+			buf_putc(&l->comment, c);
 	} while (depth > 0 && l->at < l->in.n);
 	l->broken |= depth > 0;
 	l->any |= depth > 0;
+}
+
+static void
+group_end(struct list *l)
+{
+	if (l->in_group && l->group != NULL)
+		l->group(l->arg, SLICE_NONE);
+	l->in_group = false;
 }
 
 static void
@@ -234,6 +263,10 @@ take_colon(struct list *l)
 		l->mode = ANGLE;
 		address_restart(l);
 	} else if (l->mode == BARE && (l->state == WORD || l->state == BAD)) {
+		group_end(l);
+		if (l->group != NULL)
+			l->group(l->arg, l->phrase.n > 0 ? slice_buf(&l->phrase) : SLICE_LIT(""));
+		l->in_group = true;
 		element_restart(l); /* it was a group's name */
 	} else {
 		l->broken = true;
@@ -275,6 +308,7 @@ static void
 take_open(struct list *l)
 {
 	l->broken |= l->mode != BARE;
+	l->named |= l->mode == BARE;
 	l->mode = ANGLE;
 	address_restart(l);
 }
@@ -284,11 +318,15 @@ static void
 take_special(struct list *l, char c)
 {
 	l->any |= c != ',' && c != ';';
+	if (strchr(",;:<", c) == NULL)
+		phrase_add(l, slice_of(&l->in.p[l->at - 1], 1));
 	switch (c) {
 	case ',':
 	case ';':
 		if (c == ';' || l->mode != ROUTE)
 			element_finish(l, l->at - 1);
+		if (c == ';')
+			group_end(l);
 		break;
 	case ':':
 		take_colon(l);
@@ -312,35 +350,52 @@ take_special(struct list *l, char c)
 	}
 }
 
+static void
+read_token(struct list *l)
+{
+	char c = l->in.p[l->at];
+
+	if (is_space(c)) {
+		l->at++;
+		l->gap = true;
+	} else if (c == '(') {
+		read_comment(l);
+		l->gap = true;
+	} else if (c == '"') {
+		l->any = true;
+		read_quoted(l);
+	} else if (c == '[') {
+		l->any = true;
+		read_literal(l);
+	} else if (chars_is(c, CHARS_ATEXT) || (unsigned char)c >= 0x80) {
+		l->any = true;
+		read_atom(l);
+	} else {
+		l->at++;
+		take_special(l, c);
+	}
+}
+
+size_t
+address_list_groups(
+    struct slice value, unsigned flags, address_list_fn *each, address_group_fn *group, void *arg)
+{
+	struct list l = { .in = value, .flags = flags, .each = each, .group = group, .arg = arg };
+
+	while (l.at < value.n)
+		read_token(&l);
+	element_finish(&l, l.at);
+	group_end(&l);
+	buf_fini(&l.local);
+	buf_fini(&l.domain);
+	buf_fini(&l.phrase);
+	buf_fini(&l.comment);
+	buf_fini(&l.norm);
+	return l.found;
+}
+
 size_t
 address_list_each(struct slice value, unsigned flags, address_list_fn *each, void *arg)
 {
-	struct list l = { .in = value, .flags = flags, .each = each, .arg = arg };
-	char c;
-
-	while (l.at < value.n) {
-		c = value.p[l.at];
-		if (is_space(c)) {
-			l.at++;
-		} else if (c == '(') {
-			skip_comment(&l);
-		} else if (c == '"') {
-			l.any = true;
-			read_quoted(&l);
-		} else if (c == '[') {
-			l.any = true;
-			read_literal(&l);
-		} else if (chars_is(c, CHARS_ATEXT) || (unsigned char)c >= 0x80) {
-			l.any = true;
-			read_atom(&l);
-		} else {
-			l.at++;
-			take_special(&l, c);
-		}
-	}
-	element_finish(&l, l.at);
-	buf_fini(&l.local);
-	buf_fini(&l.domain);
-	buf_fini(&l.norm);
-	return l.found;
+	return address_list_groups(value, flags, each, NULL, arg);
 }

@@ -66,3 +66,19 @@ msgid_valid(struct slice value)
 	return is_dot_atom(slice_head(inside, (size_t)at)) &&
 	       (is_dot_atom(right) || is_literal(right));
 }
+
+bool
+msgid_next(struct slice *value, struct slice *id)
+{
+	ptrdiff_t from = slice_find(*value, '<'), n;
+
+	if (from < 0)
+		return false;
+	*id = slice_from(*value, (size_t)from + 1);
+	n = slice_find(*id, '>');
+	if (n < 0)
+		return false;
+	*value = slice_from(*id, (size_t)n + 1);
+	*id = slice_head(*id, (size_t)n);
+	return true;
+}

@@ -13,4 +13,8 @@ void msgid_print(struct buf *out, uint64_t wall_us, uint64_t unique, struct slic
 /* A value is one message id as we would write it ("<" dot-atom "@" dot-atom or literal ">"). */
 bool msgid_valid(struct slice value);
 
+/* Takes the next message id off *value (Message-ID, In-Reply-To, References), without brackets and
+ * as it stands there: words and comments around are passed over. False: there is none. */
+bool msgid_next(struct slice *value, struct slice *id);
+
 #endif

@@ -2,7 +2,9 @@
 /* A header value as an address list, a trace and a date; each address found must stand in an envelope
  * as it is. */
 #include "mail/address_list.h"
+#include "mail/encoded.h"
 #include "mail/header.h"
+#include "mail/msgid.h"
 #include "mail/received.h"
 #include "smtp/path.h"
 
@@ -89,6 +91,36 @@ check_date(const struct date *d)
 		       again.hour == d->hour && again.day == d->day && again.year == d->year);
 }
 
+struct names {
+	struct seen seen; /* first: check() takes it */
+	int depth;
+};
+
+static void
+group(void *arg, struct slice name)
+{
+	struct names *n = arg;
+
+	n->depth += name.p != NULL ? 1 : -1;
+	demand(n->depth == 0 || n->depth == 1);
+}
+
+static void
+check_words(struct slice in)
+{
+	struct names n = { .seen = { .in = in } };
+	struct slice rest = in, id;
+	struct buf out = { 0 };
+
+	demand(address_list_groups(in, PATH_UTF8, check, group, &n) == n.seen.ok);
+	demand(n.depth == 0);
+	while (msgid_next(&rest, &id))
+		demand(within(id, in));
+	encoded_decode(&out, in);
+	demand(out.n <= 2 * in.n); /* bytes of ISO-8859-1 become two */
+	buf_fini(&out);
+}
+
 static void
 check_trace(struct slice in)
 {
@@ -127,5 +159,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	path_parse(&in, PATH_FORWARD, PATH_BLANK, &path);
 	check_header(seen.in);
 	check_trace(seen.in);
+	check_words(seen.in);
 	return 0;
 }

@@ -2,12 +2,15 @@
 /*
  * Between a corpus of header fields and our readers: a line a case on standard input, kind, tab and
  * the body of the field with the escapes \t \n \r \\, and a line of JSON an answer. The kinds:
- * received, date, address, id.
+ * received, date, address, id, unstructured. Nothing is the answer to others.
  */
 #include "base/json.h"
 #include "mail/address_list.h"
+#include "mail/encoded.h"
 #include "mail/header.h"
+#include "mail/msgid.h"
 #include "mail/received.h"
+#include "smtp/path.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -145,13 +148,124 @@ answer_received(struct buf *b, struct slice text)
 	json_close(b, '}');
 }
 
+/* Mailboxes outside of groups are one without a name, as soon as there is another. */
+struct groups {
+	struct buf *b;
+	bool any, open;
+};
+
+static void
+put_decoded(struct buf *b, const char *key, struct slice text)
+{
+	struct buf plain = { 0 };
+
+	json_key(b, key);
+	encoded_decode(&plain, text);
+	if (plain.n > 0)
+		json_str(b, slice_buf(&plain));
+	else
+		put_null(b);
+	buf_fini(&plain);
+}
+
+static void
+open_group(void *arg, struct slice name)
+{
+	struct groups *g = arg;
+
+	if (g->open) {
+		json_close(g->b, ']');
+		json_close(g->b, '}');
+	}
+	g->open = name.p != NULL;
+	g->any |= g->open;
+	if (!g->open)
+		return;
+	json_open(g->b, '{');
+	put_decoded(g->b, "name", name);
+	json_key(g->b, "addresses");
+	json_open(g->b, '[');
+}
+
+/* What is no address stands as it is: what its brackets hold, or all of it. */
+static struct slice
+address_text(const struct address *a)
+{
+	ptrdiff_t open = slice_find(a->text, '<'), shut;
+	struct slice inside = slice_from(a->text, (size_t)(open + 1));
+
+	if (a->ok)
+		return a->addr;
+	shut = slice_find(inside, '>');
+	return shut < 0 ? inside : slice_head(inside, (size_t)shut);
+}
+
+static void
+put_mailbox(void *arg, const struct address *a)
+{
+	struct groups *g = arg;
+
+	if (g->any && !g->open)
+		open_group(g, SLICE_LIT(""));
+	json_open(g->b, '{');
+	put_decoded(g->b, "name", a->name);
+	json_key(g->b, "address");
+	json_str(g->b, address_text(a));
+	json_close(g->b, '}');
+}
+
+static void
+answer_address(struct buf *b, struct slice text)
+{
+	struct buf list = { 0 };
+	struct groups g = { .b = &list };
+
+	address_list_groups(header_body(text), PATH_UTF8, put_mailbox, open_group, &g);
+	open_group(&g, SLICE_NONE);
+	json_open(b, '{');
+	json_key(b, g.any ? "Group" : "List");
+	json_open(b, '[');
+	buf_slice(b, slice_buf(&list));
+	json_close(b, ']');
+	json_close(b, '}');
+	buf_fini(&list);
+}
+
+static void
+answer_id(struct buf *b, struct slice text)
+{
+	struct slice rest = header_body(text), id;
+	unsigned n = 0;
+
+	json_open(b, '[');
+	for (; msgid_next(&rest, &id); n++)
+		json_str(b, id);
+	if (n == 0)
+		json_str(b, slice_trim(rest));
+	json_close(b, ']');
+}
+
+static void
+answer_unstructured(struct buf *b, struct slice text)
+{
+	struct buf line = { 0 }, plain = { 0 };
+
+	header_unfold(&line, header_body(text));
+	encoded_decode(&plain, slice_buf(&line));
+	json_str(b, slice_buf(&plain));
+	buf_fini(&line);
+	buf_fini(&plain);
+}
+
 int
 main(void)
 {
 	static const struct {
 		const char *kind;
 		void (*answer)(struct buf *b, struct slice text);
-	} kinds[] = { { "received", answer_received }, { "date", answer_date } };
+	} kinds[] = { { "received", answer_received }, { "date", answer_date },
+		{ "address", answer_address }, { "id", answer_id },
+		{ "unstructured", answer_unstructured } };
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t n;

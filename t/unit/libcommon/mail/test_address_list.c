@@ -182,9 +182,59 @@ START_TEST(large_lists)
 }
 END_TEST
 
+/* "name=address", and groups as "{name" and "}". */
+static void
+note_name(void *arg, const struct address *a)
+{
+	struct buf *out = arg;
+
+	buf_printf(out, " %.*s=%.*s", SLICE_ARG(a->name), SLICE_ARG(a->ok ? a->addr : a->text));
+}
+
+static void
+note_group(void *arg, struct slice name)
+{
+	struct buf *out = arg;
+
+	buf_puts(out, name.p == NULL ? " }" : " {");
+	buf_slice(out, name);
+}
+
+static const struct {
+	const char *in, *out;
+} names[] = {
+	{ "a@b", " =a@b" },
+	{ "John Smith <a@b>", " John Smith=a@b" },
+	{ "  John\r\n\t  Q.  Smith<a@b>", " John Q. Smith=a@b" },
+	{ "\"Smith, \\\"J\\\"\"<a@b>, c@d", " Smith, \"J\"=a@b =c@d" },
+	{ "=?utf-8?q?a_b?= <a@b>", " =?utf-8?q?a_b?==a@b" },
+	{ "\"a@b\" <a@b>", " a@b=a@b" },
+	{ "a@b (John (J) \\) Smith)", " John (J) ) Smith=a@b" },
+	{ "John (J) <a@b> (K)", " John=a@b" },
+	{ "<a@b> (K)", " K=a@b" },
+	{ "John <a@b> x", " John=John <a@b> x" },
+	{ "undisclosed-recipients:;", " {undisclosed-recipients }" },
+	{ "\"A, B\" (c) d: a@b, C <c@d>; e@f", " {A, B d =a@b C=c@d } =e@f" },
+	{ "\"\": a@b", " { =a@b }" },
+	{ "A: a@b", " {A =a@b }" },
+	{ "a@b; c@d", " =a@b =c@d" },
+};
+
+START_TEST(names_are_told)
+{
+	struct buf out = { 0 };
+
+	address_list_groups(slice_z(names[_i].in), 0, note_name, note_group, &out);
+	ck_assert_msg(slice_is(slice_buf(&out), names[_i].out), "%s: %.*s", names[_i].in,
+	    SLICE_ARG(slice_buf(&out)));
+	buf_fini(&out);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
+	tcase_add_loop_test(tc, names_are_told, 0, sizeof names / sizeof *names);
 	tcase_add_loop_test(tc, lists_are_taken_apart, 0, sizeof lists / sizeof *lists);
 	tcase_add_loop_test(tc, the_place_of_an_address_is_told, 0, sizeof raws / sizeof *raws);
 	tcase_add_test(tc, utf8_only_where_it_is_allowed);

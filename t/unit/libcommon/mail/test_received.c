@@ -120,12 +120,35 @@ START_TEST(message_ids_are_checked)
 }
 END_TEST
 
+START_TEST(message_ids_are_found)
+{
+	static const struct {
+		const char *in, *out;
+	} rows[] = { { "", "" }, { "a@b", "" }, { "<a@b>", " a@b" }, { " <a@b>\r\n <c@d> ", " a@b c@d" },
+		{ "your mail of \"x\" <a@b> (c)", " a@b" }, { "<a@b><c", " a@b" }, { "<> >", " " } };
+	struct buf out = { 0 };
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct slice rest = slice_z(rows[i].in), id;
+
+		buf_reset(&out);
+		while (msgid_next(&rest, &id)) {
+			buf_putc(&out, ' ');
+			buf_slice(&out, id);
+		}
+		ck_assert_msg(slice_is(slice_buf(&out), rows[i].out), "%s", rows[i].in);
+	}
+	buf_fini(&out);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
 	tcase_add_test(tc, fields_are_built);
 	tcase_add_test(tc, nothing_breaks_out);
 	tcase_add_test(tc, message_ids_differ_and_are_valid);
+	tcase_add_test(tc, message_ids_are_found);
 	tcase_add_loop_test(tc, message_ids_are_checked, 0, sizeof ids / sizeof *ids);
 }
 CHECK_MAIN("received", cases)
