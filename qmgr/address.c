@@ -2,7 +2,7 @@
 #include "qmgr/address.h"
 
 #include "base/die.h"
-#include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 
 #include <stdlib.h>
 
@@ -71,10 +71,10 @@ address_rcpt(struct qmgr *q, const struct message *m, uint32_t rcpt)
 
 	if (!load(q, m))
 		return NULL;
-	if (expand_has(q, m, rcpt)) {
+	if (expanded_has(q, m, rcpt)) {
 		struct journal_rcpt e;
 
-		if (expand_read(q, m, rcpt, &e) != 0)
+		if (expanded_read(q, m, rcpt, &e) != 0)
 			return NULL;
 		c->expanded = (struct envelope_rcpt){ .recipient = e.address, .original = e.original,
 			.orcpt = e.orcpt, .notify = e.notify, .number = rcpt };

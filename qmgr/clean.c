@@ -5,7 +5,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/address.h"
-#include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 #include "qmgr/large.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
@@ -145,7 +145,7 @@ put_rcpt(struct qmgr *q, struct buf *out, struct message *m, unsigned i)
 	e.attempts = running ? r->attempts - 1U : r->attempts;
 	e.due_ms = qclock_of_tick(r->due);
 	e.address.p = NULL;
-	if (expand_has(q, m, i) && expand_read(q, m, i, &there) == 0) {
+	if (expanded_has(q, m, i) && expanded_read(q, m, i, &there) == 0) {
 		e.address = there.address;
 		e.original = there.original;
 		e.orcpt = there.orcpt;
@@ -213,7 +213,7 @@ clean_message(struct qmgr *q, struct message *m)
 
 	for (unsigned i = 0; i < m->nrcpt; i++)
 		buf_putc(&said, put_rcpt(q, &rcpts, m, i));
-	expand_renote(q, m);
+	expanded_renote(q, m);
 	journal_together(&q->journal, rcpts.n + (rcpts.n / CHUNK_BYTES + 2) * CHUNK_HEAD);
 	do {
 		struct slice rest = slice_from(slice_buf(&rcpts), at);
@@ -225,8 +225,8 @@ clean_message(struct qmgr *q, struct message *m)
 			next++;
 		place = put_chunk(q, m, first, slice_of(rcpts.p + at, (size_t)(rest.p - rcpts.p) - at));
 		replies_moved(m, first, next, &said, place);
-		if (next > first && expand_has(q, m, next - 1))
-			expand_note(q, m, first, place);
+		if (next > first && expanded_has(q, m, next - 1))
+			expanded_note(q, m, first, place);
 		at = (size_t)(rest.p - rcpts.p);
 		first = next;
 	} while (first < m->nrcpt);
@@ -289,7 +289,7 @@ message_slice(struct qmgr *q, struct clean *c)
 		if (got != JOURNAL_OK && got != JOURNAL_SKIP)
 			return false;
 		if (got == JOURNAL_OK && subject(&r) != 0 && (m = message_find(&q->messages, subject(&r))) != NULL &&
-		    m->base_file <= c->file && (err = expand_readable(q, m)) != 0) {
+		    m->base_file <= c->file && (err = expanded_readable(q, m)) != 0) {
 			/* Its addresses are on their way to the disk, or cannot be had: it is not forgotten for that. */
 			c->rest = before;
 			if (err != -EAGAIN)

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "qmgr/damage.h"
-#include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 #include "qmgr/large.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
@@ -226,7 +226,7 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	if ((m->flags & MESSAGE_LARGE) && !give_body(q, w, m, first))
 		return;
 	n = gather(q, queue, m, first, rcpt, max < 1024 ? (unsigned)max : 1024);
-	n = expand_for_job(q, m, rcpt, n, &d->addresses);
+	n = expanded_for_job(q, m, rcpt, n, &d->addresses);
 	if (n == 0)
 		return;
 	j = dispatch_job_new(q, w);

@@ -4,36 +4,15 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "qmgr/address.h"
+#include "qmgr/expanded.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
 
 #include <bsd/stdlib.h>
-#include <bsd/sys/tree.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
-enum { KEEP_BYTES = 64 * 1024, PAUSE_MS = 1000, LIST_BYTES_MAX = 4 << 20 };
-
-/* Of a message with such recipients: where their entries are. */
-struct expanded {
-	RB_ENTRY(expanded) node;
-	uint64_t id;
-	uint32_t from, nchunk; /* the first that is not in the envelope */
-	struct chunk {
-		uint32_t first;
-		struct journal_place at;
-	} *chunk;
-};
-RB_HEAD(expanded_tree, expanded);
-
-static int
-by_id(const struct expanded *a, const struct expanded *b)
-{
-	return a->id < b->id ? -1 : a->id > b->id;
-}
-RB_PROTOTYPE(expanded_tree, expanded, node, by_id);
-RB_GENERATE(expanded_tree, expanded, node, by_id);
+enum { SEEN_KEPT = 64 * 1024, LIST_BYTES_MAX = 4 << 20 };
 
 /* An expansion from its first part until its recipients are in their queues. */
 struct under_way {
@@ -54,7 +33,6 @@ struct seen {
 };
 
 struct expand {
-	struct expanded_tree tree;
 	TAILQ_HEAD(, under_way) under_way;
 	unsigned n;
 	/* The addresses of one message. */
@@ -62,12 +40,6 @@ struct expand {
 	uint32_t seen_nrcpt;
 	struct seen *seen;
 	size_t nseen, cap;
-	/* The journal record last read, and how far its entries have been walked. */
-	struct journal_place read_at;
-	struct buf read_bytes;
-	struct journal_rec rec;
-	struct slice rest;
-	uint32_t entry;
 };
 
 struct expand *
@@ -75,7 +47,6 @@ expand_new(void)
 {
 	struct expand *x = xcalloc(1, sizeof *x);
 
-	RB_INIT(&x->tree);
 	TAILQ_INIT(&x->under_way);
 	arc4random_buf(&x->seed, sizeof x->seed);
 	return x;
@@ -94,7 +65,6 @@ void
 expand_free(struct qmgr *q)
 {
 	struct expand *x = q->expand;
-	struct expanded *e, *after;
 
 	if (x == NULL)
 		return;
@@ -105,161 +75,8 @@ expand_free(struct qmgr *q)
 			journal_cancel(&q->journal, &u->wait);
 		under_way_free(x, u);
 	}
-	RB_FOREACH_SAFE(e, expanded_tree, &x->tree, after) {
-		RB_REMOVE(expanded_tree, &x->tree, e);
-		free(e->chunk);
-		free(e);
-	}
-	buf_fini(&x->read_bytes);
 	free(x->seen);
 	free(x);
-}
-
-/* ---- where their addresses are ---- */
-
-static struct expanded *
-expanded_of(struct qmgr *q, const struct message *m)
-{
-	return m->flags & MESSAGE_EXPANDED
-		   ? RB_FIND(expanded_tree, &q->expand->tree, &(struct expanded){ .id = m->id })
-		   : NULL;
-}
-
-void
-expand_note(struct qmgr *q, struct message *m, uint32_t first, struct journal_place at)
-{
-	expand_note_in(q, m, first, first, at);
-}
-
-void
-expand_note_in(struct qmgr *q, struct message *m, uint32_t rcpt, uint32_t first, struct journal_place at)
-{
-	struct expanded *e = expanded_of(q, m);
-
-	if (e == NULL) {
-		e = xcalloc(1, sizeof *e);
-		e->id = m->id;
-		e->from = rcpt;
-		RB_INSERT(expanded_tree, &q->expand->tree, e);
-		m->flags |= MESSAGE_EXPANDED;
-	}
-	e->chunk = xrealloc(e->chunk, (e->nchunk + 1) * sizeof *e->chunk);
-	e->chunk[e->nchunk++] = (struct chunk){ first, at };
-}
-
-void
-expand_renote(struct qmgr *q, const struct message *m)
-{
-	struct expanded *e = expanded_of(q, m);
-
-	if (e != NULL)
-		e->nchunk = 0;
-}
-
-void
-expand_forget(struct qmgr *q, struct message *m)
-{
-	struct expanded *e = expanded_of(q, m);
-
-	if (e == NULL)
-		return;
-	RB_REMOVE(expanded_tree, &q->expand->tree, e);
-	free(e->chunk);
-	free(e);
-	m->flags &= (uint8_t)~MESSAGE_EXPANDED;
-	if (q->expand->seen_id == m->id)
-		q->expand->seen_id = 0;
-}
-
-bool
-expand_has(struct qmgr *q, const struct message *m, uint32_t rcpt)
-{
-	const struct expanded *e = expanded_of(q, m);
-
-	return e != NULL && rcpt >= e->from;
-}
-
-static int
-record_read(struct qmgr *q, const struct chunk *c, uint64_t id)
-{
-	struct expand *x = q->expand;
-	int rc;
-
-	if (x->read_at.file == c->at.file && x->read_at.at == c->at.at)
-		return 0;
-	x->read_at.file = 0;
-	if (x->read_bytes.cap > KEEP_BYTES)
-		buf_fini(&x->read_bytes);
-	rc = journal_read(&q->journal, c->at, &x->read_bytes, &x->rec);
-	if (rc != 0)
-		return rc;
-	if (!(x->rec.kind == JOURNAL_KIND_EXPANDED && x->rec.expanded.id == id) &&
-	    !(x->rec.kind == JOURNAL_KIND_MESSAGE && x->rec.message.id == id) &&
-	    !(x->rec.kind == JOURNAL_KIND_MORE && x->rec.more.id == id))
-		return -EBADMSG;
-	x->read_at = c->at;
-	x->rest = SLICE_NONE;
-	return 0;
-}
-
-static struct slice
-entries_of(const struct journal_rec *r)
-{
-	return r->kind == JOURNAL_KIND_EXPANDED ? r->expanded.rcpts
-	       : r->kind == JOURNAL_KIND_MESSAGE ? r->message.rcpts
-						 : r->more.rcpts;
-}
-
-static const struct chunk *
-chunk_of(const struct expanded *e, uint32_t rcpt)
-{
-	uint32_t low = 0, high = e->nchunk;
-
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (e->chunk[mid].first <= rcpt)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low == 0 ? NULL : &e->chunk[low - 1];
-}
-
-int
-expand_read(struct qmgr *q, const struct message *m, uint32_t rcpt, struct journal_rcpt *out)
-{
-	struct expand *x = q->expand;
-	const struct expanded *e = expanded_of(q, m);
-	const struct chunk *c = e == NULL ? NULL : chunk_of(e, rcpt);
-	int rc = c == NULL ? -ENOENT : record_read(q, c, m->id);
-
-	if (rc != 0)
-		return rc;
-	if (x->rest.p == NULL || x->entry > rcpt) {
-		x->rest = entries_of(&x->rec);
-		x->entry = c->first;
-	}
-	for (; x->entry <= rcpt; x->entry++)
-		if (journal_rcpt_next(&x->rest, out) <= 0) {
-			x->rest = SLICE_NONE;
-			return -EBADMSG;
-		}
-	/* The next call may be for the same one. */
-	if (out->address.p == NULL)
-		return -EBADMSG;
-	return 0;
-}
-
-int
-expand_readable(struct qmgr *q, const struct message *m)
-{
-	const struct expanded *e = expanded_of(q, m);
-	int rc = 0;
-
-	for (uint32_t i = 0; e != NULL && i < e->nchunk && rc == 0; i++)
-		rc = record_read(q, &e->chunk[i], m->id);
-	return rc;
 }
 
 /* ---- which addresses a message has ---- */
@@ -321,7 +138,7 @@ seen_load(struct qmgr *q, struct message *m)
 	struct expand *x = q->expand;
 
 	if (x->seen_id != m->id || x->seen_nrcpt > m->nrcpt) {
-		if (x->cap > KEEP_BYTES) {
+		if (x->cap > SEEN_KEPT) {
 			free(x->seen);
 			x->seen = NULL;
 			x->cap = 0;
@@ -517,7 +334,7 @@ expand_answered(struct qmgr *q, struct message *m, unsigned rcpt, const struct m
 	}
 	*why = "the router's answer cannot be read";
 	if (list_valid(r->list, &n) && n > 0 && r->total > 0 && n <= r->total - u->got &&
-	    u->list.n + r->list.n <= LIST_BYTES_MAX && !expand_has(q, m, rcpt)) {
+	    u->list.n + r->list.n <= LIST_BYTES_MAX && !expanded_has(q, m, rcpt)) {
 		/* The tables changed on the way: from the beginning. */
 		if (r->first != u->got || r->total != u->total || r->whole != u->whole) {
 			u->got = 0;
@@ -582,63 +399,10 @@ expand_slow(struct qmgr *q)
 	struct under_way *u, *after;
 
 	for (u = TAILQ_FIRST(&x->under_way); u != NULL; u = after) {
-		const struct message *m = message_find(&q->messages, u->id);
+		struct message *m = message_find(&q->messages, u->id);
 
 		after = TAILQ_NEXT(u, next);
-		if (!u->written && (m == NULL || u->rcpt >= m->nrcpt))
+		if (!u->written && (m == NULL || u->rcpt >= m->nrcpt || message_rcpts(m)[u->rcpt].phase != RCPT_ASKED))
 			under_way_free(x, u);
 	}
-}
-
-/* ---- jobs ---- */
-
-static int
-rising(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* False: it is not for this job. */
-static bool
-put_address(struct qmgr *q, struct message *m, uint32_t rcpt, struct buf *addresses)
-{
-	struct recipient *r = &message_rcpts(m)[rcpt];
-	struct journal_rcpt e;
-	int rc = expand_read(q, m, rcpt, &e);
-
-	if (rc != 0) {
-		if (rc != -EAGAIN)
-			log_trouble(-rc, "the address of a recipient cannot be read in the journal");
-		r->due = qclock_now_tick(&q->clock) +
-			 (rc == -EAGAIN ? PAUSE_MS : EXPAND_WAIT_MS) / QCLOCK_TICK_MS;
-		rcpt_enter(q, m, rcpt, RCPT_DEFERRED);
-		return false;
-	}
-	if (addresses->n + e.address.n + e.original.n + e.orcpt.n + 16 > EXPAND_JOB_BYTES) {
-		rcpt_enter(q, m, rcpt, RCPT_READY);
-		return false;
-	}
-	job_address_put(addresses, &(const struct job_address){ .rcpt = rcpt,
-				       .notify = e.notify,
-				       .address = e.address,
-				       .original = e.original,
-				       .orcpt = e.orcpt });
-	return true;
-}
-
-unsigned
-expand_for_job(struct qmgr *q, struct message *m, uint32_t *rcpt, unsigned n, struct buf *addresses)
-{
-	unsigned kept = 0;
-
-	buf_reset(addresses);
-	qsort(rcpt, n, sizeof *rcpt, rising);
-	if (!(m->flags & MESSAGE_EXPANDED))
-		return n;
-	for (unsigned i = 0; i < n; i++)
-		if (!expand_has(q, m, rcpt[i]) || put_address(q, m, rcpt[i], addresses))
-			rcpt[kept++] = rcpt[i];
-	return kept;
 }

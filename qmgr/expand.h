@@ -3,7 +3,6 @@
 #define QMGR_EXPAND_H
 
 #include "qmgr/qmgr.h"
-#include "spool/envelope.h"
 
 /*
  * Recipients that router expands into others (QUEUE.md rule 14). Its list comes in parts; when all are
@@ -11,13 +10,12 @@
  * enter their queues in slices. They are never expanded again: what they are is what router's tables
  * came to.
  *
- * Their addresses stand in the journal: in memory there is only where. Which of them a message has
- * already is told by hashes of 128 bits under a random seed, for the message last worked at.
+ * Which addresses a message has already is told by hashes of 128 bits under a random seed, for the
+ * message last worked at.
  */
 enum {
 	EXPAND_UNDER_WAY_MAX = 512,
 	EXPAND_BYTES_MAX = 3 << 19, /* addresses of one message's expansions */
-	EXPAND_JOB_BYTES = 40 * 1024,
 	EXPAND_WAIT_MS = 60000, /* a new recipient waits so long at most for its record to be durable */
 };
 
@@ -37,29 +35,5 @@ enum expand_step expand_answered(struct qmgr *q, struct message *m, unsigned rcp
 void expand_run(struct qmgr *q);
 /* Once a second: what was begun for recipients that are gone is let go. */
 void expand_slow(struct qmgr *q);
-
-/* ---- where their addresses are ---- */
-
-/* The entries of recipients from `first` on stand in the record at this place. */
-void expand_note(struct qmgr *q, struct message *m, uint32_t first, struct journal_place at);
-/* The same where the record begins with others: `rcpt` is the first that is not in the envelope. */
-void expand_note_in(struct qmgr *q, struct message *m, uint32_t rcpt, uint32_t first, struct journal_place at);
-/* All places are said anew (cleaning wrote the message again): first this. */
-void expand_renote(struct qmgr *q, const struct message *m);
-void expand_forget(struct qmgr *q, struct message *m);
-
-/* Does it stand in the journal, not in the envelope? */
-bool expand_has(struct qmgr *q, const struct message *m, uint32_t rcpt);
-/* 0: address, original, orcpt, parent of *out, until the next call; -EAGAIN: not written yet; -errno. */
-int expand_read(struct qmgr *q, const struct message *m, uint32_t rcpt, struct journal_rcpt *out);
-/* Can all of them be read? 0, -EAGAIN, -errno. */
-int expand_readable(struct qmgr *q, const struct message *m);
-
-/*
- * For a job: sorts the recipients and puts the addresses that JOB.addresses is to have. Those that do
- * not fit or cannot be read go back to their queue, or wait. Returns how many are left.
- */
-unsigned expand_for_job(
-    struct qmgr *q, struct message *m, uint32_t *rcpt, unsigned n, struct buf *addresses);
 
 #endif

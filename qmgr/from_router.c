@@ -7,6 +7,7 @@
 #include "base/outcome.h"
 #include "qmgr/address.h"
 #include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
 
@@ -49,6 +50,19 @@ cannot_ask(struct qmgr *q, struct message *m, unsigned rcpt, const char *text)
 	schedule_result(q, m, rcpt, message_rcpts(m)[rcpt].attempts + 1U, &end);
 }
 
+/* Its address: of the envelope, or of the journal, where it may be on its way to the disk. */
+static void
+cannot_read(struct qmgr *q, struct message *m, unsigned rcpt)
+{
+	struct journal_rcpt e;
+	int error = expanded_has(q, m, rcpt) ? expanded_read(q, m, rcpt, &e) : 0;
+
+	if (error != 0)
+		expanded_pause(q, m, rcpt, error);
+	else
+		cannot_ask(q, m, rcpt, "the record cannot be read");
+}
+
 static void
 ask(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t from)
 {
@@ -60,7 +74,7 @@ ask(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t from)
 
 	rcpt_leave(q, m, rcpt);
 	if (to == NULL) {
-		cannot_ask(q, m, rcpt, "the record cannot be read");
+		cannot_read(q, m, rcpt);
 		return;
 	}
 	at = a->free[--a->nfree];
@@ -70,7 +84,7 @@ ask(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t from)
 	a->nopen++;
 	rcpt_enter(q, m, rcpt, RCPT_ASKED);
 	peer_send(q->router, resolve, .token = a->open[at].token, .class = s->class, .login = e->login, .sender = e->sender,
-	    .rcpt = to->recipient, .again = expand_has(q, m, rcpt) ? 2 : 1, .from = from);
+	    .rcpt = to->recipient, .again = expanded_has(q, m, rcpt) ? 2 : 1, .from = from);
 }
 
 void

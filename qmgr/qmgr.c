@@ -8,6 +8,7 @@
 #include "qmgr/compact.h"
 #include "qmgr/from_deliver.h"
 #include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 #include "qmgr/from_router.h"
 #include "qmgr/from_smtpd.h"
 #include "qmgr/intake.h"
@@ -111,6 +112,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 	q->asking = asking_new();
 	q->notices = notices_new();
 	q->expand = expand_new();
+	q->expanded = expanded_new();
 	q->clean = clean_new();
 	q->compact = compact_new();
 	q->larges = larges_new();
@@ -161,6 +163,7 @@ qmgr_fini(struct qmgr *q)
 	asking_free(q->asking);
 	notices_free(q->notices);
 	address_cache_free(q->address);
+	expanded_free(q->expanded);
 	for (uint32_t i = 0; i < q->nholds; i++) {
 		if (q->holds[i].msg == MESSAGE_NONE)
 			continue;

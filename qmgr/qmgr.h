@@ -68,6 +68,7 @@ struct asking; /* from_router.c */
 struct address_cache; /* address.c */
 struct notices; /* notice.c */
 struct expand; /* expand.c */
+struct expanded_all; /* expanded.c */
 
 struct qmgr {
 	struct loop *loop;                    /* NULL: none, for the simulation */
@@ -103,6 +104,7 @@ struct qmgr {
 	struct seg_list intake;
 	struct asking *asking;
 	struct expand *expand;
+	struct expanded_all *expanded;
 	struct clean *clean;
 	struct compact *compact;
 	struct larges *larges;

@@ -7,6 +7,7 @@
 #include "qmgr/large.h"
 #include "qmgr/notice.h"
 #include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 #include "qmgr/schedule.h"
 #include "spool/envelope.h"
 
@@ -163,7 +164,7 @@ message_unlink(struct qmgr *q, struct message *m)
 	s->done_lsn = q->journal.lsn;
 	if (m->flags & MESSAGE_LARGE)
 		large_done(q, m->id);
-	expand_forget(q, m);
+	expanded_forget(q, m);
 	message_free(&q->messages, m);
 }
 
@@ -483,8 +484,8 @@ state_message(struct qmgr *q, const struct journal_message *r, struct journal_pl
 		if (e.address.p == NULL)
 			continue;
 		/* Each record of the snapshot is noted once, by the first such recipient in it. */
-		if (i == 0 || !expand_has(q, m, i - 1) || entry_begins(&q->partial, i))
-			expand_note_in(q, m, i, entry_first(&q->partial, i), entry_place(&q->partial, i, at));
+		if (i == 0 || !expanded_has(q, m, i - 1) || entry_begins(&q->partial, i))
+			expanded_note_in(q, m, i, entry_first(&q->partial, i), entry_place(&q->partial, i, at));
 	}
 	if (r->holder.n > 0) {
 		m->flags |= MESSAGE_HELD;
@@ -736,9 +737,9 @@ expansion_apply(struct qmgr *q, const struct journal_expanded *r, const struct p
 		return;
 	message_grow(m, r->nrcpt);
 	for (size_t k = 0; k < where->nchunk; k++)
-		expand_note(q, m, r->first + where->chunk[k].first, where->chunk[k].at);
+		expanded_note(q, m, r->first + where->chunk[k].first, where->chunk[k].at);
 	if (where->nchunk == 0 && r->nrcpt > 0)
-		expand_note(q, m, r->first, at);
+		expanded_note(q, m, r->first, at);
 	for (uint32_t i = r->first; i < m->nrcpt; i++) {
 		struct recipient *to = &message_rcpts(m)[i];
 

@@ -4,6 +4,7 @@
 #include "qmgr/address.h"
 #include "qmgr/clean.h"
 #include "qmgr/expand.h"
+#include "qmgr/expanded.h"
 
 static struct world w;
 static struct pen p;
