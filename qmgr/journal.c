@@ -74,14 +74,17 @@ batch_new(struct journal *j, uint32_t file, uint64_t at, bool fresh)
 	return b;
 }
 
+/* An OLDEST that is not durable may be lost with what it counts on: the next file does not speak of it. */
 static void
 put_file_start(struct journal *j, struct buf *b, uint32_t file)
 {
-	struct journal_file_start start = { .version = SPOOL_VERSION, .file = file, .oldest = j->oldest,
+	struct journal_file_start start = { .version = SPOOL_VERSION, .file = file,
+		.oldest = j->oldest_waits ? j->oldest_gone : j->oldest,
 		.clock_ms = j->clock_ms == NULL ? 0 : j->clock_ms(j->clock_arg), .wall_ms = clock_wall_ms() };
 
 	memcpy(start.spool_id.b, j->spool_id, SPOOL_ID);
 	journal_put_file_start(b, &start);
+	j->oldest_said = start.oldest;
 }
 
 static struct batch *
@@ -501,6 +504,18 @@ journal_read(struct journal *j, struct journal_place at, struct buf *bytes, stru
 	return error == -EBADMSG && j->durable < j->lsn ? -EAGAIN : error;
 }
 
+static void oldest_durable(void *arg);
+
+static void
+say_oldest(struct journal *j)
+{
+	JOURNAL_ADD(j, oldest, &(const struct journal_oldest){ .oldest = j->oldest });
+	j->oldest_said = j->oldest;
+	j->oldest_wait.durable = oldest_durable;
+	j->oldest_wait.arg = j;
+	journal_after(j, &j->oldest_wait, JOURNAL_GROUP);
+}
+
 /* OLDEST is durable: nobody will read the files before. They serve again, or go. */
 static void
 oldest_durable(void *arg)
@@ -508,6 +523,10 @@ oldest_durable(void *arg)
 	struct journal *j = arg;
 	size_t kept = 0;
 
+	if (j->oldest_said != j->oldest) { /* recovery asks the newest file, and one was begun meanwhile */
+		say_oldest(j);
+		return;
+	}
 	for (uint32_t file = j->oldest_gone; file < j->oldest; file++)
 		file_retire(j, file);
 	for (size_t i = 0; i < j->nremap; i++)
@@ -543,10 +562,7 @@ journal_set_oldest(struct journal *j, uint32_t oldest)
 	j->oldest_gone = j->oldest;
 	j->oldest = oldest;
 	j->oldest_waits = true;
-	JOURNAL_ADD(j, oldest, &(const struct journal_oldest){ .oldest = oldest });
-	j->oldest_wait.durable = oldest_durable;
-	j->oldest_wait.arg = j;
-	journal_after(j, &j->oldest_wait, JOURNAL_GROUP);
+	say_oldest(j);
 }
 
 uint32_t

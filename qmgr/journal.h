@@ -80,7 +80,7 @@ struct journal {
 	uint32_t making_file;
 	struct journal_wait oldest_wait;
 	bool oldest_waits;
-	uint32_t oldest_gone;
+	uint32_t oldest_gone, oldest_said; /* the one before, while it waits; what the newest file says */
 	struct journal_remap *remap;
 	size_t nremap;
 	struct journal_stats stats;

@@ -379,6 +379,18 @@ file_look(int dirfd, struct journal_replay *r, struct file *f)
 	fd = file_open(dirfd, f->number);
 	if (fd < 0)
 		return fd;
+	if (r->resume && fdatasync(fd) != 0) {
+		error = -errno;
+		close(fd);
+		r->why = "cannot be synced";
+		return error;
+	}
+	/*
+	 * After a failed sync, of ours or of one before us, memory has what the disk has not: nothing
+	 * of it may count, the word on the oldest file needed least of all.
+	 */
+	if (r->resume)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	error = journal_file_start(fd, r->spool_id, f->number, &start);
 	close(fd);
 	if (error == -ENODATA)
@@ -467,16 +479,6 @@ file_replay(int dirfd, struct journal_replay *r, const struct file *f)
 	fd = file_open(dirfd, f->number);
 	if (fd < 0)
 		return fd;
-	if (r->resume) {
-		error = fdatasync(fd) != 0 ? -errno : 0;
-		/* After a failed sync, of ours or of one before us, memory has what the disk has not. */
-		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	}
-	if (error != 0) {
-		close(fd);
-		r->why = "cannot be synced";
-		return error;
-	}
 	error = journal_file_scan(fd, &s);
 	close(fd);
 	r->why = s.why;
