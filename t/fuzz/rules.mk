@@ -23,3 +23,5 @@ FUZZERS += log
 fuzz_log_DEPS := libcommon/base
 FUZZERS += dns
 fuzz_dns_DEPS := dnscache
+FUZZERS += dsn
+fuzz_dsn_DEPS := bounced
