@@ -7,6 +7,7 @@ enum {
 	HEAD_BYTES = 12,
 	NAME_BYTES_MAX = 255, /* on the wire, RFC 1035 2.3.4 */
 	LABEL_MAX = 63,
+	JUMPS_MAX = 127, /* in one name: more than it has labels */
 	RECORD_HEAD = 10, /* type, class, ttl, length */
 	SOA_TAIL = 20,
 	COUNT_MAX = 4096, /* records looked at */
@@ -78,14 +79,15 @@ add_label(const uint8_t *label, size_t n, char *out, size_t *used)
 
 /*
  * A name at r->at, which is moved behind it. A pointer must lead to before the place where the
- * labels it continues begin, so each jump goes further back and none comes round.
+ * labels it continues begin, so each jump goes further back and none comes round; but there might
+ * be thousands of them, in thousands of names.
  */
 static enum name_kind
 take_name(struct reader *r, char out[static DNS_NAME_MAX + 1])
 {
 	size_t at = r->at, from = r->at, used = 0, wire = 1;
 	enum name_kind kind = NAME_OK;
-	bool jumped = false;
+	unsigned jumps = 0;
 
 	for (;;) {
 		uint8_t n;
@@ -101,11 +103,10 @@ take_name(struct reader *r, char out[static DNS_NAME_MAX + 1])
 			if (at >= r->n)
 				return NAME_BAD;
 			to = (size_t)(n & 0x3f) << 8 | r->p[at++];
-			if (to >= from || to < HEAD_BYTES)
+			if (to >= from || to < HEAD_BYTES || jumps == JUMPS_MAX)
 				return NAME_BAD;
-			if (!jumped)
+			if (jumps++ == 0)
 				r->at = at;
-			jumped = true;
 			at = from = to;
 			continue;
 		}
@@ -116,7 +117,7 @@ take_name(struct reader *r, char out[static DNS_NAME_MAX + 1])
 			kind = NAME_ODD;
 		at += n;
 	}
-	if (!jumped)
+	if (jumps == 0)
 		r->at = at;
 	out[used] = '\0';
 	return kind;

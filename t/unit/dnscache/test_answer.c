@@ -274,6 +274,52 @@ START_TEST(long_text_is_not_taken)
 }
 END_TEST
 
+static void
+put_record(struct buf *b, size_t owner, unsigned type, unsigned n)
+{
+	packet_u16(b, 0xc000 | (unsigned)owner);
+	packet_u16(b, type);
+	packet_u16(b, 1);
+	packet_u16(b, 0);
+	packet_u16(b, 60);
+	packet_u16(b, n);
+}
+
+/* Names that jump back and back: as often as one with 127 labels may, and thousands of times. */
+START_TEST(jumps_are_bounded)
+{
+	struct buf b = { 0 };
+	struct answer a = { .kind = ANSWER_BAD };
+	size_t last;
+
+	for (unsigned n = 125; n <= 8000; n += 7875) {
+		unsigned labels = n == 125;
+
+		buf_reset(&b);
+		packet_of(&b, GOOD, "a.example", DNS_A, NULL);
+		put_record(&b, 12, 99, 1 + n * (2 + 2 * labels));
+		last = b.n;
+		buf_putc(&b, 0);
+		for (unsigned i = 0; i < n; i++) {
+			size_t at = b.n;
+
+			if (labels > 0)
+				buf_put(&b, "\1x", 2);
+			packet_u16(&b, 0xc000 | (unsigned)last);
+			last = at;
+		}
+		for (unsigned i = 0; i < 3000; i++)
+			put_record(&b, last, 99, 0);
+		b.p[6] = (char)(3001 >> 8);
+		b.p[7] = (char)(3001 & 0xff);
+		answer_read(slice_buf(&b), "a.example", DNS_A, &a);
+		ck_assert_int_eq(a.kind, labels > 0 ? ANSWER_NODATA : ANSWER_BAD);
+	}
+	answer_fini(&a);
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(questions)
 {
 	static const char want[] = "\x12\x34\x01\x20\0\1\0\0\0\0\0\0\1a\7example\0\0\x0f\0\1";
@@ -295,6 +341,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, another_question_is_no_answer);
 	tcase_add_test(tc, chains_are_bounded);
 	tcase_add_test(tc, what_is_beyond_is_left_out);
+	tcase_add_test(tc, jumps_are_bounded);
 	tcase_add_test(tc, long_text_is_not_taken);
 	tcase_add_test(tc, questions);
 }
