@@ -2,7 +2,7 @@
 # What sendmail and its other names share. Links libc and libbsd, nothing else.
 LIBS += ctl
 ctl_SRCS := queue_print.c sendmail_options.c submit_drop.c submit_link.c submit_message.c submit_phrase.c \
-	submit_report.c submit_smtp.c submit_text.c
+	submit_report.c submit_rest.c submit_smtp.c submit_text.c
 ctl_DEPS := libcommon/ipc/client libcommon/mail libcommon/smtp libcommon/base
 PROGS += ctl/sendmail
 ctl/sendmail_SRCS := sendmail.c sendmail_caller.c sendmail_queue.c sendmail_submit.c sendmail_talk.c

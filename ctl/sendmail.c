@@ -16,9 +16,10 @@
  *
  * User: the caller's; no set-id bit, no capability, no configuration, no name server, no network.
  * Sockets: connects to run/submit/s (stream, SMTP) and run/ctl/qmgr (control).
- * Files: writes one file into the drop folder when nothing listens; reads /etc/mailname and the
- * passwd entry of the caller where there are such. Called by anything: with descriptors closed or
- * left open, in a folder that it may not read.
+ * Files: writes one file into the drop folder when nothing listens, and one without a name, there or in
+ * /var/tmp, while a message is a large one; reads /etc/mailname and the passwd entry of the caller where
+ * there are such. Called by anything: with descriptors closed or left open, in a folder that it may not
+ * read.
  */
 
 static void

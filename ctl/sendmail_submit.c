@@ -8,7 +8,9 @@
 #include "ctl/submit_message.h"
 #include "ctl/submit_phrase.h"
 #include "ctl/submit_report.h"
+#include "ctl/submit_rest.h"
 #include "ctl/submit_text.h"
+#include "smtp/body.h"
 #include "smtp/xtext.h"
 
 #include <errno.h>
@@ -23,14 +25,20 @@
  * may write for hours. Two rules hold on every path: 0 is never returned for mail that is not on
  * stable storage, and 75 never for mail that is known to be.
  */
-enum { ASK_LIMIT_BYTES = 16 << 20, GUARD_BYTES = 1 << 30 };
+enum {
+	ASK_LIMIT_BYTES = 16 << 20,
+	GUARD_BYTES = 1 << 30,
+	HELD_BYTES = 2 << 20, /* of a message, in memory; its header section must end there */
+};
 
 struct job {
 	const struct sendmail_options *o;
 	const struct sendmail_places *at;
 	struct sendmail_caller caller;
 	struct submit_text text;
-	struct buf lines; /* of the message */
+	struct buf lines; /* of the message, the first of them */
+	struct submit_rest rest;
+	bool rest_eight_bit;
 	struct buf uucp_sender;
 	struct submit_server server;
 	struct submit_link link;
@@ -89,6 +97,31 @@ drain_stdin(void)
 		;
 }
 
+static uint64_t
+bytes_read(const struct job *j)
+{
+	return j->lines.n + j->rest.bytes + j->text.part.n;
+}
+
+/* What is beyond the part that is held goes to a file. 0, or the exit code. */
+static int
+put_rest(struct job *j)
+{
+	struct slice over;
+	int err;
+
+	if (j->lines.n <= HELD_BYTES)
+		return 0;
+	over = slice_from(slice_buf(&j->lines), HELD_BYTES);
+	j->rest_eight_bit = j->rest_eight_bit || (body_look(over) & BODY_EIGHT_BIT) != 0;
+	err = submit_rest_put(&j->rest, j->at->drop, over);
+	j->lines.n = HELD_BYTES;
+	if (err == 0)
+		return 0;
+	complain("cannot keep the message: %s", strerror(-err));
+	return EXIT_TEMP;
+}
+
 /* 0, or the exit code. */
 static int
 read_stdin(struct job *j)
@@ -96,6 +129,7 @@ read_stdin(struct job *j)
 	static char chunk[65536];
 	uint64_t limit = ASK_LIMIT_BYTES;
 	bool asked = false;
+	int code;
 
 	while (!j->text.done) {
 		ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
@@ -109,12 +143,14 @@ read_stdin(struct job *j)
 		if (n == 0)
 			break;
 		submit_text_feed(&j->text, slice_of(chunk, (size_t)n), &j->lines);
-		if (j->lines.n + j->text.part.n <= limit)
+		if ((code = put_rest(j)) != 0)
+			return code;
+		if (bytes_read(j) <= limit)
 			continue;
 		if (!asked)
 			limit = ask_limit(j);
 		asked = true;
-		if (j->lines.n + j->text.part.n > limit) {
+		if (bytes_read(j) > limit) {
 			complain("message is larger than %" PRIu64 " bytes", limit);
 			return EXIT_UNAVAILABLE;
 		}
@@ -122,7 +158,7 @@ read_stdin(struct job *j)
 	if (j->text.done)
 		drain_stdin();
 	submit_text_end(&j->text, &j->lines);
-	return 0;
+	return put_rest(j);
 }
 
 static void
@@ -168,8 +204,9 @@ set_request(const struct job *j, struct submit_request *r)
 		.n_rcpt = m->n_rcpt,
 		.header = slice_buf(&m->header),
 		.body = m->body,
+		.rest = &j->rest,
 		.utf8 = m->utf8,
-		.eight_bit = m->eight_bit || j->o->eight_bit,
+		.eight_bit = m->eight_bit || j->rest_eight_bit || j->o->eight_bit,
 		.seven_bit = j->o->seven_bit,
 		.ret = slice_z(j->o->ret),
 		.notify = slice_z(j->o->notify),
@@ -397,6 +434,10 @@ build_and_send(struct job *j)
 		    j->rules.sender_given ? j->rules.sender : j->rules.login, "bad sender address");
 		return EXIT_USAGE;
 	}
+	if (verdict != SUBMIT_NO_RECIPIENT && j->rest.bytes > 0 && j->message.body.n == 0) {
+		complain("the header section is longer than %d bytes", HELD_BYTES);
+		return EXIT_DATA;
+	}
 	note_bad(j);
 	switch (verdict) {
 	case SUBMIT_OK:
@@ -422,6 +463,7 @@ job_fini(struct job *j)
 	submit_text_fini(&j->text);
 	sendmail_caller_fini(&j->caller);
 	buf_fini(&j->lines);
+	submit_rest_fini(&j->rest);
 	buf_fini(&j->uucp_sender);
 	buf_fini(&j->origin);
 	buf_fini(&j->envid);

@@ -53,6 +53,26 @@ envelope_print(const struct submit_request *r, uint32_t uid, struct buf *head)
 	return ok;
 }
 
+static int
+copy_rest(int fd, const struct submit_rest *rest, struct dropfile_sum *sum)
+{
+	static char piece[SUBMIT_PIECE_BYTES];
+	uint64_t at = 0;
+	int err = 0;
+
+	while (rest != NULL && at < rest->bytes && err == 0) {
+		size_t n = rest->bytes - at < sizeof piece ? (size_t)(rest->bytes - at) : sizeof piece;
+
+		err = submit_rest_read(rest, at, piece, n);
+		if (err == 0) {
+			dropfile_sum_add(sum, slice_of(piece, n));
+			err = write_all(fd, slice_of(piece, n));
+		}
+		at += n;
+	}
+	return err;
+}
+
 /* Any user may write here and none may look: the group, which the folder gives, is who reads. */
 static int
 fill(int fd, struct slice head, const struct submit_request *r)
@@ -69,6 +89,8 @@ fill(int fd, struct slice head, const struct submit_request *r)
 		if ((err = write_all(fd, parts[i])) < 0)
 			return err;
 	}
+	if ((err = copy_rest(fd, r->rest, &sum)) < 0)
+		return err;
 	dropfile_tail(&sum, tail);
 	return write_all(fd, slice_of(tail, DROPFILE_TAIL));
 }

@@ -18,7 +18,7 @@ enum {
 	ENVELOPE_MS = 60 * 1000, /* smtpd may have to ask others about a recipient */
 	CONTENT_MS = 60 * 1000,	 /* for each piece */
 	DOT_MS = 300 * 1000,
-	PIECE_BYTES = 64 * 1024,
+	PIECE_BYTES = SUBMIT_PIECE_BYTES,
 };
 
 int
@@ -78,6 +78,12 @@ put_param(struct submit_link *l, const char *key, struct slice value)
 	}
 }
 
+static uint64_t
+size_of(const struct submit_request *r)
+{
+	return r->header.n + r->body.n + (r->rest == NULL ? 0 : r->rest->bytes);
+}
+
 static void
 put_envelope(
     struct submit_link *l, const struct submit_server *server, const struct submit_request *r)
@@ -86,7 +92,7 @@ put_envelope(
 
 	put_path(l, "MAIL FROM:<", r->sender);
 	if (server->ext & EXT_SIZE)
-		buf_printf(&l->out, " SIZE=%zu", r->header.n + r->body.n);
+		buf_printf(&l->out, " SIZE=%" PRIu64, size_of(r));
 	if ((server->ext & EXT_8BITMIME) && (r->eight_bit || r->seven_bit))
 		buf_puts(&l->out, r->eight_bit ? " BODY=8BITMIME" : " BODY=7BIT");
 	if ((server->ext & EXT_SMTPUTF8) && r->utf8)
@@ -229,6 +235,23 @@ send_content(struct submit_link *l, struct slice content, bool *line_start)
 	return true;
 }
 
+static bool
+send_rest(struct submit_link *l, const struct submit_rest *rest, bool *line_start)
+{
+	static char piece[PIECE_BYTES];
+	uint64_t at = 0;
+
+	while (rest != NULL && at < rest->bytes) {
+		size_t n = rest->bytes - at < sizeof piece ? (size_t)(rest->bytes - at) : sizeof piece;
+
+		/* Ours cannot be read: the server hears no dot, and drops what it has. */
+		if (submit_rest_read(rest, at, piece, n) < 0 || !send_content(l, slice_of(piece, n), line_start))
+			return false;
+		at += n;
+	}
+	return true;
+}
+
 /* A server that breaks off within the content may have said why. */
 static void
 broken_off(struct submit_link *l, struct submit_answer *out)
@@ -248,7 +271,8 @@ send_message(struct submit_link *l, const struct submit_request *r, struct submi
 	bool line_start = true;
 	int err;
 
-	if (!send_content(l, r->header, &line_start) || !send_content(l, r->body, &line_start)) {
+	if (!send_content(l, r->header, &line_start) || !send_content(l, r->body, &line_start) ||
+	    !send_rest(l, r->rest, &line_start)) {
 		broken_off(l, out);
 		return;
 	}
@@ -274,7 +298,7 @@ submit_smtp_send(struct submit_link *l, const struct submit_server *server,
     const struct submit_request *r, struct submit_answer *out)
 {
 	*out = (struct submit_answer){ 0 };
-	if (server->size_bytes > 0 && r->header.n + r->body.n > server->size_bytes) {
+	if (server->size_bytes > 0 && size_of(r) > server->size_bytes) {
 		char *text = arena_alloc(&out->arena, 80);
 
 		snprintf(text, 80, "message is larger than %" PRIu64 " bytes", server->size_bytes);

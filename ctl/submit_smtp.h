@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "ctl/submit_link.h"
+#include "ctl/submit_rest.h"
 
 /* A message to be handed over, by socket or drop folder. All of it is borrowed. */
 struct submit_request {
@@ -11,12 +12,15 @@ struct submit_request {
 	const struct slice *rcpt;
 	size_t n_rcpt;
 	struct slice header, body; /* CR LF lines; one goes straight behind the other */
+	const struct submit_rest *rest; /* and this behind both; NULL: nothing */
 	bool utf8;		   /* addresses beyond ASCII */
 	bool eight_bit, seven_bit; /* the content is, or was said to be */
 	struct slice ret;	   /* FULL, HDRS or empty */
 	struct slice notify;	   /* for each recipient, or empty */
 	struct slice envid;	   /* xtext, or empty */
 };
+
+enum { SUBMIT_PIECE_BYTES = 64 * 1024 }; /* of the rest, read at a time */
 
 /* What the server said of itself. */
 struct submit_server {

@@ -37,8 +37,10 @@ take_line(struct submit_text *t, struct slice line, struct buf *out)
 	while (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
 	if (!t->started && is_from_line(line)) {
-		buf_slice(&t->from_lines, line);
-		buf_putc(&t->from_lines, '\n');
+		if (t->from_lines.n + line.n < SUBMIT_TEXT_HELD) {
+			buf_slice(&t->from_lines, line);
+			buf_putc(&t->from_lines, '\n');
+		}
 		return;
 	}
 	t->started = true;
@@ -48,30 +50,90 @@ take_line(struct submit_text *t, struct slice line, struct buf *out)
 		put_without_cr(out, line);
 }
 
+static void
+put_crs(struct submit_text *t, struct buf *out)
+{
+	for (; t->crs > 0; t->crs--)
+		buf_putc(out, ' ');
+}
+
+/* More of a long line: CRs are held back, since those at its end go. */
+static void
+put_within(struct submit_text *t, struct slice s, struct buf *out)
+{
+	for (;;) {
+		ptrdiff_t cr = slice_find(s, '\r');
+		struct slice text = cr < 0 ? s : slice_head(s, (size_t)cr);
+
+		if (text.n > 0) {
+			put_crs(t, out);
+			buf_slice(out, text);
+		}
+		if (cr < 0)
+			break;
+		if (++t->crs > SUBMIT_TEXT_HELD)
+			put_crs(t, out);
+		s = slice_from(s, (size_t)cr + 1);
+	}
+}
+
+static void
+end_within(struct submit_text *t, struct buf *out)
+{
+	buf_put(out, "\r\n", 2);
+	t->within = false;
+	t->crs = 0;
+}
+
+/* A line, or the rest of one. */
+static void
+end_line(struct submit_text *t, struct slice line, struct buf *out)
+{
+	if (t->within) {
+		put_within(t, line, out);
+		end_within(t, out);
+	} else if (t->part.n > 0) {
+		buf_slice(&t->part, line);
+		take_line(t, slice_buf(&t->part), out);
+		buf_reset(&t->part);
+	} else
+		take_line(t, line, out);
+}
+
+static void
+hold(struct submit_text *t, struct slice s, struct buf *out)
+{
+	if (t->within) {
+		put_within(t, s, out);
+		return;
+	}
+	buf_slice(&t->part, s);
+	if (t->part.n <= SUBMIT_TEXT_HELD)
+		return;
+	t->within = t->started = true;
+	put_within(t, slice_buf(&t->part), out);
+	buf_reset(&t->part);
+}
+
 void
 submit_text_feed(struct submit_text *t, struct slice chunk, struct buf *out)
 {
 	ptrdiff_t lf;
 
 	while (!t->done && (lf = slice_find(chunk, '\n')) >= 0) {
-		struct slice line = slice_head(chunk, (size_t)lf);
-
-		if (t->part.n > 0) {
-			buf_slice(&t->part, line);
-			line = slice_buf(&t->part);
-		}
-		take_line(t, line, out);
-		buf_reset(&t->part);
+		end_line(t, slice_head(chunk, (size_t)lf), out);
 		chunk = slice_from(chunk, (size_t)lf + 1);
 	}
 	if (!t->done)
-		buf_slice(&t->part, chunk);
+		hold(t, chunk, out);
 }
 
 void
 submit_text_end(struct submit_text *t, struct buf *out)
 {
-	if (!t->done && t->part.n > 0)
+	if (t->within)
+		end_within(t, out);
+	else if (!t->done && t->part.n > 0)
 		take_line(t, slice_buf(&t->part), out);
 	t->done = true;
 }

@@ -8,14 +8,18 @@
  * What programs pipe into sendmail(8), made into lines that all end in CR LF: LF and CR LF may be
  * mixed, every CR before an LF goes, a CR within a line becomes a blank, a last line without an end
  * gets one. Leading "From " and ">From " lines (mbox, UUCP) are taken off. NUL and 8-bit bytes
- * pass.
+ * pass. A line that grows beyond SUBMIT_TEXT_HELD is text, and is put out before its end is known.
  */
+enum { SUBMIT_TEXT_HELD = 64 << 10 };
+
 struct submit_text {
 	bool dots_literal;     /* in: -i, a line of one dot is text; else it ends the message */
 	bool started;	       /* a line has been written: "From " lines are text from here on */
 	bool done;	       /* the dot was seen: what follows is ignored */
+	bool within;	       /* the beginning of a long line has been written, */
+	size_t crs;	       /* but for so many CRs behind it */
 	struct buf part;       /* a line that has not ended */
-	struct buf from_lines; /* the lines taken off, each with LF: rmail reads the sender there */
+	struct buf from_lines; /* the first lines taken off, each with LF: rmail reads the sender there */
 };
 
 /* Zeroed, with dots_literal set, is ready. Finished lines are appended to *out. */

@@ -22,7 +22,7 @@ struct letter_origin {
  * then on each call takes away what came. Without one it stays in memory, up to LETTER_STAYS_MAX.
  * To be called after each piece, the last one too; seen: by the decoder; l->class is set.
  */
-enum { LETTER_STAYS_MAX = 10 << 20 };
+enum { LETTER_STAYS_MAX = 4 << 20 };
 enum letter_flow {
 	LETTER_STAYS,
 	LETTER_FLOWS,

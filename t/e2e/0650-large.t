@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: ISC
 # Large bodies: they stream into files of large/ and out of them; a 100 MB message costs no process 10 MB of
-# memory; none is lost, none is left behind.
+# memory; none is lost, none is left behind; what is beyond the limit is refused.
+#
+# LARGE_MIB in the environment: the size of those that sendmail brings.
 use strict;
 use warnings;
 use Digest::SHA;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use House qw(wait_for slurp spew need_root);
+use Ask qw(events);
+use House qw(wait_for slurp spew run need_root);
+use Memory;
 use Talk qw(code);
 use Test::More;
 
@@ -14,12 +18,26 @@ need_root();
 
 use constant MIB => 1 << 20;
 my $LIMIT = 10 * MIB;
+my $mib = $ENV{LARGE_MIB} // 40;
+my $san = ($ENV{V} // '') eq 'san'; # memory under a sanitizer is another thing
 
 my $house = House->new(config => { message_size_limit => 160 * MIB, mx_workers => 1, deliver_workers => 1,
-	retry_first => '1s', retry_max => '2s', retry_jitter => 0, data_timeout => '60s' })->start;
+	retry_first => '1s', retry_max => '2s', retry_jitter => 0, data_timeout => '60s',
+	local_domains => ['here.example'], local_uid_min => 1000 });
 my $out = "$house->{state}/out";
 my $large = "$house->{state}/spool/queue/large";
-$house->sink(args => [ '-d', $out ]);
+
+# Who has a Maildir and who an mbox; users of no account.
+my %uid = (bob => 61100, alice => 61101);
+for my $u (sort keys %uid) {
+	mkdir "$house->{state}/$u", 0700 or die $!;
+	chown $uid{$u}, $uid{$u}, "$house->{state}/$u";
+}
+spew("$house->{state}/users", join '', map { "$_:$uid{$_}:$uid{$_}:$house->{state}/$_:" . ($_ eq 'bob' ? 'Maildir/' : 'mbox') . "\n" } sort keys %uid);
+$house->{config}{local_users} = "$house->{state}/users";
+$house->write_config;
+$house->start;
+$house->sink(args => [ '-d', $out, '-r', 'rcpt,match=refused=550 5.1.1 no such user' ]);
 
 sub files { my ($dir) = @_; opendir my $dh, $dir or die "$dir: $!"; return grep { !/^\./ } readdir $dh }
 sub filled { return grep { -s "$large/$_" } files($large) }
@@ -45,17 +63,18 @@ sub body
 # Sends it as it stands, dots doubled; the body is given in pieces so that our own memory does not matter.
 sub send_big
 {
-	my ($t, $id, $body) = @_;
+	my ($t, $id, $body, %opt) = @_;
+	my ($sender, $to, $head) = ($opt{sender} // 'a@b.example', $opt{to} // [ 'c@d.example' ], $opt{head} // '');
 
-	for ('MAIL FROM:<a@b.example>', 'RCPT TO:<c@d.example>') {
+	for ("MAIL FROM:<$sender>", map { "RCPT TO:<$_>" } @$to) {
 		my $code = code($t->ask($_));
 		return $code if $code != 250;
 	}
 	my $code = code($t->ask('DATA'));
 	return $code if $code != 354;
-	$t->raw("X-Test-Id: $id\r\nSubject: a large one\r\n\r\n");
+	$t->raw("X-Test-Id: $id\r\nSubject: a large one\r\n$head\r\n");
 	my $wire = $body;
-	$wire =~ s/^\./../mg;
+	$wire =~ s/^\./../mg if $body =~ /^\./m;
 	local $Talk::SECONDS = 60;
 	for (my $at = 0; $at < length $wire; $at += MIB) {
 		$t->raw(substr $wire, $at, MIB) or return 0;
@@ -84,19 +103,6 @@ sub came_whole
 	ok($got eq $body, $what) or diag sprintf '%d bytes came, %d were sent', length $got, length $body;
 }
 
-sub memory_kib
-{
-	my %now;
-
-	for my $p ($house->processes) {
-		my ($name, $pid) = @$p;
-		my $status = slurp("/proc/$pid/status") // next;
-
-		$now{"$name $pid"} = $status =~ /^VmHWM:\s+(\d+)/m ? $1 : 0;
-	}
-	return \%now;
-}
-
 sub nothing_left
 {
 	my ($what) = @_;
@@ -123,25 +129,46 @@ is($house->talk->reply =~ /^220/, 1, 'greeting');
 }
 nothing_left('600 KB');
 
-# 100 MB, by SMTP.
-SKIP: {
-	my $before = memory_kib();
-	my $big = body(100 * MIB, 3, 0);
-	my $sum = Digest::SHA::sha256_hex($big);
-	my $t = connect_to();
-	my ($after, $got);
+# What it cost, which is to be below the limit in each process.
+sub cost_little
+{
+	my ($memory, $what) = @_;
+	my %cost = $memory->end;
+	my ($worst) = sort { $cost{$b}{grown} <=> $cost{$a}{grown} } keys %cost;
 
-	is(send_big($t, 'hundred', $big), 250, '100 MiB are taken');
-	$got = slurp("$out/" . taken('hundred')) // '';
-	$got =~ s/\A.*?\r\n\r\n//s;
-	is(Digest::SHA::sha256_hex($got), $sum, 'and come as they were');
-	undef $got;
-	$after = memory_kib();
-	my %grown = map { $_ => ($after->{$_} // 0) - $before->{$_} } keys %$before;
-	my ($worst) = sort { $grown{$b} <=> $grown{$a} } keys %grown;
-	note "$_ grew by $grown{$_} KiB, peak $after->{$_} KiB" for sort keys %grown;
-	skip 'memory under a sanitizer is another thing', 1 if ($ENV{V} // '') eq 'san';
-	cmp_ok($grown{$worst} * 1024, '<', $LIMIT, 'no process grew by 10 MB') or diag $worst;
+	diag "$what: KiB grown/peak: ", join ' ', map { sprintf '%s=%d/%d', $_, map { $_ / 1024 } @{ $cost{$_} }{qw(grown peak)} } sort keys %cost;
+	ok($san || $cost{$worst}{grown} < $LIMIT, "$what: no process grew by 10 MB") or diag $worst;
+	return %cost;
+}
+
+sub sum_of { my ($text) = @_; return Digest::SHA::sha256_hex($text) }
+sub body_of { my ($text) = @_; $text =~ s/\A.*?\n\r?\n//s; return $text }
+
+# 100 MB, by SMTP, to a next hop, a Maildir, an mbox and one who is refused, of whom a notice tells.
+{
+	my $big = body(100 * MIB, 3, 0);
+	my ($sum, $lf_sum) = (sum_of($big), sum_of($big =~ tr/\r//dr));
+	my $memory = Memory->begin($house);
+	my ($t, $id) = (connect_to(), undef);
+
+	is(send_big($t, 'hundred', $big, sender => 'bob@here.example', to => [ 'c@d.example', 'refused@d.example', 'alice@here.example', 'bob@here.example' ]),
+		250, '100 MiB are taken');
+	undef $big;
+	is(sum_of(body_of(slurp("$out/" . taken('hundred')))), $sum, 'and come as they were');
+	my $new = wait_for(sub { my @f = glob "$house->{state}/bob/Maildir/new/*"; @f == 2 && \@f }, 'the Maildir to have it and the notice', 60);
+	wait_for(sub { ($house->angctl('queue', 'list'))[1] !~ /^[0-9A-Z]{13}/m }, 'all to be done', 60);
+	my %cost = cost_little($memory, '100 MiB by SMTP');
+	ok($cost{"local/1's child"}, 'the process that writes a mailbox was seen');
+	my ($mail, $notice) = sort { -s $b <=> -s $a } @$new;
+	is(sum_of(body_of(slurp($mail))), $lf_sum, 'the Maildir has it whole');
+	my $mbox = body_of(slurp("$house->{state}/alice/mbox"));
+	chop $mbox;
+	is(sum_of($mbox), $lf_sum, 'the mbox too');
+	my $told = slurp($notice);
+	like($told, qr/^Action: failed\b/m, 'the notice says what failed');
+	like($told, qr{^Content-Type: text/rfc822-headers}m, 'and has the header section only');
+	cmp_ok(length $told, '<', 10_000, 'so it is small');
+	unlink "$house->{state}/alice/mbox", $mail, $notice;
 }
 nothing_left('100 MiB');
 
@@ -153,35 +180,65 @@ nothing_left('100 MiB');
 	came_whole('dots', $body, 'they come as they were');
 }
 
-# By sendmail, to the socket.
+# The sendmail of this build, with a file on stdin.
+sub sendmail_file
 {
-	my $text = body(20 * MIB, 7, 1);
-	my $before = memory_kib();
+	my ($text, @args) = @_;
+	my $file = "$house->{state}/stdin";
 
-	(my $lf = $text) =~ s/\r\n/\n/g;
-	my ($status, undef, $err) = $house->sendmail("Subject: by sendmail\nX-Test-Id: piped\n\n$lf", '-i', 'c@d.example');
-	is($status, 0, 'sendmail of 20 MiB') or diag $err;
-	came_whole('piped', $text, 'it comes whole');
-	my $after = memory_kib();
-	my ($worst) = sort { $b <=> $a } map { $after->{$_} - $before->{$_} } grep { exists $after->{$_} } keys %$before;
-	cmp_ok($worst * 1024, '<', $LIMIT, 'no service grew by 10 MB') unless ($ENV{V} // '') eq 'san';
+	spew($file, $text);
+	return run({ env => $house->sendmail_env, child => sub { open STDIN, '<', $file or POSIX::_exit(9) } },
+		"$house->{bin}/sendmail", @args);
 }
 
-# By sendmail, to the drop folder, while smtpd is away; who takes it up holds no more of it than others do.
-{
-	my $text = body(20 * MIB, 27, 1);
+# By sendmail: to the socket, and to the drop folder while smtpd is away.
+for my $how ([ 'piped', "sendmail of $mib MiB" ], [ 'dropped', "sendmail of $mib MiB without smtpd" ]) {
+	my ($name, $what) = @$how;
+	my $text = body($mib * MIB, 7, 0);
+	my $sum = sum_of($text);
 
-	(my $lf = $text) =~ s/\r\n/\n/g;
-	$house->stop('smtpd');
-	my ($status, undef, $err) = $house->sendmail("Subject: dropped\nX-Test-Id: dropped\n\n$lf", '-i', 'c@d.example');
-	is($status, 0, 'sendmail of 20 MiB without smtpd') or diag $err;
-	$house->start_one('smtpd');
-	came_whole('dropped', $text, 'it comes whole');
-	my $now = memory_kib();
-	my ($worst) = sort { $b <=> $a } map { $now->{$_} } grep { /^smtpd/ } keys %$now;
-	cmp_ok($worst * 1024, '<', $LIMIT, 'smtpd has not held it') unless ($ENV{V} // '') eq 'san';
-	is_deeply([ grep { !/^\./ } files("$house->{state}/drop") ], [], 'its file is gone');
+	$text =~ tr/\r//d;
+	substr($text, 0, 0) = "Subject: by sendmail\nX-Test-Id: $name\n\n";
+	$house->stop('smtpd') if $name eq 'dropped';
+	my $memory = Memory->begin($house);
+	my ($status, undef, $err) = sendmail_file($text, '-i', 'c@d.example');
+	undef $text;
+	is($status, 0, $what) or diag $err;
+	if ($name eq 'dropped') {
+		my %cost = $memory->end;
+		diag sprintf "$what: sendmail's peak %d KiB", $cost{sendmail}{peak} / 1024;
+		ok($san || $cost{sendmail}{peak} < $LIMIT, "$what: sendmail has not held it");
+		$house->start_one('smtpd');
+		$memory = Memory->begin($house);
+	}
+	is(sum_of(body_of(slurp("$out/" . taken($name)))), $sum, 'it comes whole');
+	my %cost = cost_little($memory, $what);
+	ok($cost{sendmail}, 'the command was seen') if $name eq 'piped';
+	unlink glob "$out/*";
 }
+is_deeply([ grep { !/^\./ } files("$house->{state}/drop") ], [], 'the drop folder is empty');
+
+# One line, without an end; what sends it holds no more of it than of others.
+{
+	my $memory = Memory->begin($house);
+	my ($status, undef, $err) = sendmail_file("Subject: a line\nX-Test-Id: line\n\n" . 'x' x ($mib * MIB), '-i', 'c@d.example');
+
+	is($status, 0, "a line of $mib MiB") or diag $err;
+	wait_for(sub { events($house, event => 'attempt', to => 'c@d.example', status => 'sent') >= 6 }, 'it to be done', 60);
+	cost_little($memory, "a line of $mib MiB");
+}
+# A header section that has no end is refused, by either.
+{
+	my $memory = Memory->begin($house);
+	my $head = join '', map { "X-Field-$_: " . 'y' x 900 . "\n" } 1 .. 13_000;
+	my ($status, undef, $err) = sendmail_file("Subject: a head\n$head\nbody\n", '-i', 'c@d.example');
+
+	is($status, 65, 'a header section of 12 MB: sendmail refuses it');
+	like($err, qr/header section/, 'and says why');
+	is(send_big(connect_to(), 'head', '', head => $head =~ s/\n/\r\n/gr), 550, 'smtpd refuses it');
+	cost_little($memory, 'a header section of 12 MB');
+}
+unlink glob "$out/*";
 
 # A client that goes away in the middle: its file goes too.
 {
@@ -279,6 +336,30 @@ nothing_left('after the kills');
 
 nothing_left('the end');
 check_spool('at the end');
+
+# The limit that is there by default: 50 MiB.
+{
+	delete $house->{config}{message_size_limit};
+	$house->write_config;
+	$house->stop('smtpd');
+	$house->start_one('smtpd');
+	my $t = connect_to();
+	my $limit = 50 * MIB;
+	like($t->ask('EHLO client.example'), qr/^250[- ]SIZE $limit\r?$/m, 'SIZE is offered');
+	like($t->ask('MAIL FROM:<a@b.example> SIZE=' . ($limit + 1)), qr/^552 5\.3\.4 /, 'a byte more is refused at MAIL');
+	is(code($t->ask("MAIL FROM:<a\@b.example> SIZE=$limit")), 250, 'so many are not');
+	$t->ask('RCPT TO:<c@d.example>');
+	$t->ask('DATA');
+	my $lines = ('z' x 1022 . "\r\n") x 1024;
+	$t->raw($lines) for 1 .. 50;
+	$t->raw("z\r\n.\r\n");
+	like($t->reply(60), qr/^552 5\.3\.4 /, 'what was declared smaller than it is, at the dot');
+	is(code($t->ask('NOOP')), 250, 'and the session goes on');
+	nothing_left('refused for its size');
+	my ($status, undef, $err) = sendmail_file("Subject: too large\n\n" . ('z' x 1022 . "\n") x (51 * 1024), '-i', 'c@d.example');
+	is($status, 69, 'sendmail: 69');
+	like($err, qr/\Asendmail: message is larger than $limit bytes\n\z/, 'and says why');
+}
 
 # A disk of its own that becomes full: 452 in the middle of the data, nothing stays, and mail goes on.
 my $disk;

@@ -65,6 +65,84 @@ START_TEST(nul_passes)
 }
 END_TEST
 
+enum { LONG = 3 * SUBMIT_TEXT_HELD };
+
+/* In pieces of so many bytes, the last of them half a line: no more is held than may be. */
+static void
+feed_long(size_t step, const char *end, const char *want_end)
+{
+	struct submit_text t = { 0 };
+	struct buf in = { 0 }, out = { 0 };
+
+	buf_puts(&in, "a: b\n\n");
+	memset(buf_room(&in, LONG), 'x', LONG);
+	in.n += LONG;
+	buf_puts(&in, "\ry");
+	buf_puts(&in, end);
+	for (size_t at = 0; at < in.n; at += step) {
+		submit_text_feed(&t, slice_head(slice_from(slice_buf(&in), at), step), &out);
+		ck_assert_uint_le(t.part.n, SUBMIT_TEXT_HELD);
+	}
+	submit_text_end(&t, &out);
+	ck_assert(slice_is(slice_head(slice_buf(&out), 9), "a: b\r\n\r\nx"));
+	ck_assert_str_eq((buf_putc(&out, '\0'), out.p + 8 + LONG), want_end);
+	submit_text_fini(&t);
+	buf_fini(&in);
+	buf_fini(&out);
+}
+
+static const struct {
+	const char *in, *out;
+} ends[] = {
+	{ "", " y\r\n" },
+	{ "\n", " y\r\n" },
+	{ "\r\r\n", " y\r\n" },
+	{ "\r\rz\r", " y  z\r\n" },
+	{ "\n.\r\nz\n", " y\r\n" },
+	{ "\nFrom z\n\n", " y\r\nFrom z\r\n\r\n" },
+};
+
+START_TEST(a_long_line_is_not_held)
+{
+	for (size_t step = 997; step < 2 * LONG; step = step * 3 + 1)
+		feed_long(step, ends[_i].in, ends[_i].out);
+}
+END_TEST
+
+START_TEST(crs_without_end_are_not_held)
+{
+	struct submit_text t = { .dots_literal = true };
+	struct buf out = { 0 };
+	char crs[1000];
+
+	memset(crs, '\r', sizeof crs);
+	for (size_t n = 0; n < LONG; n += sizeof crs)
+		submit_text_feed(&t, slice_of(crs, sizeof crs), &out);
+	ck_assert_uint_le(t.crs, SUBMIT_TEXT_HELD);
+	ck_assert_uint_le(t.part.n, SUBMIT_TEXT_HELD);
+	submit_text_feed(&t, SLICE_LIT("z\n"), &out);
+	ck_assert_uint_ge(out.n, LONG);
+	ck_assert(slice_is(slice_from(slice_buf(&out), out.n - 4), " z\r\n"));
+	submit_text_fini(&t);
+	buf_fini(&out);
+}
+END_TEST
+
+START_TEST(from_lines_without_end_are_not_held)
+{
+	struct submit_text t = { 0 };
+	struct buf out = { 0 };
+
+	for (size_t n = 0; n < LONG; n += 7)
+		submit_text_feed(&t, SLICE_LIT("From x\n"), &out);
+	submit_text_feed(&t, SLICE_LIT("y\n"), &out);
+	ck_assert_uint_lt(t.from_lines.n, SUBMIT_TEXT_HELD);
+	ck_assert(slice_is(slice_buf(&out), "y\r\n"));
+	submit_text_fini(&t);
+	buf_fini(&out);
+}
+END_TEST
+
 static const struct {
 	const char *lines, *sender; /* NULL: none */
 } uucp[] = {
@@ -93,6 +171,9 @@ cases(TCase *tc)
 {
 	tcase_add_loop_test(tc, lines, 0, sizeof texts / sizeof *texts);
 	tcase_add_test(tc, nul_passes);
+	tcase_add_loop_test(tc, a_long_line_is_not_held, 0, sizeof ends / sizeof *ends);
+	tcase_add_test(tc, crs_without_end_are_not_held);
+	tcase_add_test(tc, from_lines_without_end_are_not_held);
 	tcase_add_loop_test(tc, uucp_senders, 0, sizeof uucp / sizeof *uucp);
 }
 CHECK_MAIN("submit_text", cases)
