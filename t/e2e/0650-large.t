@@ -341,11 +341,10 @@ check_spool('at the end');
 {
 	delete $house->{config}{message_size_limit};
 	$house->write_config;
-	$house->stop('smtpd');
-	$house->start_one('smtpd');
-	my $t = connect_to();
+	is(($house->angctl('config', 'reload'))[0], 0, 'the configuration is read again');
 	my $limit = 50 * MIB;
-	like($t->ask('EHLO client.example'), qr/^250[- ]SIZE $limit\r?$/m, 'SIZE is offered');
+	my $t;
+	ok(eval { wait_for(sub { $t = $house->talk; $t->reply; $t->ask('EHLO client.example') =~ /^250[- ]SIZE $limit\r?$/m }, 'SIZE', 20) }, 'SIZE is offered');
 	like($t->ask('MAIL FROM:<a@b.example> SIZE=' . ($limit + 1)), qr/^552 5\.3\.4 /, 'a byte more is refused at MAIL');
 	is(code($t->ask("MAIL FROM:<a\@b.example> SIZE=$limit")), 250, 'so many are not');
 	$t->ask('RCPT TO:<c@d.example>');
