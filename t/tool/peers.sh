@@ -16,7 +16,7 @@
 set -eu
 
 PEERS=${PEERS:-${BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build}/peers}
-PACKAGES="postfix pflogsumm bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base"
+PACKAGES="postfix pflogsumm bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base dovecot-lmtpd mutt procmail"
 # Mail servers of Debian exclude each other: each of these is fetched by itself.
 APART="exim4-daemon-light opensmtpd"
 
@@ -71,17 +71,17 @@ unpack()
 	ln -sf bsd-mailx root/usr/bin/mail
 	ln -sf bsd-mailx root/usr/bin/mailx
 	{
-		grep -v '^\(postfix\|Debian-exim\|opensmtp[dq]\):' /etc/passwd
+		grep -v '^\(postfix\|Debian-exim\|opensmtp[dq]\|dovecot\|dovenull\):' /etc/passwd
 		id=61900
-		for user in postfix Debian-exim opensmtpd opensmtpq; do
+		for user in postfix Debian-exim opensmtpd opensmtpq dovecot dovenull; do
 			echo "$user:x:$id:$id::/var/empty:/usr/sbin/nologin"
 			id=$((id + 2))
 		done
 	} >etc/passwd
 	{
-		grep -v '^\(postfix\|postdrop\|Debian-exim\|opensmtp[dq]\):' /etc/group
+		grep -v '^\(postfix\|postdrop\|Debian-exim\|opensmtp[dq]\|dovecot\|dovenull\):' /etc/group
 		id=61900
-		for group in postfix postdrop Debian-exim - opensmtpd - opensmtpq; do
+		for group in postfix postdrop Debian-exim - opensmtpd - opensmtpq - dovecot - dovenull; do
 			[ $group = - ] || echo "$group:x:$id:"
 			id=$((id + 1))
 		done

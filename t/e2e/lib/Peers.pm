@@ -13,6 +13,7 @@ use warnings;
 use File::Path qw(make_path);
 use House qw(wait_for slurp spew run build_dir top);
 use IO::Socket::IP;
+use IO::Socket::UNIX;
 use POSIX qw(WNOHANG);
 use Supervisor;
 use Test::More ();
@@ -101,8 +102,8 @@ sub postfix
 	return $self;
 }
 
-# A server of theirs on port of 127.0.0.1 or `host` (TCP shows that it is there); `dir` appears to it as /mnt,
-# `places` are further words for `enter`.
+# A server of theirs on port of 127.0.0.1 or `host`, or at the Unix socket `path` (that shows that it is there);
+# `dir` appears to it as /mnt, `places` are further words for `enter`.
 sub server
 {
 	my ($class, %opt) = @_;
@@ -113,9 +114,62 @@ sub server
 	wait_for(sub {
 		waitpid($self->{pid}, WNOHANG) == $self->{pid}
 		    and die "$opt{argv}[0] ended: ", slurp("$opt{dir}/err") // '';
-		IO::Socket::IP->new(PeerHost => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
+		$opt{path} ? IO::Socket::UNIX->new($opt{path}) :
+		    IO::Socket::IP->new(PeerHost => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Timeout => 2);
 	}, "$opt{argv}[0] to listen", 30);
 	return $self;
+}
+
+# Dovecot, its LMTP alone, at DIR/lmtp, as one user without rights; `users` are lines of its passwd-file by
+# name: "" or fields such as userdb_quota_rule=*:storage=1K; `tempfail`: over quota is 452 and not 552. Mail:
+# DIR/home/NAME/Maildir.
+sub dovecot
+{
+	my ($class, %opt) = @_;
+	my ($dir, $id) = ($opt{dir}, $POSTFIX_ID + 8);
+	my $tempfail = $opt{tempfail} ? 'yes' : 'no';
+
+	make_path("$dir/run", "$dir/home");
+	spew("$dir/users", join '', map { "${_}:::::::$opt{users}{$_}\n" } sort keys %{ $opt{users} });
+	spew("$dir/dovecot.conf", <<"CONF");
+protocols = lmtp
+base_dir = /mnt/run
+state_dir = /mnt/run
+log_path = /mnt/log
+ssl = no
+default_internal_user = dovecot
+default_internal_group = dovecot
+default_login_user = dovecot
+mail_uid = $id
+mail_gid = $id
+mail_home = /mnt/home/%n
+mail_location = maildir:~/Maildir
+mail_plugins = quota
+quota_full_tempfail = $tempfail
+service anvil {
+	chroot =
+}
+service lmtp {
+	unix_listener /mnt/lmtp {
+		mode = 0666
+	}
+}
+passdb {
+	driver = static
+	args = nopassword=y
+}
+userdb {
+	driver = passwd-file
+	args = username_format=%n /mnt/users
+}
+plugin {
+	quota = maildir:User quota
+}
+CONF
+	chmod 0755, $dir;
+	chown $id, $id, $dir, "$dir/run", "$dir/home";
+	return $class->server(%opt, path => "$dir/lmtp", argv => [ 'setpriv', "--reuid=$id", "--regid=$id", '--clear-groups',
+		'dovecot', '-F', '-c', '/mnt/dovecot.conf' ]);
 }
 
 # Exim: relays all to the port `relay` of 127.0.0.1, but refuses nouser@ anywhere, and puts later@ off until
