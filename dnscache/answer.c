@@ -7,7 +7,7 @@ enum {
 	HEAD_BYTES = 12,
 	NAME_BYTES_MAX = 255, /* on the wire, RFC 1035 2.3.4 */
 	LABEL_MAX = 63,
-	JUMPS_MAX = 127, /* in one name: more than it has labels */
+	JUMPS_MAX = 127,  /* in one name: more than it has labels */
 	RECORD_HEAD = 10, /* type, class, ttl, length */
 	SOA_TAIL = 20,
 	COUNT_MAX = 4096, /* records looked at */

@@ -168,6 +168,18 @@ put_decoded(struct buf *b, const char *key, struct slice text)
 	buf_fini(&plain);
 }
 
+/* What came before the first group. */
+static void
+wrap(struct buf *b)
+{
+	struct buf before = *b;
+
+	*b = (struct buf){ 0 };
+	if (before.n > 0)
+		buf_printf(b, "{\"name\":null,\"addresses\":[%.*s]}", SLICE_ARG(slice_buf(&before)));
+	buf_fini(&before);
+}
+
 static void
 open_group(void *arg, struct slice name)
 {
@@ -178,9 +190,11 @@ open_group(void *arg, struct slice name)
 		json_close(g->b, '}');
 	}
 	g->open = name.p != NULL;
-	g->any |= g->open;
 	if (!g->open)
 		return;
+	if (!g->any)
+		wrap(g->b);
+	g->any = true;
 	json_open(g->b, '{');
 	put_decoded(g->b, "name", name);
 	json_key(g->b, "addresses");
@@ -279,8 +293,8 @@ main(void)
 		text = slice_of(line, (size_t)n);
 		slice_next(&text, '\t', &kind);
 		buf_reset(&out);
-		text = slice_of(
-		    line + kind.n + 1, unescape(line + kind.n + 1, (size_t)n - kind.n - 1));
+		if (text.p != NULL)
+			text.n = unescape(line + kind.n + 1, text.n);
 		for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 			if (slice_is(kind, kinds[i].kind))
 				kinds[i].answer(&out, text);
