@@ -26,6 +26,8 @@
 
 V ?= debug
 BUILD ?= build
+# One name, however it was given: what depends on what is kept by name.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX ?= /usr/local
 DESTDIR ?=
 CC ?= cc

@@ -79,7 +79,8 @@ struct reader {
 static bool
 bad(struct reader *rd, const char *what, struct slice word)
 {
-	snprintf(rd->why, sizeof rd->why, "%s: \"%.*s\"", what, (int)(word.n < 80 ? word.n : 80), word.p);
+	snprintf(rd->why, sizeof rd->why, "%s: \"%.*s\"", what, (int)(word.n < 80 ? word.n : 80),
+	    word.n > 0 ? word.p : "");
 	return false;
 }
 

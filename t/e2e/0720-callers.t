@@ -85,8 +85,10 @@ subtest 'large ones' => sub {
 	calls('git', 'alice', 'git init -q r && cd r && git config user.name A && git config user.email alice@machine && '
 		. 'git commit -q --allow-empty -m one && git format-patch -q --root --always -1 && git send-email --quiet --confirm=never --suppress-cc=all '
 		. '--from=alice@machine --to=alice *.patch', subject => '[PATCH] one');
-	calls('nodemailer', 'alice', q{node -e 'require("nodemailer").createTransport({ sendmail: true }).sendMail({ from: "alice@machine", to: "alice@machine", }
-		. q{subject: "by nodemailer", text: "x" }, (e) => { if (e) { console.error(e); process.exit(1) } })'});
+	calls('nodemailer', 'alice', <<~'END');
+		node -e 'require("nodemailer").createTransport({ sendmail: true }).sendMail({ from: "alice@machine", to: "alice@machine",
+			subject: "by nodemailer", text: "x" }, (e) => { if (e) { console.error(e); process.exit(1); } });'
+		END
 	calls('ruby-mail', 'alice', q{ruby -rmail -e 'm = Mail.new(from: "alice@machine", to: "alice@machine", subject: "by ruby-mail", body: "x"); m.delivery_method :sendmail; m.deliver!'});
 	calls('mdadm', 'root', 'mdadm --monitor --test --oneshot --mail root /dev/md0', subject => 'TestMessage event on /dev/md0:machine');
 	calls("unattended-upgrades by $_", 'root', q{python3 -c 'import importlib.machinery as m; u = m.SourceFileLoader("u", "/usr/bin/unattended-upgrade").load_module(); }
