@@ -42,6 +42,15 @@ static const struct column rcpt_columns[] = {
 	{ "reason", NULL, -1 },
 	{ "", NULL, 0 },
 };
+static const struct column host_columns[] = {
+	{ "host", "HOST", -30 },
+	{ "address", "ADDRESS", -16 },
+	{ "port", "PORT", 5 },
+	{ "rest_ms", "REST ms", 9 },
+	{ "failures", "FAILURES", 8 },
+	{ "reason", "REASON", -1 },
+	{ "", NULL, 0 },
+};
 static const struct column log_columns[] = {
 	{ "time", NULL, -27 },
 	{ "service", NULL, -8 },
@@ -85,6 +94,7 @@ static const struct verb verbs[] = {
 	{ "queue flush", SERVICE_QMGR, "flush", 0, 1, "[domain=D]", NULL, NULL, NULL },
 	{ "queue suspend", SERVICE_QMGR, "suspend", 1, 2, "DOMAIN [REASON]", NULL, NULL, NULL },
 	{ "queue resume", SERVICE_QMGR, "resume", 1, 1, "DOMAIN", NULL, NULL, NULL },
+	{ "queue hosts", SERVICE_QMGR, "hosts", 0, 0, "", host_columns, NULL, NULL },
 	{ "queue why", SERVICE_QMGR, "why", 1, 1, "ID", NULL, NULL, NULL },
 	{ "queue", SERVICE_QMGR, "queue", 0, 0, "", queue_columns, NULL, NULL },
 	{ "ledger", SERVICE_QMGR, "ledger", 0, 0, "", NULL, NULL, NULL },

@@ -144,8 +144,16 @@ note_failed(struct delivery *d, const struct failure *f, bool silent)
 	const struct job_host *h = &d->hosts[d->hop];
 
 	if (silent) {
-		buf_put(&d->failed, h->ip, sizeof h->ip);
-		buf_put(&d->failed, &h->port, sizeof h->port);
+		struct job_failed put = { .port = h->port };
+		struct buf text = { 0 };
+
+		if (f->code != 0)
+			buf_printf(&text, "%u ", f->code);
+		buf_slice(&text, f->text);
+		put.text = slice_buf(&text);
+		memcpy(put.ip, h->ip, sizeof put.ip);
+		job_failed_put(&d->failed, &put);
+		buf_fini(&text);
 	}
 	if (f->kind != OUTCOME_TEMP || d->doubt.set)
 		return;

@@ -87,6 +87,7 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_ku64(b, "damaged_ranges", q->damaged_ranges);
 	json_ku64(b, "disk_free_bytes", q->disk_free_bytes);
 	json_ku64(b, "queues", q->queues.count);
+	json_ku64(b, "hosts_failing", q->hosts.count);
 	json_ku64(b, "journal_files", journal_files(j));
 	json_ku64(b, "journal_records", j->stats.records);
 	json_ku64(b, "journal_bytes", j->stats.bytes);
@@ -679,6 +680,7 @@ verb_queue(struct ctl_call *c, struct slice args)
 const struct ctl_verb control_verbs[] = {
 	{ "status", CTL_ANYONE, true, verb_status, "what it is doing" },
 	{ "queue", CTL_ADMIN, true, verb_queue, "one line a queue" },
+	{ "hosts", CTL_ADMIN, true, control_hosts, "one line a host that did not answer" },
 	{ "list", CTL_ADMIN, true, verb_list, "messages: [id=] [state=] [domain=] [sender=] [recipient=]" },
 	{ "show", CTL_ADMIN, true, verb_show, "ID: all that is known of a message" },
 	{ "mailq", CTL_ANYONE, true, verb_mailq, "the list that mailq prints" },

@@ -6,6 +6,8 @@
 
 /* The verbs of run/ctl/qmgr; `arg` of the server: the struct qmgr. */
 extern const struct ctl_verb control_verbs[];
+/* One of them: hosts that gave no greeting. */
+void control_hosts(struct ctl_call *c, struct slice args);
 /* Sets what base/metrics.h has of qmgr; arg: the struct qmgr. */
 void control_count(void *arg);
 

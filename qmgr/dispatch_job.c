@@ -15,7 +15,6 @@
 enum {
 	KIND_DAMAGED = 3, /* RESULT: the record failed its checksum */
 	TEXT_MAX = 1900,  /* of a reply, as kept */
-	HOST_BYTES = 18,  /* JOB_DONE: a failed host */
 };
 
 static void
@@ -253,12 +252,11 @@ first_text(const struct qjob *j)
 static void
 hosts_told(struct qmgr *q, struct queue *queue, const struct qjob *j, const struct msg_job_done *m)
 {
-	for (size_t i = 0; i + HOST_BYTES <= m->failed.n; i += HOST_BYTES) {
-		uint16_t port;
+	struct slice rest = m->failed;
+	struct job_failed f;
 
-		memcpy(&port, m->failed.p + i + 16, sizeof port);
-		resolve_failed(q, queue, (const uint8_t *)m->failed.p + i, port);
-	}
+	while (job_failed_next(&rest, &f) == 1)
+		resolve_failed(q, queue, &f);
 	if (!m->host_down) {
 		if (m->addr.n == 16)
 			resolve_answered(q, queue, (const uint8_t *)m->addr.p, m->port);

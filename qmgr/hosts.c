@@ -19,12 +19,20 @@ hash(const uint8_t ip[static 16], uint16_t port)
 }
 
 static void
+free_one(struct host_rest *h)
+{
+	free(h->name);
+	free(h->why);
+	free(h);
+}
+
+static void
 free_list(struct host_rest *h)
 {
 	while (h != NULL) {
 		struct host_rest *next = h->next;
 
-		free(h);
+		free_one(h);
 		h = next;
 	}
 }
@@ -75,7 +83,7 @@ drop(struct hosts *all, struct host_rest **at)
 
 	*at = h->next;
 	all->count--;
-	free(h);
+	free_one(h);
 }
 
 void
@@ -113,6 +121,21 @@ hosts_failed(struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint
 }
 
 void
+hosts_say(struct hosts *all, const uint8_t ip[static 16], uint16_t port, struct slice name, struct slice why)
+{
+	struct host_rest *h;
+
+	if (all->count == 0 || (h = *place(all, ip, port)) == NULL)
+		return;
+	if (name.n > 0) {
+		free(h->name);
+		h->name = slice_dup(name);
+	}
+	free(h->why);
+	h->why = slice_dup(why);
+}
+
+void
 hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port)
 {
 	struct host_rest **at;
@@ -124,15 +147,31 @@ hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port)
 		drop(all, at);
 }
 
+const struct host_rest *
+hosts_resting(const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms)
+{
+	const struct host_rest *h = all->count == 0 ? NULL : *place(all, ip, port);
+
+	return h == NULL || h->until_ms <= now_ms ? NULL : h;
+}
+
 uint64_t
 hosts_until_ms(const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms)
 {
-	struct host_rest **at;
+	const struct host_rest *h = hosts_resting(all, ip, port, now_ms);
 
-	if (all->count == 0)
-		return 0;
-	at = place(all, ip, port);
-	return *at == NULL || (*at)->until_ms <= now_ms ? 0 : (*at)->until_ms;
+	return h == NULL ? 0 : h->until_ms;
+}
+
+bool
+hosts_each(const struct hosts *all, size_t *bucket,
+    void (*fn)(void *arg, const struct host_rest *h), void *arg)
+{
+	if (*bucket >= all->nbucket)
+		return false;
+	for (const struct host_rest *h = all->bucket[*bucket]; h != NULL; h = h->next)
+		fn(arg, h);
+	return ++*bucket < all->nbucket;
 }
 
 void

@@ -2,8 +2,9 @@
 #ifndef QMGR_HOSTS_H
 #define QMGR_HOSTS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "base/slice.h"
+
+#include <stdbool.h>
 
 /*
  * Addresses that gave no greeting when they were last tried: they rest for a while, over all
@@ -17,6 +18,7 @@ enum { HOSTS_MAX = 65536 };
 
 struct host_rest {
 	struct host_rest *next;
+	char *name, *why; /* for people: the name by which it was tried, and what it came to; NULL: not known */
 	uint8_t ip[16];
 	uint16_t port;
 	uint16_t count; /* failures in a row */
@@ -34,10 +36,18 @@ void hosts_fini(struct hosts *all);
  * it is. */
 void hosts_failed(struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms,
     uint64_t first_ms, uint64_t max_ms);
+/* About one that failed. The texts are copied; a name of "" says nothing new. */
+void hosts_say(struct hosts *all, const uint8_t ip[static 16], uint16_t port, struct slice name, struct slice why);
 void hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port);
 /* When its rest is over; 0: it does not rest. */
 uint64_t hosts_until_ms(
     const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms);
+/* One that rests, or NULL. */
+const struct host_rest *hosts_resting(
+    const struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms);
+/* Calls fn for each that failed when last tried, of the bucket *bucket; false: that was the last one. */
+bool hosts_each(const struct hosts *all, size_t *bucket,
+    void (*fn)(void *arg, const struct host_rest *h), void *arg);
 /* All may be tried at once; what failed before is not forgotten. */
 void hosts_wake(struct hosts *all);
 /* Forgets those whose rest has been over for keep_ms. */

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-#include "qmgr/resolve.h"
+#include "qmgr/resolve_impl.h"
 
 #include "base/clock.h"
 #include "base/die.h"
-#include "dns/mx.h"
 #include "qmgr/dispatch.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/queue.h>
 
 enum {
 	ASKING_AT_ONCE =
@@ -27,28 +25,6 @@ struct question {
 	struct resolve *of;
 	unsigned hop, number;
 	uint64_t token;
-};
-
-struct resolve {
-	struct qmgr *q;
-	struct queue *queue;
-	bool in_line, asking;
-	TAILQ_ENTRY(resolve) line;
-	/* While asking: */
-	unsigned nhops;
-	struct mx *mx[ROUTE_HOPS_MAX];
-	TAILQ_HEAD(, question) open;
-	/* What is known: */
-	const struct conf *conf; /* by which it was asked; NULL: nothing is known */
-	uint64_t until_ms;
-	enum outcome_kind kind;
-	uint16_t code;
-	uint8_t enh[3];
-	char *text;
-	bool partial;
-	unsigned nhosts, fails;
-	struct mx_host *host;
-	char *names;
 };
 
 struct resolver {
@@ -495,30 +471,6 @@ is_fresh(const struct resolve *r)
 	return r->conf == r->q->conf && qclock_ms(&r->q->clock) < r->until_ms;
 }
 
-/* All rest: until the first one may be tried. */
-static enum resolve_says
-awake(struct resolve *r)
-{
-	uint64_t now = qclock_ms(&r->q->clock), first = UINT64_MAX;
-	struct buf reason = { 0 };
-
-	for (unsigned i = 0; i < r->nhosts; i++) {
-		uint64_t until = hosts_until_ms(&r->q->hosts, r->host[i].ip, r->host[i].port, now);
-
-		if (until == 0)
-			return RESOLVE_GO;
-		if (until < first)
-			first = until;
-	}
-	buf_puts(&reason, "did not answer lately: ");
-	for (unsigned i = 0; i < r->nhosts; i++)
-		if (i == 0 || r->host[i].exchanger != r->host[i - 1].exchanger)
-			buf_printf(&reason, "%s%s", i > 0 ? ", " : "", r->host[i].name);
-	schedule_pause(r->q, r->queue, first, WAIT_REST, slice_buf(&reason));
-	buf_fini(&reason);
-	return RESOLVE_LATER;
-}
-
 enum resolve_says
 resolve_look(struct qmgr *q, struct queue *queue)
 {
@@ -539,83 +491,10 @@ resolve_look(struct qmgr *q, struct queue *queue)
 	if (queue->resolving || r->conf == NULL)
 		return RESOLVE_LATER;
 	if (r->kind == OUTCOME_OK)
-		return awake(r);
+		return resolve_awake(r);
 	end_of(r, r->kind, r->code, r->enh, r->text, &end);
 	first_ends(q, queue, &end);
 	return RESOLVE_SLICE;
-}
-
-static uint64_t
-next_random(void *arg)
-{
-	return rng_next(arg);
-}
-
-void
-resolve_put(struct qmgr *q, struct queue *queue, struct buf *out, bool *partial)
-{
-	struct resolve *r = queue->resolve;
-	uint64_t now = qclock_ms(&q->clock);
-
-	*partial = false;
-	if (r == NULL)
-		return;
-	*partial = r->partial;
-	mx_shuffle(r->host, r->nhosts, next_random, &q->rng);
-	for (unsigned i = 0; i < r->nhosts; i++) {
-		const struct mx_host *h = &r->host[i];
-		struct job_host put = { .name = slice_z(h->name), .port = h->port };
-
-		if (hosts_until_ms(&q->hosts, h->ip, h->port, now) != 0) {
-			*partial = true;
-			continue;
-		}
-		memcpy(put.ip, h->ip, sizeof put.ip);
-		job_host_put(out, &put);
-	}
-}
-
-static bool
-is_ours(const struct queue *queue, const uint8_t ip[static 16], uint16_t port)
-{
-	const struct resolve *r = queue->resolve;
-
-	for (unsigned i = 0; r != NULL && i < r->nhosts; i++)
-		if (r->host[i].port == port && memcmp(r->host[i].ip, ip, 16) == 0)
-			return true;
-	return false;
-}
-
-void
-resolve_failed(struct qmgr *q, struct queue *queue, const uint8_t ip[static 16], uint16_t port)
-{
-	const struct scope_values *v = queue_limits(q, queue);
-	uint64_t first = q->conf->host_rest_ms, max = q->conf->host_rest_max_ms;
-
-	/* No longer than the queue itself would wait: a retry that is due shall find a host. */
-	if (is_ours(queue, ip, port))
-		hosts_failed(&q->hosts, ip, port, qclock_ms(&q->clock),
-		    first < v->retry_first_ms ? first : v->retry_first_ms,
-		    max < v->retry_max_ms ? max : v->retry_max_ms);
-}
-
-void
-resolve_answered(struct qmgr *q, struct queue *queue, const uint8_t ip[static 16], uint16_t port)
-{
-	if (is_ours(queue, ip, port))
-		hosts_answered(&q->hosts, ip, port);
-}
-
-bool
-resolve_has_awake(struct qmgr *q, const struct queue *queue)
-{
-	const struct resolve *r = queue->resolve;
-	uint64_t now = qclock_ms(&q->clock);
-
-	for (unsigned i = 0; r != NULL && q->conf->host_rest_ms > 0 && i < r->nhosts; i++)
-		if (hosts_until_ms(&q->hosts, r->host[i].ip, r->host[i].port, now) == 0)
-			return true;
-	return false;
 }
 
 void

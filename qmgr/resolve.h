@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "dns/dnsq.h"
+#include "ipc/job.h"
 #include "qmgr/queue.h"
 
 /*
@@ -51,8 +52,7 @@ enum resolve_says resolve_look(struct qmgr *q, struct queue *queue);
 void resolve_put(struct qmgr *q, struct queue *queue, struct buf *out, bool *partial);
 
 /* What a job told of the queue's hosts; addresses that are not among them are passed over. */
-void resolve_failed(
-    struct qmgr *q, struct queue *queue, const uint8_t ip[static 16], uint16_t port);
+void resolve_failed(struct qmgr *q, struct queue *queue, const struct job_failed *f);
 void resolve_answered(
     struct qmgr *q, struct queue *queue, const uint8_t ip[static 16], uint16_t port);
 /* Some of its hosts do not rest. */

@@ -68,6 +68,30 @@ job_host_next(struct slice *rest, struct job_host *out)
 	return 1;
 }
 
+void
+job_failed_put(struct buf *out, const struct job_failed *f)
+{
+	struct slice text = slice_head(f->text, JOB_FAILED_TEXT_MAX);
+
+	buf_put(out, f->ip, sizeof f->ip);
+	buf_put(out, &f->port, sizeof f->port);
+	buf_putc(out, (char)text.n);
+	buf_slice(out, text);
+}
+
+int
+job_failed_next(struct slice *rest, struct job_failed *out)
+{
+	uint8_t n;
+
+	if (rest->n == 0)
+		return 0;
+	if (!take(rest, out->ip, sizeof out->ip) || !take(rest, &out->port, sizeof out->port) ||
+	    !take(rest, &n, sizeof n) || !take_text(rest, n, &out->text))
+		return -EBADMSG;
+	return 1;
+}
+
 static void
 put_text(struct buf *out, struct slice text)
 {

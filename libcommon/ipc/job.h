@@ -34,6 +34,19 @@ void job_host_put(struct buf *out, const struct job_host *h);
 int job_host_next(struct slice *rest, struct job_host *out);
 
 /*
+ * JOB_DONE's `failed`: hosts that gave no greeting. Encoded, one after the other: 16 bytes of
+ * address, u16 port, u8 length and text.
+ */
+enum { JOB_FAILED_TEXT_MAX = 160 };
+struct job_failed {
+	uint8_t ip[16];
+	uint16_t port;
+	struct slice text; /* what it came to; a longer one is cut */
+};
+void job_failed_put(struct buf *out, const struct job_failed *f);
+int job_failed_next(struct slice *rest, struct job_failed *out); /* as job_host_next() */
+
+/*
  * JOB's `addresses`: recipients that an expansion made. Encoded, one after the other: u32 number,
  * u8 NOTIFY, then address, original and ORCPT, each u16 length and bytes. A recipient of the job
  * that is not here stands in the envelope.

@@ -146,7 +146,7 @@
 	F(u16, port, "")                                                            \
 	F(u32, conn_use, "messages sent over this connection, this one included")   \
 	F(u32, connect_ms, "from the job's begin to that of its transaction")       \
-	F(str, failed, "of the hosts: those that gave no greeting; 16 bytes and u16 port, repeated")
+	F(str, failed, "of the hosts: those that gave no greeting, as ipc/job.h encodes them")
 #define FIELDS_RESULT_ACK(F) F(u64, job, "its results are durable: forget them")
 #define FIELDS_FORGET(F) F(u32, segment, "close its descriptor when no running job needs it")
 #define FIELDS_FORGOTTEN(F) F(u32, segment, "done")

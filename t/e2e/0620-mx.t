@@ -161,12 +161,20 @@ is((events('attempt', 'u@down.test'))[0]{status}, 'deferred', 'no host answers: 
 send_to('u@down2.test');
 wait_for(sub { (queue_of('down2.test')->{waits_for} // '') eq 'rest' || events('attempt', 'u@down2.test') }, 'the other queue to wait', 20);
 is(events('attempt', 'u@down2.test'), 0, 'another queue with these hosts does not try them');
-my ($id) = map { $_->{id} } events('filed', 'u@down2.test');
+my ($id) = map { $_->{id} } events('received', 'u@down2.test');
 my (undef, $list) = $house->angctl('queue', 'list', 'domain=down2.test');
-like($list, qr/did not answer lately/, 'and the listing says why');
+like($list, qr/did not answer lately: dead\.hosts\.test\[127\.0\.0\.19\] \([^)]*refused/, 'and the listing says why');
+(undef, my $why) = $house->angctl('queue', 'why', $id);
+like($why, qr/all its hosts rest.*refused.*dead2\.hosts\.test/, 'as does the question for one message');
+my %rests = map { my $h = decode_json($_); ($h->{host} => $h) } split /\n/, ($house->angctl('queue', 'hosts', '--json'))[1];
+is_deeply([ @{ $rests{'dead2.hosts.test'} }{qw(address port)} ], [ '127.0.0.20', $port ], 'the list of hosts has it');
+like($rests{'dead2.hosts.test'}{reason}, qr/refused/, 'with a reason');
+cmp_ok($rests{'dead2.hosts.test'}{rest_ms}, '<=', 4000, 'and says for how long') or diag explain \%rests;
+like($rests{'busy.hosts.test'}{reason}, qr/^421 .*busy/, 'a greeting of 421, in its words');
 $house->tool('risen', [ "$house->{bin}/smtpsink", '-o', "$state/sink.log", "127.0.0.20:$port" ]);
 wait_for(sub { came('u@down.test') && came('u@down2.test') }, 'mail after the host is up', 40);
 is_deeply([ map { (came($_))[0] } 'u@down.test', 'u@down2.test' ], [ ("127.0.0.20:$port") x 2 ], 'sent when one of them is up');
+ok(!(grep { /dead2\.hosts/ } ($house->angctl('queue', 'hosts'))[1]), 'which is on the list no more');
 
 my (undef, $ledger) = $house->angctl('ledger');
 like($ledger, qr/balanced\W+(?:true|yes)/, 'the ledger adds up');

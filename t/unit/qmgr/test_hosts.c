@@ -77,11 +77,45 @@ START_TEST(it_is_bounded)
 END_TEST
 
 static void
+note(void *arg, const struct host_rest *h)
+{
+	struct host_rest *last = arg;
+
+	last->count++;
+	last->name = h->name;
+	last->why = h->why;
+}
+
+START_TEST(it_is_told_why)
+{
+	struct host_rest seen = { 0 };
+	size_t bucket = 0;
+
+	ck_assert(!hosts_each(&all, &bucket, note, &seen));
+	hosts_say(&all, one, 25, SLICE_LIT("a.example"), SLICE_LIT("nothing rests"));
+	hosts_failed(&all, one, 25, 1000, 100, 1000);
+	ck_assert_ptr_null(hosts_resting(&all, one, 25, 1000)->why);
+	hosts_say(&all, one, 25, SLICE_LIT("a.example"), SLICE_LIT("refused"));
+	hosts_say(&all, one, 25, SLICE_LIT(""), SLICE_LIT("timed out"));
+	hosts_say(&all, two, 25, SLICE_LIT("b.example"), SLICE_LIT("no word of it"));
+	ck_assert_str_eq(hosts_resting(&all, one, 25, 1000)->name, "a.example");
+	ck_assert_ptr_null(hosts_resting(&all, one, 25, 1100));
+	while (hosts_each(&all, &bucket, note, &seen))
+		;
+	ck_assert_uint_eq(seen.count, 1); /* also when its rest is over, until it answers */
+	ck_assert_str_eq(seen.name, "a.example");
+	ck_assert_str_eq(seen.why, "timed out");
+	hosts_fini(&all);
+}
+END_TEST
+
+static void
 cases(TCase *tc)
 {
 	tcase_add_test(tc, rests_double_up_to_the_longest);
 	tcase_add_test(tc, each_address_and_port_for_itself);
 	tcase_add_test(tc, no_rest_is_no_rest);
 	tcase_add_test(tc, it_is_bounded);
+	tcase_add_test(tc, it_is_told_why);
 }
 CHECK_MAIN("hosts", cases)

@@ -102,8 +102,10 @@ finish(struct told_job *t, unsigned answered)
 	struct buf failed = { 0 };
 
 	for (unsigned i = 0; i < answered; i++) {
-		buf_put(&failed, t->ip[i], 16);
-		buf_put(&failed, &t->port[i], 2);
+		struct job_failed put = { .port = t->port[i], .text = SLICE_LIT("refused") };
+
+		memcpy(put.ip, t->ip[i], 16);
+		job_failed_put(&failed, &put);
 	}
 	ck_assert(dispatch_result(&w.q, t->worker,
 	    &(struct msg_result){ .job = t->number,
@@ -310,6 +312,9 @@ START_TEST(a_host_that_failed_rests_for_all)
 	id = to_domain("u@one.example", "");
 	ck_assert_uint_eq(ntold, 2);
 	ck_assert_int_eq(queue_of(id)->wait, WAIT_REST);
+	ck_assert_str_eq(queue_of(id)->down_reason,
+	    "did not answer lately: a.example[192.0.2.1] (refused), b.example[192.0.2.2] (refused), "
+	    "b.example[2001:db8::2] (refused)");
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 0);
 	world_pass(&w, 299000);
 	ck_assert_uint_eq(ntold, 2);
@@ -322,11 +327,11 @@ END_TEST
 
 START_TEST(a_worker_puts_to_rest_only_what_it_was_given)
 {
-	const uint8_t other[18] = { [10] = 0xff, [11] = 0xff, 192, 0, 2, 99, 25, 0 };
+	const uint8_t other[19] = { [10] = 0xff, [11] = 0xff, 192, 0, 2, 99, 25, 0, 0 };
 
 	to_domain("u@one.example", "");
 	ck_assert(dispatch_done(&w.q, worker,
-	    &(struct msg_job_done){ .job = told[0].number, .failed = slice_of(other, 18) }));
+	    &(struct msg_job_done){ .job = told[0].number, .failed = slice_of(other, 19) }));
 	world_settle(&w);
 	ck_assert_uint_eq(w.q.hosts.count, 0);
 	to_domain("u@one.example", "");

@@ -44,6 +44,29 @@ START_TEST(hosts_come_back)
 }
 END_TEST
 
+START_TEST(failed_hosts_come_back)
+{
+	const struct job_failed put = { .port = 25, .ip = { [15] = 1 }, .text = SLICE_LIT("Connection refused") };
+	struct job_failed got, longest = put;
+	char text[JOB_FAILED_TEXT_MAX + 1];
+	struct buf b = { 0 };
+
+	memset(text, 'x', sizeof text);
+	longest.text = slice_of(text, sizeof text);
+	job_failed_put(&b, &put);
+	job_failed_put(&b, &longest);
+	struct slice rest = slice_buf(&b);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(job_failed_next(&rest, &got), 1);
+		ck_assert_uint_eq(got.port, 25);
+		ck_assert_mem_eq(got.ip, put.ip, sizeof got.ip);
+		ck_assert(same(got.text, i == 0 ? put.text : slice_of(text, JOB_FAILED_TEXT_MAX)));
+	}
+	ck_assert_int_eq(job_failed_next(&rest, &got), 0);
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(addresses_come_back)
 {
 	struct buf b = { 0 };
@@ -68,24 +91,27 @@ END_TEST
 /* Each cut of one row is refused, and none is read beyond its end (the copy is exactly as long). */
 START_TEST(cut_rows_are_refused)
 {
-	struct buf b[2] = { 0 };
+	struct buf b[3] = { 0 };
 
 	job_host_put(&b[0], &hosts[0]);
 	job_address_put(&b[1], &addresses[0]);
-	for (int what = 0; what < 2; what++)
+	job_failed_put(&b[2], &(struct job_failed){ .text = SLICE_LIT("why") });
+	for (int what = 0; what < 3; what++)
 		for (size_t n = 1; n < b[what].n; n++) {
 			char *copy = malloc(n);
 			struct slice rest = { memcpy(copy, b[what].p, n), n };
 			struct job_host h;
 			struct job_address a;
+			struct job_failed f;
 
-			ck_assert_int_eq(
-			    what == 0 ? job_host_next(&rest, &h) : job_address_next(&rest, &a),
+			ck_assert_int_eq(what == 0   ? job_host_next(&rest, &h)
+					 : what == 1 ? job_address_next(&rest, &a)
+						     : job_failed_next(&rest, &f),
 			    -EBADMSG);
 			free(copy);
 		}
-	buf_fini(&b[0]);
-	buf_fini(&b[1]);
+	for (int what = 0; what < 3; what++)
+		buf_fini(&b[what]);
 }
 END_TEST
 
@@ -93,6 +119,7 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_test(tc, hosts_come_back);
+	tcase_add_test(tc, failed_hosts_come_back);
 	tcase_add_test(tc, addresses_come_back);
 	tcase_add_test(tc, cut_rows_are_refused);
 }
