@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: ISC
-# Two of ours face each other, and each believes that the other has the mail: by DNS, or because an
-# exchanger does not know that it is one. Whatever goes round comes to an end, and somebody is told exactly once.
+# Two of ours face each other, and each believes that the other has the mail: by DNS, by aliases, or
+# because an exchanger does not know that it is one. Whatever goes round comes to an end, and somebody is told exactly once.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Ask qw(balanced events ledger mail_in sunk);
-use House qw(wait_for need_root free_ports);
+use House qw(wait_for spew need_root free_ports);
 use Test::More;
 
 need_root();
@@ -19,8 +19,13 @@ my %house;
 
 for my $name (sort keys %other) {
 	my $house = $house{$name} = House->new(extra => "listen face {\n\tclass = mx\n\taddress = $at{$name}:$port\n}\n",
-		config => { hostname => "$name.test", relay_host => undef, smtp_port => $port,
+		config => { hostname => "$name.test", relay_host => undef, smtp_port => $port, local_domains => ["$name.test"],
 			retry_first => '1s', retry_max => '2s', dns_keep_min => '1s', received_max => 12 });
+	$house->{config}{alias_file} = "$house->{state}/aliases";
+	$house->write_config;
+	spew("$house->{state}/aliases", "round: round\@$other{$name}.test\n");
+	my ($status, undef, $err) = $house->sendmail('', '-bi');
+	is($status, 0, "$name: aliases are built") or diag $err;
 	# As after a change half made: what each is told of it differs.
 	$house->dnsfake("${zone}circle.test MX 10 $other{$name}.test\n");
 	$house->start;
@@ -68,6 +73,9 @@ cmp_ok($hops, '<=', 13, 'but not for ever');
 plays($right, 'back@circle.test', 'round@circle.test', [ 2, 1, 0 ],
 	'the notice in a circle as well: no notice of it');
 is(both(event => 'failed', to => 'back@circle.test'), 1, 'it ends once');
+
+# The address that fails in the end is not the one that mail was sent to.
+plays($left, 'b@sender.test', 'round@left.test', [ 1, 1, 1 ], 'aliases in a circle: one failure, one notice, which comes');
 
 # The better exchanger does not know that it is one.
 plays($right, 'c@sender.test', 'x@both.test', [ 1, 1, 1 ],
