@@ -6,6 +6,7 @@
 #include "base/json.h"
 
 #include <bsd/stdlib.h>
+#include <stdio.h>
 #include <xxhash.h>
 
 enum { REFRESH_MS = 1000 };
@@ -157,6 +158,7 @@ put_json(struct buf *b, const struct question *q, const struct decision *d, uint
 {
 	static const char *const words[] = { "?", "deliver", "expand", "hold", "drop", "refuse",
 		"temp" };
+	char status[16];
 
 	json_open(b, '{');
 	json_kstr(b, "address", q->rcpt);
@@ -174,6 +176,8 @@ put_json(struct buf *b, const struct question *q, const struct decision *d, uint
 		json_close(b, ']');
 	} else {
 		json_ku64(b, "code", d->code);
+		snprintf(status, sizeof status, "%u.%u.%u", d->enh[0], d->enh[1], d->enh[2]);
+		json_kz(b, "status", status);
 		json_kz(b, "text", d->text);
 	}
 	json_close(b, '}');

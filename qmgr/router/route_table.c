@@ -99,16 +99,30 @@ is(struct slice *value, const char *word)
 	return true;
 }
 
+/* "5.1.10 text": the code is taken off the front. */
+static void
+own_status(struct slice *text, uint8_t enh[3])
+{
+	struct slice rest = *text, code, part;
+	uint64_t number[3];
+
+	if (!slice_next(&rest, ' ', &code))
+		return;
+	for (int i = 0; i < 3; i++)
+		if (!slice_next(&code, '.', &part) || !slice_u64(part, &number[i]) || number[i] > 255)
+			return;
+	if (number[0] != 5 || code.n > 0)
+		return;
+	for (int i = 0; i < 3; i++)
+		enh[i] = (uint8_t)number[i];
+	*text = slice_trim(rest);
+}
+
 static void
 error(struct slice text, struct arena *a, struct decision *d)
 {
 	decision_say(d, ROUTE_REFUSE, 550, "5.1.2", "", "route-table");
-	if (text.n > 6 && text.p[0] == '5' && text.p[1] == '.' && ascii_digit(text.p[2]) &&
-	    text.p[3] == '.' && ascii_digit(text.p[4]) && text.p[5] == ' ') {
-		d->enh[1] = (uint8_t)(text.p[2] - '0');
-		d->enh[2] = (uint8_t)(text.p[4] - '0');
-		text = slice_from(text, 6);
-	}
+	own_status(&text, d->enh);
 	d->text = text.n > 0 ? arena_z(a, text) : "Mail for this address is not taken";
 }
 
