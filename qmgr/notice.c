@@ -218,6 +218,8 @@ notice_owed(struct qmgr *q, const struct message *m)
 		LIST_INSERT_HEAD(&all->bucket[(e->id ^ e->id >> 22) % BUCKETS], e, bucket);
 		all->n++;
 		due_at(all, e, now);
+	} else if (e->sent == 0 && now < e->first_ms + NOTICES_WAIT_MS) {
+		due_at(all, e, now); /* perhaps it was the last one on its way */
 	}
 	e->lsn = q->journal.lsn;
 }

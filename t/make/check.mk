@@ -43,7 +43,7 @@ check-units: units
 # centuries or hold 400,000 recipients are left to check-long.
 VALGRIND_BINS = $(foreach b,$(UNIT_BINS),$(if $(findstring /priv/,$(b)),,$(b)))
 check-valgrind: units
-	@sh t/tool/units.sh valgrind $(filter-out %/test_date %/qmgr/test_parts %/qmgr/test_recover %/qmgr/test_simulation %/qmgr/test_expand_cuts \
+	@sh t/tool/units.sh valgrind $(filter-out %/test_date %/qmgr/test_notice %/qmgr/test_parts %/qmgr/test_recover %/qmgr/test_simulation %/qmgr/test_expand_cuts \
 		%/spool/test_journal %/conf/test_scope %/smtp/test_body,$(VALGRIND_BINS))
 check-fuzz: fuzzers
 	@for f in $(FUZZERS); do $(B)/t/fuzz/$$f t/fuzz/corpus/$$f >/dev/null || exit 1; echo "corpus $$f replayed"; done

@@ -454,6 +454,7 @@ struct letter {
 	unsigned body;
 	uint64_t id;
 	uint64_t notice_of;
+	uint8_t notice_kind;   /* 0: of a failure */
 	const char *transport; /* NULL: smtp */
 	struct record_large large; /* number not 0: the body is there */
 };
@@ -497,7 +498,7 @@ letter_build(struct world *w, struct pen *p, const struct letter *l, uint64_t of
 		envelope_put_text(&env, ENVELOPE_HOLD, slice_z(l->hold));
 	if (l->notice_of != 0) {
 		envelope_put_u64(&env, ENVELOPE_NOTICE_OF, l->notice_of);
-		envelope_put_u8(&env, ENVELOPE_NOTICE_KIND, SPOOL_NOTICE_FAILED);
+		envelope_put_u8(&env, ENVELOPE_NOTICE_KIND, l->notice_kind != 0 ? l->notice_kind : SPOOL_NOTICE_FAILED);
 		envelope_put_u32s(&env, ENVELOPE_NOTICE_RCPTS, (const uint32_t[]){ 0 }, 1);
 	}
 	for (unsigned i = 0; l->to[i] != NULL; i++) {
