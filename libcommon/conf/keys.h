@@ -129,8 +129,8 @@
 	K(DOMAINS, relay_domains, "relay_domains", "", 0, 0,                                            \
 	    "Domains to which any client may send.")                                                    \
 	K(HOP, relay_host, "relay_host", "", 0, 0,                                                      \
-	    "The next hop for every domain without a \"route\". Empty: there is none, and such mail "   \
-	    "waits or is refused by the router's rules.")                                               \
+	    "The next hop for every domain without a \"route\". Empty: the mail exchangers of each "     \
+	    "domain, as the DNS has them, at \"smtp_port\".")                                                   \
 	K(DOMAINS, local_domains, "local_domains", "", 0, 0,                                            \
 	    "Domains whose mail ends here: aliases(5), then the local users. "                          \
 	    "Not set: \"hostname\", \"myorigin\" and localhost.")                                       \
@@ -262,7 +262,8 @@
 #define CONF_DOMAIN_KEYS(K)                                                                             \
 	K(HOPS, route, "route", "", 0, 8,                                                               \
 	    "Next hops for the domain, tried in this order. The empty list says that there is none, "   \
-	    "whatever \"relay_host\" is. Not set anywhere: \"relay_host\".")
+	    "whatever \"relay_host\" is. Not set anywhere: \"relay_host\", or where that is empty the "  \
+	    "mail exchangers of the domain.")
 
 /* In binding sections only. */
 #define CONF_BINDING_KEYS(K)                                                                            \

@@ -337,25 +337,34 @@ START_TEST(each_question_has_its_rule)
 }
 END_TEST
 
+#define PORT "smtp_port = 2525\n"
+#define OF_DOMAIN "domain b.example { smtp_port = 2526 }\n"
 static const struct {
-	const char *rcpt, *want;
+	const char *conf, *rcpt, *want;
 } exchangers[] = {
-	{ "a@b.example", "deliver smtp b.example b.example:2525:mx" },
-	{ "a@[192.0.2.1]", "deliver smtp [192.0.2.1] 192.0.2.1:2525" },
-	{ "a@[IPv6:2001:db8::1]", "deliver smtp [ipv6:2001:db8::1] 2001:db8::1:2525" },
-	{ "bob@localhost", "deliver lmtp localhost unix:/run/lmtp:0" },
+	{ "", "a@b.example", "deliver smtp b.example b.example:25:mx" },
+	{ "", "a@[192.0.2.1]", "deliver smtp [192.0.2.1] 192.0.2.1:25" },
+	{ PORT, "a@b.example", "deliver smtp b.example b.example:2525:mx" },
+	{ PORT OF_DOMAIN, "a@b.example", "deliver smtp b.example b.example:2526:mx" },
+	{ PORT, "a@[192.0.2.1]", "deliver smtp [192.0.2.1] 192.0.2.1:2525" },
+	{ PORT, "a@[IPv6:2001:db8::1]", "deliver smtp [ipv6:2001:db8::1] 2001:db8::1:2525" },
+	{ PORT, "bob@localhost", "deliver lmtp localhost unix:/run/lmtp:0" },
 };
 
 /* Without a relay host: the mail exchangers of the domain, or the host of a literal. */
 START_TEST(without_a_relay_host)
 {
-	struct conf *c = load("hostname = \"mx.example\"\nsmtp_port = 2525\n"
-			      "local_transport = \"lmtp:unix:/run/lmtp\"\n");
 	struct question q = { .class = CLASS_LOCAL, .rcpt = slice_z(exchangers[_i].rcpt) };
 	struct arena a = { 0 };
+	struct buf conf = { 0 }, got = { 0 };
 	struct decision d;
-	struct buf got = { 0 };
+	struct conf *c;
 
+	buf_puts(&conf, "hostname = \"mx.example\"\nlocal_transport = \"lmtp:unix:/run/lmtp\"\n");
+	buf_puts(&conf, exchangers[_i].conf);
+	buf_putc(&conf, '\0');
+	c = load(conf.p);
+	buf_fini(&conf);
 	decide(c, &made_up, &q, &a, &d);
 	print(&got, &d);
 	ck_assert_str_eq(got.p, exchangers[_i].want);
