@@ -43,7 +43,7 @@ struct received_host {
 struct received_trace {
 	struct received_host from; /* as the client called itself, mostly */
 	struct received_host peer; /* its address, as its TCP connection had it */
-	struct slice peer_name;	   /* and the name that the DNS gives that */
+	struct slice peer_name;	   /* and the name that the DNS gives that, without final dot */
 	struct received_host helo; /* where it is told apart from `from` */
 	const char *greeting;	   /* "HELO", "EHLO", "LHLO": the verb that helo came with */
 	struct slice ident;	   /* who: of RFC 1413, an account, an envelope sender */

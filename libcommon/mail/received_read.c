@@ -315,7 +315,8 @@ read_client(struct reading *r, const struct word *w)
 	if (read_greeting(r, w->text))
 		return;
 	if (value_of(w->text, "ident", &value)) {
-		out->ident = value;
+		who = mailbox_of(value);
+		out->ident = who.n > 0 ? who : value;
 	} else if (who.n > 0) {
 		out->ident = who;
 	} else if (read_addr(w->text, &host)) {
@@ -325,7 +326,7 @@ read_client(struct reading *r, const struct word *w)
 		r->peer_bracketed = w->bracketed;
 	} else if (w->first && w->depth == 1 && !w->bracketed && out->peer_name.n == 0 &&
 		   tls_of(w->text) == NULL && is_full_name(w->text)) {
-		out->peer_name = w->text;
+		out->peer_name = slice_head(w->text, w->text.n - (w->text.p[w->text.n - 1] == '.'));
 	}
 }
 

@@ -106,6 +106,9 @@ static const struct {
 	    " from=pop.example peer=[192.0.2.1] by=localhost with=POP3 for=joe@localhost" AT },
 	{ "from h by m via smtpd (for l.example [192.0.2.1]) with ESMTP" DATE,
 	    " from=h by=m via=smtpd with=ESMTP" AT },
+	{ "from h (h.example. [192.0.2.1]) by m with ESMTP",
+	    " from=h peer=[192.0.2.1] name=h.example by=m with=ESMTP" },
+	{ "from h (IDENT:joe@[192.0.2.1]) by m", " from=h peer=[192.0.2.1] ident=joe by=m" },
 	/* nonsense */
 	{ "", "" },
 	{ DATE, AT },
