@@ -233,3 +233,18 @@ child_run(const struct child_order *o)
 		failed(&c, what, -err);
 	report(&c, OUTCOME_OK, done, c.box.maildir ? "delivered to Maildir" : "delivered to mailbox");
 }
+
+void
+child_end(const struct child_order *o)
+{
+	static struct child c;
+
+	c.o = o;
+	make_letter(&c);
+	close_others(&c, -1);
+	settle(&c);
+	find_user(&c);
+	if (setresuid(-1U, c.user.uid, -1U) == 0)
+		kill(o->stopped, SIGKILL);
+	_exit(0);
+}

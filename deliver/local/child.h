@@ -31,10 +31,16 @@ struct child_order {
 	unsigned nheld;
 	bool sandbox_off;
 	int report_fd;
+	pid_t stopped; /* child_end(): the process of this delivery */
 };
 
 /* In the forked child. */
 _Noreturn void child_run(const struct child_order *o);
+/*
+ * Likewise, for a delivery whose process its user has stopped, which only this user may end: with his
+ * rights to signal, but a process of ours, which he cannot stop.
+ */
+_Noreturn void child_end(const struct child_order *o);
 
 /* The deadline of the child, and what the kernel adds until it ends it. */
 enum { CHILD_GRACE_S = 30 };

@@ -26,6 +26,7 @@ struct errand {
 	struct job_rcpt *rcpt;
 	char user[USERS_NAME_MAX + 1]; /* whom it keeps from others; not looked up */
 	pid_t pid;
+	bool stopped;
 	int report;
 	struct timer *late;
 };
@@ -109,7 +110,9 @@ ended(struct errands *all, struct errand *e, int status)
 		return;
 	}
 	all->lost++;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+	if (e->stopped)
+		snprintf(text, sizeof text, "the delivery process was stopped by its user, and ended");
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		snprintf(text, sizeof text, "the delivery took longer than local_time_max");
 	else if (WIFSIGNALED(status))
 		snprintf(text, sizeof text, "the delivery process was killed by signal %d",
@@ -120,6 +123,50 @@ ended(struct errands *all, struct errand *e, int status)
 	conclude(all, e->d, e->rcpt, OUTCOME_TEMP, 0, broken, slice_z(text));
 }
 
+/* The table, or NULL with *why where it cannot be read. */
+static bool
+users_now(struct errands *all, const struct users **table, struct buf *why)
+{
+	*table = NULL;
+	return all->users == NULL ||
+	       users_file_get(all->users, clock_mono_ms(), table, why) == 0;
+}
+
+static struct child_order
+order_of(const struct errand *e)
+{
+	const struct daemon *d = e->all->env.daemon;
+
+	return (struct child_order){ .d = e->d,
+		.rcpt = e->rcpt,
+		.conf = d->conf,
+		.mail_gid = mail_gid,
+		.held = d->sandbox.more,
+		.nheld = d->sandbox.nmore,
+		.sandbox_off = d->sandbox_off,
+		.report_fd = e->report };
+}
+
+/*
+ * No alarm ends a process that is stopped, and it would hold its place for ever. We may not signal the
+ * user's processes; who becomes the user may.
+ */
+static void
+end_stopped(struct errand *e)
+{
+	struct child_order o;
+	struct buf why = { 0 };
+
+	if (e->d == NULL || e->stopped)
+		return;
+	e->stopped = true;
+	o = order_of(e);
+	o.stopped = e->pid;
+	if (users_now(e->all, &o.table, &why) && fork() == 0)
+		child_end(&o);
+	buf_fini(&why);
+}
+
 static void
 on_child(int signo, void *arg)
 {
@@ -128,12 +175,16 @@ on_child(int signo, void *arg)
 	pid_t pid;
 
 	(void)signo;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0)
 		for (unsigned i = 0; i < all->nchildren; i++) {
 			struct errand *e = all->child[i];
 
 			if (e->pid != pid)
 				continue;
+			if (WIFSTOPPED(status)) {
+				end_stopped(e);
+				break;
+			}
 			all->child[i] = all->child[--all->nchildren];
 			ended(all, e, status);
 			errand_free(e);
@@ -172,27 +223,12 @@ user_is_busy(const struct errands *all, const struct errand *e)
 	return false;
 }
 
-/* The table, or NULL with *why where it cannot be read. */
-static bool
-users_now(struct errands *all, const struct users **table, struct buf *why)
-{
-	*table = NULL;
-	return all->users == NULL ||
-	       users_file_get(all->users, clock_mono_ms(), table, why) == 0;
-}
-
 /* False: it could not be started now, and waits. */
 static bool
 birth(struct errands *all, struct errand *e)
 {
 	static const uint8_t no_table[3] = { 4, 3, 0 };
-	struct child_order o = { .d = e->d,
-		.rcpt = e->rcpt,
-		.conf = all->env.daemon->conf,
-		.mail_gid = mail_gid,
-		.held = all->env.daemon->sandbox.more,
-		.nheld = all->env.daemon->sandbox.nmore,
-		.sandbox_off = all->env.daemon->sandbox_off };
+	struct child_order o = order_of(e);
 	struct buf why = { 0 };
 	int ends[2];
 

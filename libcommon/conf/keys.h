@@ -153,7 +153,7 @@
 	K(LOCALLY, local_transport, "local_transport", "local", 0, 0,                                   \
 	    "What delivers to the local users: the service local, or a server of LMTP.")                \
 	K(INT, local_uid_min, "local_uid_min", "1000", 1, 4294967294,                                    \
-	    "Users with a lower number get no mail of their own; their aliases do.")                    \
+	    "Users with a lower number get no mail of their own; their aliases do. Lowered: local has to be started anew.")                    \
 	K(BELOW, mailbox, "mailbox", "", 0, 0,                                                          \
 	    "Where a local user's mail goes below home: with a slash at the end a Maildir, such as "    \
 	    "\"Maildir/\", else an mbox. Empty: the mbox of the user's name in \"mail_dir\". The file "  \

@@ -185,7 +185,7 @@ static const struct call table[] = {
 
 	CALL(BECOME, setgroups),
 	CALL(BECOME, getgroups),
-	CALL(BECOME, setresgid), /* sandbox.c: not to 0 */
+	CALL(BECOME, setresgid), /* sandbox.c: not to 0; setresuid not below local_uid_min */
 	CALL(BECOME, setresuid),
 	CALL(BECOME, getresgid),
 	CALL(BECOME, getresuid),

@@ -174,6 +174,7 @@ daemon_start(struct daemon *d, enum service self, int argc, char *argv[])
 	log_set_generation(d->generation);
 	if ((d->conf->sandbox_off >> self & 1) != 0)
 		d->sandbox_off = true;
+	d->sandbox.uid_min = (uint32_t)d->conf->local_uid_min;
 	find_ids(d);
 	if (d->probe)
 		daemon_probe(d);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -126,6 +127,9 @@ probe_inside(struct daemon *d, const struct scratch *s, enum profile p)
 	pid_t pid;
 
 	env.profile = p;
+	/* As in life: who becomes others kept what that takes, a recipient's process did not. */
+	if ((profile_row(p)->calls & CALLS_BECOME) != 0)
+		priv_keep_caps(1U << CAP_SETUID | 1U << CAP_SETGID);
 	priv_drop(d->ids.uid[d->self], d->ids.gid[d->self], true);
 	if (!d->sandbox_off)
 		sandbox_enter(parent, &d->sandbox);

@@ -564,6 +564,8 @@ static const struct act table[] = {
 	RAW("setresuid", CALLS_BECOME, setresuid, -1, -1, -1), /* changes nothing: anybody may, outside */
 	RAW("become-root", 0, setresuid, 0, 0, 0),
 	RAW("become-root-low", 0, setresuid, 0x100000000, -1, -1), /* the kernel looks at 32 bits */
+	RAW("become-system-user", 0, setresuid, 1, 1, 1),
+	RAW("become-system-user-low", 0, setresuid, -1, 0x100000001, -1),
 	RAW("become-group-root", 0, setresgid, 0, 0, 0),
 	RAW("setresgid", CALLS_BECOME, setresgid, -1, -1, -1),
 	RAW("setgroups", CALLS_BECOME, setgroups, 0, 0),

@@ -91,14 +91,27 @@ filter_calls(const struct profile_row *row, bool kill)
 	return err;
 }
 
+/* The kernel looks at the low 32 bits of an id, a comparison at all: what has more is refused as well. */
+static int
+refuse_below(scmp_filter_ctx ctx, int call, unsigned arg, uint32_t min)
+{
+	int err = seccomp_rule_add(
+	    ctx, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_CMP(arg, SCMP_CMP_LT, min));
+
+	if (err == 0)
+		err = seccomp_rule_add(
+		    ctx, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_CMP(arg, SCMP_CMP_GT, UINT32_MAX));
+	return err;
+}
+
 /*
- * Beside the list, for who may become others: never root. A list of what is allowed cannot say "not
- * this number", a second filter that allows all else can; the kernel looks at the low 32 bits.
+ * Beside the list, for who may become others: no user below uid_min, and no group 0. A list of what is
+ * allowed cannot say "not these numbers", a second filter that allows all else can. -1 stays allowed:
+ * it changes nothing.
  */
 static int
-filter_root(const struct profile_row *row)
+filter_ids(const struct profile_row *row, uint32_t uid_min)
 {
-	static const int calls[] = { SCMP_SYS(setresuid), SCMP_SYS(setresgid) };
 	scmp_filter_ctx ctx;
 	int err = 0;
 
@@ -107,9 +120,11 @@ filter_root(const struct profile_row *row)
 	ctx = seccomp_init(SCMP_ACT_ALLOW);
 	if (ctx == NULL)
 		return -ENOMEM;
-	for (unsigned i = 0; i < 6 && err == 0; i++)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), calls[i % 2], 1,
-		    SCMP_CMP(i / 2, SCMP_CMP_MASKED_EQ, UINT32_MAX, 0));
+	for (unsigned i = 0; i < 3 && err == 0; i++) {
+		err = refuse_below(ctx, SCMP_SYS(setresuid), i, uid_min > 0 ? uid_min : 1);
+		if (err == 0)
+			err = refuse_below(ctx, SCMP_SYS(setresgid), i, 1);
+	}
 	if (err == 0)
 		err = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
 	if (err == 0)
@@ -146,7 +161,7 @@ sandbox_try(enum profile p, const struct sandbox *s, const char **step)
 	if (err != 0)
 		return err;
 	*step = "seccomp";
-	err = filter_root(row);
+	err = filter_ids(row, s->uid_min);
 	return err != 0 ? err : filter_calls(row, s->kill);
 }
 

@@ -24,6 +24,7 @@ struct sandbox {
 	unsigned nmore;
 	int dir[SANDBOX_DIR_COUNT]; /* already opened folders; -1: the rules for it are left out */
 	bool kill; /* a call outside the list ends the process instead of failing with EPERM */
+	uint32_t uid_min; /* for who may become others: no user below this, and never root */
 };
 #define SANDBOX_INIT { .dir = { -1, -1, -1, -1, -1, -1, -1 } }
 

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Ask qw(mail_in events balanced drained);
+use Ask qw(mail_in row events balanced drained);
 use Fcntl qw(:DEFAULT);
 use File::Path qw(make_path);
 use House qw(wait_for slurp spew run need_root);
@@ -109,14 +109,22 @@ subtest 'a large message' => sub {
 	ok($file && substr(slurp($file), -71 * 20000) eq $line x 20000, 'its body as it was');
 };
 
-subtest 'fsync comes before rename, and before it is said' => sub {
-	plan skip_all => 'needs strace' if system 'command -v strace >/dev/null 2>&1';
+# strace on the worker, with what it forks.
+sub tracing
+{
+	my (@how) = @_;
 	my ($worker) = map { $_->[1] } grep { $_->[0] eq 'local/1' } $house->processes;
-	my $tracer = Supervisor::spawn([ 'strace', '-f', '-y', '-e', 'trace=openat,fsync,renameat,renameat2,write,exit_group',
-		'-o', "$state/trace", '-p', $worker ], "$state/strace.err");
-	$house->{tools}{strace} = $tracer;
+
+	unlink "$state/strace.err", "$state/trace";
+	$house->{tools}{strace} = Supervisor::spawn([ 'strace', '-f', '-y', @how, '-o', "$state/trace", '-p', $worker ], "$state/strace.err");
 	wait_for(sub { (slurp("$state/strace.err") // '') =~ /attached|Operation not permitted/ }, 'strace');
-	plan skip_all => 'strace may not look' if slurp("$state/strace.err") =~ /not permitted/;
+	return slurp("$state/strace.err") !~ /not permitted/;
+}
+my $no_strace = system('command -v strace >/dev/null 2>&1') ? 'needs strace' : '';
+
+subtest 'fsync comes before rename, and before it is said' => sub {
+	plan skip_all => $no_strace if $no_strace;
+	tracing('-e', 'trace=openat,fsync,renameat,renameat2,write,exit_group') or plan skip_all => 'strace may not look';
 	is((deliver('traced', 'bob'))->{status}, 'sent', 'delivered');
 	wait_for(sub { (slurp("$state/trace") // '') =~ /renameat.*\n(?:.*\n)*.*exit_group/ }, 'the end of the trace');
 	$house->end_tool('strace');
@@ -124,6 +132,22 @@ subtest 'fsync comes before rename, and before it is said' => sub {
 	my @steps = map { /fsync\(\d+<.*\/Maildir\/tmp\/[^>]*>\) *= 0/ ? 'fsync file' : /renameat2?\(.* = 0/ ? 'rename' :
 	    /fsync\(\d+<.*\/Maildir\/new>\) *= 0/ ? 'fsync new' : /write\(\d+<pipe.*delivered to/ ? 'told' : () } split /\n/, $trace;
 	is(join(', ', @steps), 'fsync file, rename, fsync new, told', 'in this order') or diag $trace;
+};
+
+subtest 'a quota, and a disk that fails: at the sync' => sub {
+	plan skip_all => $no_strace if $no_strace;
+	my %dsn = (EDQUOT => '4.2.2', EIO => '4.3.0');
+	for my $error (sort keys %dsn) {
+		my @before = new_files('bob');
+		tracing('-e', 'trace=fsync', '-e', "inject=fsync:error=$error:when=1") or plan skip_all => 'strace may not look';
+		my @first = map { deliver("$error for $_", $_) } qw(alice bob);
+		$house->end_tool('strace');
+		like("$_->{status} $_->{dsn}", qr/^deferred \Q$dsn{$error}\E$/, "$error: $_->{to}: $_->{text}") for @first;
+		ok(sent($_->{id}, $_->{to}), "$_->{to}: delivered later") for @first;
+		is(scalar(() = slurp("$mail/alice") =~ /^Subject: $error for alice$/mg), 1, 'once in the mbox, nothing of the first try');
+		is(scalar(() = new_files('bob')), @before + 1, 'once in the Maildir');
+		is_deeply([ glob "$home/bob/Maildir/tmp/*" ], [], 'and nothing in tmp');
+	}
 };
 
 subtest 'a loop ends' => sub {
@@ -265,6 +289,68 @@ subtest 'killed under load' => sub {
 	balanced($house, 'after the kills');
 };
 
+# A process of this user's that tries things against another, each true where it must not be.
+sub against
+{
+	my ($id, $pid) = @_;
+
+	pipe my $r, my $w or die;
+	my $child = fork // die;
+	if ($child == 0) {
+		POSIX::setgid($id);
+		POSIX::setuid($id);
+		my @bad;
+		push @bad, 'memory' if open my $m, '<', "/proc/$pid/mem";
+		push @bad, 'environment' if open my $e, '<', "/proc/$pid/environ";
+		push @bad, 'descriptors' if opendir my $d, "/proc/$pid/fd";
+		push @bad, 'its root' if defined readlink "/proc/$pid/root";
+		push @bad, 'ptrace' if $^O eq 'linux' && (POSIX::uname())[4] eq 'x86_64' && syscall(101, 0x4206, $pid, 0, 0) == 0;
+		print $w "@bad";
+		close $w;
+		_exit(0);
+	}
+	close $w;
+	my $text = <$r> // '';
+	waitpid $child, 0;
+	return $text;
+}
+
+subtest 'a delivery is the recipient\'s, and tells the recipient nothing' => sub {
+	$house->{config}{mailbox_lock_timeout} = '20s';
+	$house->write_config;
+	is(($house->angctl('config', 'reload'))[0], 0, 'reload');
+	my $status = row($house, 'status', 'local');
+	wait_for(sub { row($house, 'status', 'local')->{workers}[0]{generation} == $status->{generation} }, 'the worker to take it');
+	my ($worker) = map { $_->[1] } grep { $_->[0] eq 'local/1' } $house->processes;
+	my %text = (STOP => qr/stopped by its user/, KILL => qr/killed by signal 9/);
+	for my $signal (qw(STOP KILL)) {
+		spew("$mail/alice.lock", '');
+		my $id = mail_in($house, 'from@x.example', 'alice@test.example', text => text_of("as whom: $signal"));
+		my ($pid, %is);
+		wait_for(sub {
+			for (split ' ', slurp("/proc/$worker/task/$worker/children") // '') {
+				%is = (slurp("/proc/$_/status") // '') =~ /^(\w+):\s*(.*?)\s*$/mg;
+				return $pid = $_ if ($is{Uid} // '') =~ /^$uid{alice}\t/ && $is{Seccomp_filters} > 4;
+			}
+			return 0;
+		}, 'a delivery that waits for the lock');
+		is($is{Uid}, join("\t", ($uid{alice}) x 4), 'uid: hers, all four');
+		is($is{Gid}, join("\t", ($mail_gid) x 4), 'gid: that of mail_dir');
+		is($is{Groups}, $uid{alice}, 'groups: hers');
+		is(join(' ', map { $is{$_} =~ /^0+$/ ? 0 : $is{$_} } qw(CapInh CapPrm CapEff CapBnd CapAmb)), '0 0 0 0 0', 'no capability, nor can there be one');
+		is("$is{NoNewPrivs} $is{Seccomp} $is{Umask}", '1 2 0077', 'no new privileges, a filter, umask 077');
+		is(scalar(() = glob "/proc/$pid/fd/*"), 6, 'descriptors: three, the result, the folder and the mbox') or diag join ' ', map { readlink } glob "/proc/$pid/fd/*";
+		is(against($uid{alice}, $pid), '', 'she cannot look into it');
+		is(system('setpriv', "--reuid=$uid{alice}", "--regid=$uid{alice}", '--clear-groups', 'kill', "-$signal", $pid), 0, "she may send it $signal");
+		my $a = attempt($id, 'alice@test.example');
+		is("$a->{status} $a->{dsn}", 'deferred 4.3.0', 'then it is tried again');
+		like($a->{text}, $text{$signal}, $a->{text});
+		ok(wait_for(sub { !-e "/proc/$pid" }, 'its end'), 'and nothing of it stays');
+		unlink "$mail/alice.lock";
+		ok(sent($id, 'alice@test.example'), 'delivered');
+	}
+};
+
 # LMTP: one reply for each recipient after the dot.
 sub lmtp_server
 {
@@ -310,7 +396,6 @@ subtest 'LMTP, a reply for each recipient' => sub {
 	$house->{config}{local_transport} = "lmtp:unix:$path";
 	$house->write_config;
 	is(($house->angctl('config', 'reload'))[0], 0, 'reload');
-	wait_for(sub { events($house, event => "reloaded", service => $_) }, "$_ to take it") for qw(router local);
 	my %want = (good => 'sent 2.0.0', full => 'deferred 4.2.2', never => 'bounced 5.2.2', unknown => 'bounced 5.1.1');
 	my @to = map { "$_\@test.example" } sort keys %want;
 	my $id;
