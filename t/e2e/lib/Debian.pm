@@ -139,7 +139,11 @@ sub letter
 	my ($self, $who, $subject) = @_;
 	my @got;
 
-	wait_for(sub { @got = $self->letters($who, $subject) }, "$subject for $who", 20);
+	eval { wait_for(sub { @got = $self->letters($who, $subject) }, "$subject for $who", 30) };
+	if (!@got) {
+		Test::More::diag(join '', map { ($self->run_in('sh', '-c', $_))[1] } 'mailq', 'grep -h ^Subject: /var/mail/*', 'tail -20 /var/log/angarium/angarium.log');
+		die $@;
+	}
 	my ($head, $body) = $got[0]{text} =~ /\A(.*?\n)\n(.*)\z/s;
 	return { %{ $got[0] }, head => $head, body => $body, n => scalar @got };
 }
