@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "mail/dsn.h"
 
+#include "mail/content_type.h"
 #include "mail/header.h"
 #include "smtp/xtext.h"
 
@@ -53,28 +54,17 @@ entity_of(struct slice bytes, struct entity *out)
 		out->body = rest;
 }
 
-/* boundary=token or boundary="...": quoted pairs are not undone, since no mailer writes them. */
 static struct slice
-boundary_of(struct slice value)
+boundary_of(struct arena *a, struct slice value)
 {
-	for (size_t i = 0; i + 9 < value.n; i++) {
-		struct slice s = slice_from(value, i);
-		size_t n = 0;
+	struct content_type type;
+	struct buf b = { 0 };
+	struct slice out = SLICE_NONE;
 
-		if (!slice_istarts(s, "boundary=") || (i > 0 && ascii_alpha(value.p[i - 1])))
-			continue;
-		s = slice_from(s, 9);
-		if (s.n > 0 && s.p[0] == '"') {
-			s = slice_from(s, 1);
-			while (n < s.n && s.p[n] != '"')
-				n++;
-		} else {
-			while (n < s.n && strchr("; \t\r\n", s.p[n]) == NULL)
-				n++;
-		}
-		return slice_head(s, n);
-	}
-	return SLICE_NONE;
+	if (content_type_read(value, &type) && content_type_param(type.params, "boundary", &b))
+		out = arena_slice(a, slice_buf(&b));
+	buf_fini(&b);
+	return out;
 }
 
 /* 1: this line is the boundary; 2: the last one. */
@@ -294,7 +284,7 @@ walk(struct reading *rd, struct slice bytes, unsigned depth)
 		rd->out->returned = e.body;
 	if (!slice_istarts(e.type, "multipart/") || depth == DSN_DEPTH_MAX)
 		return;
-	boundary = boundary_of(e.type_line);
+	boundary = boundary_of(rd->a, e.type_line);
 	rest = e.body;
 	while (boundary.n > 0 && next_part(&rest, boundary, &inside, &part))
 		walk(rd, part, depth + 1);

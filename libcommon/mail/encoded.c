@@ -130,21 +130,29 @@ put_text(struct buf *out, struct slice bytes, bool latin1)
 	return true;
 }
 
+bool
+encoded_text(struct buf *out, struct slice charset, struct slice bytes)
+{
+	bool latin1 = slice_iis(charset, "iso-8859-1");
+	size_t before = out->n;
+
+	if (!latin1 && !slice_iis(charset, "utf-8") && !slice_iis(charset, "us-ascii"))
+		return false;
+	if (put_text(out, bytes, latin1))
+		return true;
+	out->n = before;
+	return false;
+}
+
 /* Appends what the word says; false: nothing was appended. */
 static bool
 put_word(struct buf *out, const struct word *w)
 {
-	bool latin1 = slice_iis(w->charset, "iso-8859-1"), ok;
 	struct buf bytes = { 0 };
-	size_t before = out->n;
+	bool ok = (w->base64 ? put_base64(&bytes, w->text) : put_q(&bytes, w->text)) &&
+		  encoded_text(out, w->charset, slice_buf(&bytes));
 
-	if (!latin1 && !slice_iis(w->charset, "utf-8") && !slice_iis(w->charset, "us-ascii"))
-		return false;
-	ok = (w->base64 ? put_base64(&bytes, w->text) : put_q(&bytes, w->text)) &&
-	     put_text(out, slice_buf(&bytes), latin1);
 	buf_fini(&bytes);
-	if (!ok)
-		out->n = before;
 	return ok;
 }
 

@@ -12,4 +12,8 @@
  */
 void encoded_decode(struct buf *out, struct slice text);
 
+/* Appends bytes in one of these charsets as UTF-8. False, nothing appended: another charset, or no
+ * text (controls are none). */
+bool encoded_text(struct buf *out, struct slice charset, struct slice bytes);
+
 #endif

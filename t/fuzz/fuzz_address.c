@@ -2,6 +2,7 @@
 /* A header value as an address list, a trace and a date; each address found must stand in an envelope
  * as it is. */
 #include "mail/address_list.h"
+#include "mail/content_type.h"
 #include "mail/encoded.h"
 #include "mail/header.h"
 #include "mail/msgid.h"
@@ -106,8 +107,19 @@ group(void *arg, struct slice name)
 }
 
 static void
+check_param(void *arg, const struct content_param *p)
+{
+	unsigned *n = arg;
+
+	demand(p->name.n > 0 && ++*n <= CONTENT_PARAMS_MAX);
+	demand(slice_find(p->name, '=') < 0 && slice_find(p->name, ';') < 0);
+}
+
+static void
 check_words(struct slice in)
 {
+	struct content_type type;
+	unsigned nparams = 0;
 	struct names n = { .seen = { .in = in } };
 	struct slice rest = in, id;
 	struct buf out = { 0 };
@@ -116,6 +128,8 @@ check_words(struct slice in)
 	demand(n.depth == 0);
 	while (msgid_next(&rest, &id))
 		demand(within(id, in));
+	if (content_type_read(in, &type))
+		content_type_params(type.params, check_param, &nparams);
 	encoded_decode(&out, in);
 	demand(out.n <= 2 * in.n); /* bytes of ISO-8859-1 become two */
 	buf_fini(&out);

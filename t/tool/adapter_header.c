@@ -2,10 +2,11 @@
 /*
  * Between a corpus of header fields and our readers: a line a case on standard input, kind, tab and
  * the body of the field with the escapes \t \n \r \\, and a line of JSON an answer. The kinds:
- * received, date, address, id, unstructured. Nothing is the answer to others.
+ * received, date, address, id, content_type, unstructured. Nothing is the answer to others.
  */
 #include "base/json.h"
 #include "mail/address_list.h"
+#include "mail/content_type.h"
 #include "mail/encoded.h"
 #include "mail/header.h"
 #include "mail/msgid.h"
@@ -176,7 +177,8 @@ wrap(struct buf *b)
 
 	*b = (struct buf){ 0 };
 	if (before.n > 0)
-		buf_printf(b, "{\"name\":null,\"addresses\":[%.*s]}", SLICE_ARG(slice_buf(&before)));
+		buf_printf(
+		    b, "{\"name\":null,\"addresses\":[%.*s]}", SLICE_ARG(slice_buf(&before)));
 	buf_fini(&before);
 }
 
@@ -271,6 +273,52 @@ answer_unstructured(struct buf *b, struct slice text)
 	buf_fini(&plain);
 }
 
+static void
+put_param(void *arg, const struct content_param *p)
+{
+	struct buf *b = arg;
+
+	if (p->language.n > 0) {
+		json_open(b, '[');
+		json_quote(b, p->name);
+		b->n--; /* its last quote */
+		buf_puts(b, "-language\"");
+		json_str(b, p->language);
+		json_close(b, ']');
+	}
+	json_open(b, '[');
+	json_str(b, p->name);
+	json_str(b, p->value);
+	json_close(b, ']');
+}
+
+static void
+answer_content_type(struct buf *b, struct slice text)
+{
+	struct content_type t;
+	struct buf params = { 0 };
+
+	if (!content_type_read(text, &t)) {
+		put_null(b);
+		return;
+	}
+	content_type_params(t.params, put_param, &params);
+	json_open(b, '{');
+	json_kstr(b, "c_type", t.type);
+	json_key(b, "c_subtype");
+	if (t.subtype.n > 0)
+		json_str(b, t.subtype);
+	else
+		put_null(b);
+	json_key(b, "attributes");
+	if (params.n > 0)
+		buf_printf(b, "[%.*s]", SLICE_ARG(slice_buf(&params)));
+	else
+		put_null(b);
+	json_close(b, '}');
+	buf_fini(&params);
+}
+
 int
 main(void)
 {
@@ -279,7 +327,7 @@ main(void)
 		void (*answer)(struct buf *b, struct slice text);
 	} kinds[] = { { "received", answer_received }, { "date", answer_date },
 		{ "address", answer_address }, { "id", answer_id },
-		{ "unstructured", answer_unstructured } };
+		{ "content_type", answer_content_type }, { "unstructured", answer_unstructured } };
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t n;
