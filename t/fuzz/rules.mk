@@ -25,3 +25,5 @@ FUZZERS += dns
 fuzz_dns_DEPS := dnscache
 FUZZERS += dsn
 fuzz_dsn_DEPS := bounced
+FUZZERS += alias
+fuzz_alias_DEPS := qmgr/router
