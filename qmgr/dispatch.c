@@ -19,7 +19,7 @@
 enum {
 	DRAIN_MS = 5000,
 	ALONE_WAIT_MS = 30000,  /* so long at most a worker is kept from other jobs for a suspect */
-	ALONE_PAUSE_MS = 60000,
+	ALONE_PAUSE_MS = 4000,  /* a suspect that finds another waiting asks again, at different times each */
 	BODY_PAUSE_MS = 60000,  /* a large body that cannot be opened */
 };
 
@@ -290,7 +290,7 @@ alone_wait(struct qmgr *q, struct message *m, unsigned rcpt)
 {
 	struct dispatch *d = &q->dispatch;
 
-	put_off(q, m, rcpt, ALONE_PAUSE_MS);
+	put_off(q, m, rcpt, ALONE_PAUSE_MS / 2 + (uint32_t)(rng_next(&q->rng) % ALONE_PAUSE_MS));
 	if (d->alone_id != 0)
 		return;
 	d->alone_id = m->id;
