@@ -65,23 +65,23 @@ classifier_load(struct classifier *c, const char *file)
 
 /* "5.1.1", off the front. */
 static bool
-take_status(struct slice *s, uint8_t enh[3])
+take_status(struct slice *s, uint16_t enh[3])
 {
 	size_t at = 0;
-	uint8_t got[3];
+	uint16_t got[3];
 
 	for (int i = 0; i < 3; i++) {
 		unsigned v = 0, digits = 0;
 
 		for (; at < s->n && ascii_digit(s->p[at]) && digits < 3; at++, digits++)
 			v = v * 10 + (unsigned)(s->p[at] - '0');
-		if (digits == 0 || v > 255 || (i < 2 && (at == s->n || s->p[at++] != '.')))
+		if (digits == 0 || (i < 2 && (at == s->n || s->p[at++] != '.')))
 			return false;
-		got[i] = (uint8_t)v;
+		got[i] = (uint16_t)v;
 	}
 	if ((got[0] != 2 && got[0] != 4 && got[0] != 5) || (at < s->n && (ascii_digit(s->p[at]) || s->p[at] == '.')))
 		return false;
-	memcpy(enh, got, 3);
+	memcpy(enh, got, sizeof got);
 	*s = slice_trim(slice_from(*s, at));
 	return true;
 }
@@ -102,23 +102,41 @@ reply_complete(struct reply *reply)
 {
 	struct slice rest = slice_trim(reply->text);
 	uint16_t code;
-	uint8_t enh[3];
+	uint16_t enh[3];
 
 	if (take_code(&rest, &code) && reply->code == 0)
 		reply->code = code;
 	if (rest.n > 0 && rest.p[0] == '#')
 		rest = slice_from(rest, 1);
-	if (take_status(&rest, enh) && reply->enh[0] == 0)
-		memcpy(reply->enh, enh, 3);
+	/* Numbers above 255 (5.7.606) are left in the text by whoever read the reply. */
+	if (take_status(&rest, enh) && (reply->enh[0] == 0 || enh[1] > 255 || enh[2] > 255))
+		memcpy(reply->enh, enh, sizeof enh);
 	reply->text = rest;
+}
+
+/* Blanks in a row are one, so that rules need not think of folds. */
+static struct slice
+squeezed(struct slice text, char out[RULES_TEXT_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n && n < RULES_TEXT_MAX; i++) {
+		char c = text.p[i] == '\t' ? ' ' : text.p[i];
+
+		if (c != ' ' || (n > 0 && out[n - 1] != ' '))
+			out[n++] = c;
+	}
+	return slice_of(out, n);
 }
 
 void
 classifier_ask(struct classifier *c, const struct reply *reply, struct verdict *out)
 {
 	struct reply whole = *reply;
+	char text[RULES_TEXT_MAX];
 
 	reply_complete(&whole);
+	whole.text = squeezed(whole.text, text);
 	rules_classify(c->rules, &whole, out);
 	c->asked++;
 	c->stalled += out->stalled;

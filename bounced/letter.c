@@ -78,17 +78,34 @@ printed(struct arena *a, struct buf *b)
 	return s;
 }
 
+/* The code that was said. True: it stands in the text still, since it holds a number above 255. */
+static bool
+said_status(const struct notice_rcpt *r, uint16_t enh[3])
+{
+	struct reply whole = { .code = (uint16_t)r->code,
+		.enh = { r->enh_class, r->enh_subject, r->enh_detail },
+		.text = r->reply };
+
+	if (r->host.n > 0)
+		reply_complete(&whole);
+	memcpy(enh, whole.enh, sizeof whole.enh);
+	return enh[1] > 255 || enh[2] > 255;
+}
+
 static struct slice
 status_of(struct arena *a, const struct notice_rcpt *r)
 {
-	uint8_t enh[3] = { r->enh_class, r->enh_subject, r->enh_detail };
+	uint16_t enh[3];
 	bool good = !is_bounce(r), late = r->action == NOTICE_DELAYED || r->action == NOTICE_EXPIRED;
 	struct buf b = { 0 };
 
+	said_status(r, enh);
 	/* A class that contradicts the action would say something else to programs. */
 	if (good ? enh[0] != 2 : late ? enh[0] != 4 && enh[0] != 5 : enh[0] != 5) {
+		const uint16_t was = enh[0];
+
 		enh[0] = good ? 2 : late ? 4 : 5;
-		if (r->enh_class == 0)
+		if (was == 0)
 			enh[1] = enh[2] = 0;
 	}
 	if (r->action == NOTICE_DELAYED)
@@ -101,10 +118,11 @@ static struct slice
 diagnostic_of(struct arena *a, const struct notice_rcpt *r)
 {
 	struct buf b = { 0 };
+	uint16_t enh[3];
 
 	if (r->host.n > 0 && r->code != 0)
 		buf_printf(&b, "%u ", r->code);
-	if (r->host.n > 0 && r->code != 0 && r->enh_class != 0)
+	if (r->host.n > 0 && r->code != 0 && r->enh_class != 0 && !said_status(r, enh))
 		buf_printf(&b, "%u.%u.%u ", r->enh_class, r->enh_subject, r->enh_detail);
 	buf_slice(&b, r->reply);
 	return printed(a, &b);

@@ -65,15 +65,15 @@ verb_status(struct ctl_call *c, struct slice args)
 }
 
 static bool
-parse_status(struct slice s, uint8_t enh[3])
+parse_status(struct slice s, uint16_t enh[3])
 {
 	for (int i = 0; i < 3; i++) {
 		struct slice part;
 		uint64_t v;
 
-		if (!slice_next(&s, '.', &part) || !slice_u64(part, &v) || v > 255)
+		if (!slice_next(&s, '.', &part) || !slice_u64(part, &v) || v > 999)
 			return false;
-		enh[i] = (uint8_t)v;
+		enh[i] = (uint16_t)v;
 	}
 	return s.p == NULL;
 }

@@ -171,7 +171,7 @@ status_glob(struct slice s, struct glob *g)
 		struct slice part;
 		uint64_t v;
 
-		if (!slice_next(&s, '.', &part) || (!slice_is(part, "?") && (!slice_u64(part, &v) || v > 255)))
+		if (!slice_next(&s, '.', &part) || (!slice_is(part, "?") && (!slice_u64(part, &v) || v > 999)))
 			return false;
 		g->part[i] = slice_is(part, "?") ? ANY : (uint16_t)v;
 	}
@@ -413,11 +413,10 @@ static bool
 rule_holds(const struct rules *r, const struct rule *rule, const struct reply *reply, bool *stalled)
 {
 	const uint16_t code[3] = { reply->code / 100, reply->code / 10 % 10, reply->code % 10 };
-	const uint16_t status[3] = { reply->enh[0], reply->enh[1], reply->enh[2] };
 
 	if (rule->ncodes > 0 && (reply->code == 0 || !any_holds(rule->code, rule->ncodes, code)))
 		return false;
-	if (rule->nstatuses > 0 && (reply->enh[0] == 0 || !any_holds(rule->status, rule->nstatuses, status)))
+	if (rule->nstatuses > 0 && (reply->enh[0] == 0 || !any_holds(rule->status, rule->nstatuses, reply->enh)))
 		return false;
 	if (rule->host != NULL && !name_holds(rule->host, reply->host))
 		return false;

@@ -18,6 +18,8 @@ struct dsn_rcpt {
 	struct slice diagnostic;	      /* without its type */
 	uint64_t attempt_ms, retry_until_ms;  /* writing only; 0: not said */
 	struct slice class;		      /* of the bounce, "10 invalid-recipient"; empty: none */
+	/* Reading only: types, and the whole of Status with what stands behind the code. */
+	struct slice remote_type, diagnostic_type, status_text;
 };
 
 /* ---- writing ---- */

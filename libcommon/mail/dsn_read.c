@@ -185,7 +185,7 @@ first_word(struct slice s)
 static void
 rcpt_field(struct reading *rd, const struct header_field *f, struct dsn_rcpt *r)
 {
-	struct slice value = unfolded(rd->a, f->value), type;
+	struct slice value = unfolded(rd->a, f->value);
 
 	if (slice_iis(f->name, "Final-Recipient"))
 		r->final = bare_address(typed(value, &r->final_type));
@@ -194,11 +194,11 @@ rcpt_field(struct reading *rd, const struct header_field *f, struct dsn_rcpt *r)
 	else if (slice_iis(f->name, "Action"))
 		r->action = first_word(value);
 	else if (slice_iis(f->name, "Status"))
-		r->status = first_word(value);
+		r->status = first_word(r->status_text = value);
 	else if (slice_iis(f->name, "Remote-MTA"))
-		r->remote_mta = typed(value, &type);
+		r->remote_mta = typed(value, &r->remote_type);
 	else if (slice_iis(f->name, "Diagnostic-Code"))
-		r->diagnostic = typed(value, &type);
+		r->diagnostic = typed(value, &r->diagnostic_type);
 	else if (slice_iis(f->name, "X-Angarium-Class"))
 		r->class = value;
 }
@@ -228,6 +228,14 @@ add_rcpt(struct reading *rd)
 	return &rd->rcpts[rd->out->nrcpt++];
 }
 
+/* A second one of these does not stand in the same group. */
+static bool
+begins_another(const struct dsn_rcpt *r, struct slice name)
+{
+	return (r->final.n > 0 && slice_iis(name, "Final-Recipient")) ||
+	       (r->original.n > 0 && r->final.n > 0 && slice_iis(name, "Original-Recipient"));
+}
+
 /*
  * Groups of fields with empty lines between. The first is the message's; but some mailers forget it,
  * and some put no line between: a recipient's field begins a recipient wherever it stands.
@@ -240,6 +248,8 @@ read_status(struct reading *rd, struct slice body)
 
 	while (body.n > 0) {
 		while (header_next(&body, &f)) {
+			if (r != NULL && begins_another(r, f.name))
+				r = NULL;
 			if (r == NULL && is_rcpt_field(f.name) && (r = add_rcpt(rd)) == NULL)
 				return;
 			if (r != NULL)
@@ -296,6 +306,8 @@ dsn_read(struct slice message, struct arena *a, struct dsn *out)
 	struct reading rd = { .a = a, .out = out };
 
 	*out = (struct dsn){ 0 };
+	if (slice_istarts(message, "From ")) /* out of an mbox */
+		take_line(&message);
 	walk(&rd, message, 0);
 	out->rcpts = rd.rcpts;
 	return out->nrcpt > 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * adapter_dsn FILE: a row a recipient of the delivery status notification: final recipient,
- * original recipient, action, status, remote MTA, diagnostic code. Nothing: it is none.
+ * adapter_dsn [-t] FILE: a row a recipient of the delivery status notification: final recipient,
+ * original recipient, action, status, remote MTA, diagnostic code. Nothing: it is none. -t: with
+ * types, and all that stands in Status.
  * adapter_dsn -b RULES FILE: recipient, status, reply code, class, hard or soft, of those that failed.
  */
 #include "bounced/classify.h"
@@ -39,6 +40,25 @@ put(struct slice s, const char *end)
 }
 
 static void
+put_typed(struct slice type, const char *between, struct slice s, const char *end)
+{
+	if (type.n > 0)
+		put(type, between);
+	put(s, end);
+}
+
+static void
+print_typed(const struct dsn_rcpt *r)
+{
+	put_typed(r->final_type, ";", r->final, "\t");
+	put_typed(r->original_type, ";", r->original, "\t");
+	put(r->action, "\t");
+	put(r->status_text, "\t");
+	put_typed(r->remote_type, "; ", r->remote_mta, "\t");
+	put_typed(r->diagnostic_type, "; ", r->diagnostic, "\n");
+}
+
+static void
 print_row(const struct dsn_rcpt *r)
 {
 	put(r->final, "\t");
@@ -52,13 +72,16 @@ print_row(const struct dsn_rcpt *r)
 static void
 print_bounce(struct classifier *c, const struct dsn_rcpt *r)
 {
-	struct reply reply = { .text = r->diagnostic };
+	struct reply reply = { .text = r->diagnostic }, status = { .text = r->status };
 	struct verdict v;
 	char code[8] = "";
 
 	if (r->action.n > 0 && !slice_iis(r->action, "failed"))
 		return;
 	reply_complete(&reply);
+	reply_complete(&status);
+	if (reply.enh[0] == 0)
+		memcpy(reply.enh, status.enh, sizeof reply.enh);
 	classifier_ask(c, &reply, &v);
 	if (reply.code != 0)
 		snprintf(code, sizeof code, "%u", reply.code);
@@ -70,14 +93,14 @@ print_bounce(struct classifier *c, const struct dsn_rcpt *r)
 int
 main(int argc, char *argv[])
 {
-	bool bounces = argc == 4 && strcmp(argv[1], "-b") == 0;
+	bool bounces = argc == 4 && strcmp(argv[1], "-b") == 0, typed = argc == 3 && strcmp(argv[1], "-t") == 0;
 	struct classifier c = { 0 };
 	struct arena a = { 0 };
 	struct buf mail = { 0 };
 	struct dsn d;
 
-	if (!bounces && argc != 2) {
-		fprintf(stderr, "usage: adapter_dsn [-b RULES] FILE\n");
+	if (!bounces && !typed && argc != 2) {
+		fprintf(stderr, "usage: adapter_dsn [-t | -b RULES] FILE\n");
 		return 64;
 	}
 	load(argv[argc - 1], &mail);
@@ -98,7 +121,7 @@ main(int argc, char *argv[])
 			if (bounces)
 				print_bounce(&c, &d.rcpts[i]);
 			else
-				print_row(&d.rcpts[i]);
+				(typed ? print_typed : print_row)(&d.rcpts[i]);
 		}
 	if (bounces)
 		classifier_fini(&c);

@@ -185,6 +185,8 @@ static const struct {
 	{ "Content-Type: message/delivery-status\n\nReporting-MTA: dns;x\n\nno field\nFinal-Recipient: a@b\nStatus: 5.0.0\n", "a@b", "5.0.0" },
 	{ "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/report; boundary=i\n\n--i\n"
 	  "Content-Type: message/delivery-status\n\nA: b\n\nFinal-Recipient: rfc822;a@b\nStatus: 5.7.1\n--i--\n--o--\n", "a@b", "5.7.1" },
+	{ "From x Mon Jan  1\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b\nStatus: 5.2.2\n"
+	  "Final-Recipient: rfc822; c@d\nStatus: 5.1.1\n", "a@b", "5.2.2" },
 	{ "Content-Type: multipart/report; boundary=\n\n--\nContent-Type: message/delivery-status\n\nFinal-Recipient: x;y\n", NULL, NULL },
 };
 
@@ -203,9 +205,28 @@ START_TEST(reports_of_others)
 }
 END_TEST
 
+/* Groups without a line between them; types, and words behind the code. */
+START_TEST(all_of_a_report)
+{
+	static const char text[] = "Content-Type: message/delivery-status\n\nOriginal-Recipient: rfc822;x+2By@b\n"
+		"Final-Recipient: rfc822; a@b\nStatus: 5.1.1 (bad)\nRemote-MTA: dns; mx\nDiagnostic-Code: smtp; 550 no\n"
+		"Original-Recipient: rfc822;z@b\nFinal-Recipient: x400; c\nStatus: 4.0.0\n";
+	struct arena a = { 0 };
+	struct dsn d;
+
+	ck_assert(dsn_read(slice_z(text), &a, &d));
+	ck_assert_uint_eq(d.nrcpt, 2);
+	ck_assert(slice_is(d.rcpts[0].original, "x+y@b") && slice_is(d.rcpts[0].status_text, "5.1.1 (bad)"));
+	ck_assert(slice_is(d.rcpts[0].remote_type, "dns") && slice_is(d.rcpts[0].diagnostic_type, "smtp"));
+	ck_assert(slice_is(d.rcpts[1].original, "z@b") && slice_is(d.rcpts[1].final_type, "x400"));
+	arena_fini(&a);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
+	tcase_add_test(tc, all_of_a_report);
 	tcase_add_test(tc, what_is_written_is_read);
 	tcase_add_test(tc, long_texts_are_folded);
 	tcase_add_test(tc, many_recipients);
