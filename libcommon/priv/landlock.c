@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 #include "priv/landlock.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -84,26 +89,90 @@ handled(struct ruleset *r, int abi, enum sandbox_tcp tcp)
 }
 
 static int
+add_beneath(int fd, uint64_t access, int folder)
+{
+	struct path_beneath rule = { access, folder };
+
+	if (access == 0 || folder < 0)
+		return 0;
+	return syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0) != 0 ? -errno : 0;
+}
+
+static bool
+is_root(int folder)
+{
+	struct stat here, above;
+
+	return fstat(folder, &here) == 0 && fstatat(folder, "..", &above, 0) == 0 &&
+	       here.st_dev == above.st_dev && here.st_ino == above.st_ino;
+}
+
+/* In the tree of the system: where nobody's mail lies, and who writes there, or to a device, is root. */
+static uint64_t
+access_in_root(const char *name, uint64_t access)
+{
+	static const char *const none[] = { "dev", "proc", "sys", "boot" };
+	static const char *const reading[] = { "etc", "usr", "bin", "sbin", "lib", "lib32",
+		"lib64", "libx32" };
+
+	for (unsigned i = 0; i < sizeof none / sizeof *none; i++)
+		if (strcmp(name, none[i]) == 0)
+			return 0;
+	for (unsigned i = 0; i < sizeof reading / sizeof *reading; i++)
+		if (strcmp(name, reading[i]) == 0)
+			return access & beneath[BENEATH_READ];
+	return access;
+}
+
+/* The system's root, given as a folder: each of its folders, as they are now. */
+static int
+add_root(int fd, uint64_t access, int root)
+{
+	int list = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+	DIR *d = list < 0 ? NULL : fdopendir(list);
+	struct dirent *e;
+
+	if (d == NULL) {
+		err = -errno;
+		if (list >= 0)
+			close(list);
+		return err;
+	}
+	err = add_beneath(fd, access & FS_READ_DIR, root);
+	while (err == 0 && (e = readdir(d)) != NULL) {
+		int folder = e->d_name[0] == '.' ? -1
+						 : openat(root, e->d_name,
+						       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		err = add_beneath(fd, access_in_root(e->d_name, access), folder);
+		if (folder >= 0)
+			close(folder);
+	}
+	closedir(d);
+	return err;
+}
+
+static int
 add_rules(int fd, const struct ruleset *r, const struct profile_row *row, const int dir[],
     const int more[], unsigned nmore)
 {
 	/* A source address is bound with port 0. */
 	const struct net_port any = { NET_BIND_TCP, 0 };
 
-	for (unsigned i = 0; i < SANDBOX_DIR_COUNT; i++) {
-		struct path_beneath rule = { beneath[row->beneath[i]] & r->fs, dir[i] };
+	int err = 0;
 
-		if (rule.access == 0 || dir[i] < 0)
-			continue;
-		if (syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0) != 0)
-			return -errno;
-	}
-	for (unsigned i = 0; i < nmore; i++) {
-		struct path_beneath rule = { beneath[BENEATH_READ] & r->fs, more[i] };
+	for (unsigned i = 0; i < SANDBOX_DIR_COUNT && err == 0; i++) {
+		uint64_t access = beneath[row->beneath[i]] & r->fs;
 
-		if (syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0) != 0)
-			return -errno;
+		if (access != 0 && i == SANDBOX_HOME && dir[i] >= 0 && is_root(dir[i]))
+			err = add_root(fd, access, dir[i]);
+		else
+			err = add_beneath(fd, access, dir[i]);
 	}
+	for (unsigned i = 0; i < nmore && err == 0; i++)
+		err = add_beneath(fd, beneath[BENEATH_READ] & r->fs, more[i]);
+	if (err != 0)
+		return err;
 	if (r->net != 0 && row->tcp == TCP_CONNECT &&
 	    syscall(SYS_landlock_add_rule, fd, RULE_NET_PORT, &any, 0) != 0)
 		return -errno;

@@ -18,7 +18,7 @@ enum sandbox_dir {
 	SANDBOX_DROP,
 	SANDBOX_LOG,
 	SANDBOX_RULES, /* the folder of bounce_rules */
-	SANDBOX_HOME,  /* local: the whole tree; its children: one recipient's folder */
+	SANDBOX_HOME,  /* local: the tree, see landlock.h; its children: one recipient's folder */
 	SANDBOX_CACHE,
 	SANDBOX_DIR_COUNT
 };
