@@ -98,7 +98,7 @@ subtest 'before there is a database' => sub {
 	like($out, qr/\A\Q$aliases\E: \d+ aliases, longest \d+ bytes, \d+ bytes total\n\z/, 'it says what it made');
 	wait_for(sub { row($house, 'route', 'staff@test.example')->{action} eq 'expand' }, 'router to see it');
 };
-$house->sink;
+$house->sink(args => [ '-d', "$state/out" ]);
 $house->tool('other', [ "$bin/smtpsink", '-o', "$state/other.log", "127.0.0.1:$other" ], $other);
 
 sub fresh { return 's' . ++$n . '@x.example' }
@@ -258,6 +258,33 @@ subtest 'callers of sendmail' => sub {
 	is($line->[3] =~ s/ .*//r, '<>', 'and a notice comes');
 	drained($house);
 	balanced($house, 'with a notice');
+};
+
+# The notice that came to this address, fields only.
+sub notice
+{
+	my ($to) = @_;
+	my @lines = at_sink($house, $to);
+	my $text = slurp(sprintf '%s/out/%06d', $state, $lines[-1][1]) // '';
+
+	return $text =~ /\nContent-Type: message\/delivery-status\r\n(.*?)\r\n--/s ? $1 =~ s/\r//gr : $text;
+}
+
+subtest 'what senders are told' => sub {
+	# RFC 3461 5.2.7.3: of a list one hears that it was expanded, not who is on it.
+	my $id = mail_in($house, 'wants@out.example', 'staff@test.example', rcpt => ' NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Staff@test.example');
+	my $dsn = notice('wants@out.example');
+	like($dsn, qr/^Action: expanded$/m, 'expanded');
+	like($dsn, qr/^Final-Recipient: rfc822; ?staff\@test\.example$/mi, 'the list');
+	unlike($dsn, qr/alice|dave/, 'none of its members');
+	mail_in($house, 'lost@out.example', 'away@test.example', rcpt => ' ORCPT=rfc822;Away@test.example');
+	$dsn = notice('lost@out.example');
+	like($dsn, qr/^Action: failed$/m, 'a member that fails');
+	like($dsn, qr/^Original-Recipient: rfc822; ?Away\@test\.example$/m, 'is told by the name that was written to');
+	like($dsn, qr/^Status: 5\.1\.10$/m, 'with the status of its route');
+	drained($house);
+	is(scalar(my @all = at_sink($house, 'wants@out.example')), 1, 'one notice');
+	balanced($house, 'with notices');
 };
 
 subtest 'angctl route' => sub {

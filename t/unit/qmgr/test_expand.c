@@ -339,6 +339,44 @@ START_TEST(rule_23_many_enter_in_slices)
 }
 END_TEST
 
+enum { LONG = 18000 };
+
+/* More than a record holds when cleaning writes it anew: in MESSAGE and MORE, with their addresses. */
+START_TEST(long_lists_survive_cleaning)
+{
+	static char text[LONG][64];
+	static const char *list[LONG];
+	struct message *m = letter_to("list@x.example", NULL, 0);
+	uint64_t id = m->id;
+	uint32_t from = 0;
+
+	for (unsigned i = 0; i < LONG; i++) {
+		snprintf(text[i], sizeof text[i], "a.member.of.the.list.%u@y.example", i);
+		list[i] = text[i];
+	}
+	for (unsigned i = 0; i < LONG; i += 250)
+		answer(m, 0, list + i, i, 250, LONG, 9, &from);
+	ck_assert_uint_eq(m->nrcpt, LONG + 1);
+	for (int round = 0; round < 6; round++) {
+		world_settle(&w);
+		if (round % 2 == 0) {
+			clean_consider(&w.q, true);
+			for (int i = 0; i < 20; i++)
+				world_settle(&w);
+		} else {
+			world_crash(&w);
+			ck_assert_int_eq(world_open(&w), 0);
+			ck_assert(world_balanced(&w));
+		}
+		for (unsigned i = 1; i <= LONG; i += 1997)
+			is_at(id, i, text[i - 1], "list@x.example");
+		is_at(id, LONG, text[LONG - 1], "list@x.example");
+		is_at(id, 1, text[0], NULL);
+		is_at(id, 0, "list@x.example", NULL);
+	}
+}
+END_TEST
+
 /* The entries of a long one go on in MORE: it takes effect with the last, or not at all. */
 START_TEST(more_follows_or_it_is_void)
 {
@@ -382,6 +420,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, parts_of_two_lists_do_not_mix);
 	tcase_add_test(tc, bad_lists_are_refused);
 	tcase_add_test(tc, rule_23_many_enter_in_slices);
+	tcase_add_test(tc, long_lists_survive_cleaning);
 	tcase_add_loop_test(tc, more_follows_or_it_is_void, 0, 2);
 }
 CHECK_MAIN("expand", cases)
