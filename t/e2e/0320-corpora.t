@@ -36,10 +36,11 @@ sub play
 
 play('address', 'address', {}, '--cmd', bin_dir() . '/adapter_address');
 # Where we differ: years of two digits are those of RFC 5322 section 4.3 (twice); no date is made of a text that
-# holds none (twice); comments are no part of names, nor blanks and source routes of addresses (five times). Kinds
-# that nothing here reads (lists of words, Content-Type) or shows (free text) are no bar.
-play('header-fields', 'header-fields', { 'field read right' => 69, '  received' => 95, '  date' => 94, '  address' => 82,
-	map { ("  $_" => -1) } qw(list unstructured content_type) }, '--cmd', bin_dir() . '/adapter_header');
+# holds none (twice); comments are no part of names, nor blanks and source routes of addresses (five times); blanks
+# between encoded words are none of the text, and one charset is not known here. Lists of words nobody reads, free
+# text nobody shows: no bar.
+play('header-fields', 'header-fields', { 'field read right' => 87, '  received' => 95, '  date' => 94, '  address' => 82,
+	'  content_type' => 95, map { ("  $_" => -1) } qw(list unstructured) }, '--cmd', bin_dir() . '/adapter_header');
 
 my $house = House->new(config => { messages_per_connection => 1, deliver_workers => 1, sessions_per_client => 1000,
 	retry_first => '1s', retry_max => '1s' })->start;
