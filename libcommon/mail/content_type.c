@@ -161,9 +161,13 @@ put_percent(struct buf *out, struct slice s)
 	for (size_t i = 0; i < s.n; i++) {
 		int high = s.p[i] == '%' && i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
 		int low = high < 0 ? -1 : hex_value(s.p[i + 2]);
+		char c = s.p[i];
 
-		buf_putc(out, low < 0 ? s.p[i] : (char)(high << 4 | low));
-		i += low < 0 ? 0 : 2;
+		if (low >= 0) {
+			c = (char)(high << 4 | low);
+			i += 2;
+		}
+		buf_putc(out, c);
 	}
 }
 
