@@ -154,6 +154,19 @@ from_file(struct out *o, const struct letter *l)
 	}
 }
 
+/* No envelope may make a line of its own, whoever wrote it. */
+static void
+put_address(struct out *o, struct slice address, bool blanks)
+{
+	for (size_t i = 0; i < address.n; i++) {
+		char c = address.p[i];
+
+		if ((unsigned char)c < ' ' || c == 127)
+			c = '?';
+		buf_putc(&o->buf, c == ' ' && !blanks ? '-' : c);
+	}
+}
+
 /* The From_ line has blanks between its parts, so none within the address. */
 static void
 put_from_line(struct out *o, struct slice sender, time_t now)
@@ -164,8 +177,7 @@ put_from_line(struct out *o, struct slice sender, time_t now)
 	buf_puts(&o->buf, from_);
 	if (sender.n == 0)
 		buf_puts(&o->buf, "MAILER-DAEMON");
-	for (size_t i = 0; i < sender.n; i++)
-		buf_putc(&o->buf, sender.p[i] == ' ' || sender.p[i] == '\t' ? '-' : sender.p[i]);
+	put_address(o, sender, false);
 	if (localtime_r(&now, &tm) == NULL ||
 	    strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &tm) == 0)
 		slice_copy(SLICE_LIT("Thu Jan  1 00:00:00 1970"), date, sizeof date);
@@ -175,10 +187,17 @@ put_from_line(struct out *o, struct slice sender, time_t now)
 static void
 put_fields(struct out *o, const struct letter *l)
 {
-	buf_printf(&o->buf, "Return-Path: <%.*s>\n", SLICE_ARG(l->sender));
-	if (l->original.n > 0 && !slice_eq(l->original, l->recipient))
-		buf_printf(&o->buf, "X-Original-To: %.*s\n", SLICE_ARG(l->original));
-	buf_printf(&o->buf, "Delivered-To: %.*s\n", SLICE_ARG(l->recipient));
+	buf_puts(&o->buf, "Return-Path: <");
+	put_address(o, l->sender, true);
+	buf_puts(&o->buf, ">\n");
+	if (l->original.n > 0 && !slice_eq(l->original, l->recipient)) {
+		buf_puts(&o->buf, "X-Original-To: ");
+		put_address(o, l->original, true);
+		buf_puts(&o->buf, "\n");
+	}
+	buf_puts(&o->buf, "Delivered-To: ");
+	put_address(o, l->recipient, true);
+	buf_puts(&o->buf, "\n");
 }
 
 int

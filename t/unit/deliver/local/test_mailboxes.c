@@ -176,6 +176,23 @@ START_TEST(fields_of_delivery)
 }
 END_TEST
 
+START_TEST(addresses_stay_in_their_lines)
+{
+	struct made m;
+	struct letter *l = letter_of(&m, "Subject: s\r\n", "\r\n", 0);
+	int fd = openat(dir, "x", O_CREAT | O_WRONLY, 0600);
+
+	l->sender = SLICE_LIT("a b\n\nFrom c@d\r\t\177e");
+	l->original = SLICE_LIT("alias\nX: y");
+	l->recipient = SLICE_LIT("to\n\nbody");
+	ck_assert_int_eq(letter_write(l, fd, LETTER_MBOX, 0), 0);
+	close(fd);
+	ck_assert(strncmp(slurp("x"), "From a-b\?\?From-c@d\?\?\?e  ", 24) == 0);
+	ck_assert_ptr_nonnull(strstr(text, "\nReturn-Path: <a b\?\?From c@d\?\?\?e>\nX-Original-To: alias?X: y\n"
+					   "Delivered-To: to\?\?body\nSubject: s\n\n\n"));
+}
+END_TEST
+
 static const struct {
 	const char *head;
 	bool loops;
@@ -485,6 +502,7 @@ cases(TCase *tc)
 	tcase_add_loop_test(tc, lines_end_and_are_quoted, 0, sizeof bodies / sizeof *bodies);
 	tcase_add_test(tc, body_comes_from_a_file_too);
 	tcase_add_test(tc, fields_of_delivery);
+	tcase_add_test(tc, addresses_stay_in_their_lines);
 	tcase_add_loop_test(tc, loops_are_seen, 0, sizeof heads / sizeof *heads);
 	tcase_add_test(tc, a_maildir_is_made_and_filled);
 	tcase_add_test(tc, a_maildir_that_fails_is_clean);
