@@ -183,6 +183,15 @@ hosts_wake(struct hosts *all)
 }
 
 void
+hosts_wake_one(struct hosts *all, const uint8_t ip[static 16], uint16_t port)
+{
+	struct host_rest **at;
+
+	if (all->count > 0 && *(at = place(all, ip, port)) != NULL)
+		(*at)->until_ms = 0;
+}
+
+void
 hosts_sweep(struct hosts *all, uint64_t now_ms, uint64_t keep_ms)
 {
 	for (size_t i = 0; i < all->nbucket; i++)

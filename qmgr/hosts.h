@@ -50,6 +50,7 @@ bool hosts_each(const struct hosts *all, size_t *bucket,
     void (*fn)(void *arg, const struct host_rest *h), void *arg);
 /* All may be tried at once; what failed before is not forgotten. */
 void hosts_wake(struct hosts *all);
+void hosts_wake_one(struct hosts *all, const uint8_t ip[static 16], uint16_t port);
 /* Forgets those whose rest has been over for keep_ms. */
 void hosts_sweep(struct hosts *all, uint64_t now_ms, uint64_t keep_ms);
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "qmgr/resolve.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
 #include "spool/envelope.h"
@@ -80,20 +81,24 @@ due_now(struct qmgr *q, struct message *m, struct slice holder, bool record)
 {
 	const struct journal_due now = { .id = m->id, .rcpt = JOURNAL_ALL, .due_ms = qclock_ms(&q->clock) / QCLOCK_TICK_MS *
 	    QCLOCK_TICK_MS, .holder = holder };
-	bool any = false;
+	bool any = false, woke = false;
 
 	for (unsigned i = 0; i < m->nrcpt; i++) {
 		const struct recipient *r = &message_rcpts(m)[i];
 		struct queue *queue = queue_at(&q->queues, r->queue);
 
 		any |= r->state == SPOOL_QUEUED && r->phase == RCPT_DEFERRED;
-		if (r->phase == RCPT_READY && queue->down_until != 0) {
-			down_set(&q->queues, queue, 0);
-			dispatch_wake(q, queue);
-		}
+		if (queue == NULL || (r->phase != RCPT_DEFERRED && r->phase != RCPT_READY))
+			continue;
+		resolve_wake(q, queue);
+		if (queue->down_until == 0)
+			continue;
+		down_set(&q->queues, queue, 0);
+		dispatch_wake(q, queue);
+		woke |= r->phase == RCPT_READY;
 	}
 	if (!any)
-		return false;
+		return woke;
 	if (record)
 		commit(q, due, .id = now.id, .rcpt = now.rcpt, .due_ms = now.due_ms, .holder = holder);
 	else

@@ -55,6 +55,8 @@ void resolve_put(struct qmgr *q, struct queue *queue, struct buf *out, bool *par
 void resolve_failed(struct qmgr *q, struct queue *queue, const struct job_failed *f);
 void resolve_answered(
     struct qmgr *q, struct queue *queue, const uint8_t ip[static 16], uint16_t port);
+/* An operator wants it tried now: its hosts rest no more. */
+void resolve_wake(struct qmgr *q, const struct queue *queue);
 /* Some of its hosts do not rest. */
 bool resolve_has_awake(struct qmgr *q, const struct queue *queue);
 

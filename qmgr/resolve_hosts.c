@@ -113,6 +113,15 @@ resolve_answered(struct qmgr *q, struct queue *queue, const uint8_t ip[static 16
 		hosts_answered(&q->hosts, ip, port);
 }
 
+void
+resolve_wake(struct qmgr *q, const struct queue *queue)
+{
+	const struct resolve *r = queue->resolve;
+
+	for (unsigned i = 0; r != NULL && i < r->nhosts; i++)
+		hosts_wake_one(&q->hosts, r->host[i].ip, r->host[i].port);
+}
+
 bool
 resolve_has_awake(struct qmgr *q, const struct queue *queue)
 {

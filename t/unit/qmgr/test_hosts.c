@@ -39,8 +39,13 @@ START_TEST(each_address_and_port_for_itself)
 	ck_assert_uint_ne(hosts_until_ms(&all, one, 25, 1000), 0);
 	hosts_wake(&all);
 	ck_assert_uint_eq(hosts_until_ms(&all, one, 25, 1000), 0);
+	hosts_wake_one(&all, two, 25);
 	hosts_failed(&all, one, 25, 1000, 100, 1000); /* woken, not forgotten */
 	ck_assert_uint_eq(hosts_until_ms(&all, one, 25, 1000), 1200);
+	hosts_failed(&all, two, 25, 1000, 100, 1000);
+	hosts_wake_one(&all, one, 25);
+	ck_assert_uint_eq(hosts_until_ms(&all, one, 25, 1000), 0);
+	ck_assert_uint_eq(hosts_until_ms(&all, two, 25, 1000), 1100);
 	hosts_fini(&all);
 }
 END_TEST

@@ -353,6 +353,26 @@ START_TEST(an_operator_wakes_hosts_too)
 }
 END_TEST
 
+/* For one message: its queue's hosts are tried, and those of others rest on. */
+START_TEST(an_operator_wakes_the_hosts_of_one)
+{
+	uint64_t first, second;
+
+	first = to_domain("u@one.example", "");
+	finish(&told[0], 3);
+	second = to_domain("u@same.example", "");
+	ck_assert_uint_eq(ntold, 1);
+	ck_assert(operate(&w.q, OPERATE_RETRY, message_find(&w.q.messages, second), SLICE_LIT("uid 0"), SLICE_NONE));
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_uint_eq(told[1].nhosts, 3);
+	finish(&told[1], 3);
+	ck_assert(operate(&w.q, OPERATE_FLUSH, message_find(&w.q.messages, first), SLICE_LIT("uid 0"), SLICE_NONE));
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 3);
+}
+END_TEST
+
 START_TEST(a_new_configuration_is_asked_by)
 {
 	unsigned asked;
@@ -403,6 +423,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, a_host_that_failed_rests_for_all);
 	tcase_add_test(tc, a_worker_puts_to_rest_only_what_it_was_given);
 	tcase_add_test(tc, an_operator_wakes_hosts_too);
+	tcase_add_test(tc, an_operator_wakes_the_hosts_of_one);
 	tcase_add_test(tc, a_new_configuration_is_asked_by);
 	tcase_add_test(tc, a_queue_that_ends_asks_no_more);
 }
