@@ -5,6 +5,8 @@
 #include "mail/header.h"
 #include "smtp/xtext.h"
 
+#include <assert.h>
+
 /* ---- entities ---- */
 
 struct entity {
@@ -224,6 +226,7 @@ add_rcpt(struct reading *rd)
 		rd->rcpts = more;
 		rd->room = room;
 	}
+	assert(rd->rcpts != NULL);
 	rd->rcpts[rd->out->nrcpt] = (struct dsn_rcpt){ 0 };
 	return &rd->rcpts[rd->out->nrcpt++];
 }
