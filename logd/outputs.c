@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 #include "logd/outputs.h"
 
+#include "base/clock.h"
 #include "base/die.h"
+#include "logd/lineup.h"
 
 #include <stdlib.h>
+
+enum { TAKE_MS = 20 }; /* no more often */
 
 struct outputs {
 	struct loop *loop;
 	int dirfd;
 	struct maillog lines;
+	struct lineup lineup;
+	struct timer *timer;
 	struct mailline_head head;
 	char *host, *name;
 	struct sink *file;
@@ -18,6 +24,26 @@ struct outputs {
 
 static void
 on_line(void *arg, const struct mailline *line)
+{
+	struct outputs *o = arg;
+
+	lineup_put(&o->lineup, clock_wall_us(), line);
+	if (!timer_is_set(o->timer))
+		timer_set(o->timer, LINEUP_US / 1000);
+}
+
+static void
+on_time(void *arg)
+{
+	struct outputs *o = arg;
+	uint64_t ms = lineup_take(&o->lineup, clock_wall_us()) / 1000 + 1;
+
+	if (o->lineup.n > 0)
+		timer_set(o->timer, ms > TAKE_MS ? ms : TAKE_MS);
+}
+
+static void
+on_turn_of(void *arg, const struct mailline *line)
 {
 	struct outputs *o = arg;
 
@@ -41,6 +67,9 @@ outputs_new(
 
 	*o = (struct outputs){ .loop = l, .dirfd = log_dirfd, .sys = sys };
 	o->lines = (struct maillog){ .out = on_line, .arg = o };
+	o->lineup.out = on_turn_of;
+	o->lineup.arg = o;
+	o->timer = timer_new(l, on_time, o);
 	o->host = slice_dup(dot > 0 ? slice_of(host, (size_t)dot) : slice_z(host));
 	outputs_configure(o, conf);
 	return o;
@@ -51,6 +80,8 @@ outputs_free(struct outputs *o)
 {
 	if (o == NULL)
 		return;
+	lineup_take_all(&o->lineup);
+	timer_free(o->timer);
 	sink_free(o->file);
 	sysout_free(o->sys);
 	maillog_fini(&o->lines);
@@ -63,6 +94,8 @@ outputs_free(struct outputs *o)
 void
 outputs_configure(struct outputs *o, const struct conf *conf)
 {
+	if (o->name != NULL)
+		lineup_take_all(&o->lineup); /* under the name that they were said with */
 	free(o->name);
 	o->name = slice_dup(slice_z(conf->syslog_name));
 	o->head = (struct mailline_head){

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 LIBS += logd
-logd_SRCS := events.c follow.c http.c mailline.c maillog.c metrics.c outputs.c sink.c sysout.c trace.c
+logd_SRCS := events.c follow.c http.c lineup.c mailline.c maillog.c metrics.c outputs.c sink.c sysout.c trace.c
 logd_DEPS := libcommon/ipc libcommon/conf libcommon/priv libcommon/io libcommon/base
 logd_LDLIBS := -lmicrohttpd
 PROGS += logd/logd

@@ -38,6 +38,7 @@ sub syslogd
 	return $s;
 }
 
+sub lines_of_mail_log { return row($_[0] // $house, 'log', 'status')->{mail_lines} }
 sub mail_log { return join '', map { slurp($_) // '' } sort glob "$state/log/mail.log*" }
 sub has_line { my ($re, $what) = @_; return ok(wait_for(sub { mail_log() =~ $re }, $what), $what) }
 
@@ -168,6 +169,9 @@ mail_in($house, 'a@x.example', 'deaf@a.example');
 $syslog = syslogd();
 my $later = mail_in($house, 'a@x.example', 'again@a.example');
 ok(wait_for(sub { heard(); grep { /$later: removed/ } keys %seen }, 'syslog again', 20), 'a syslog that comes back is found');
+# From here on nobody reads it, until the load is over.
+wait_for(sub { row($house, 'log', 'status')->{syslog_error} eq '' }, 'syslog to be well');
+my $unread = lines_of_mail_log();
 
 # Rotation under load: each line of both files once, none lost.
 my $before = 0;
@@ -191,6 +195,20 @@ my %removed;
 $removed{$_}++ for mail_log() =~ /: (\w{13}): removed$/mg;
 is_deeply(\%removed, \%done, 'mail.log: each of them removed, once');
 is((grep { !/^$stamp\/\w+\[\d+\]: \S.*$/ } split /\n/, mail_log())[0], undef, 'only whole lines');
+{
+	# Of services over links of their own, and yet a message is received, queued, sent, removed.
+	my (%at, @wrong);
+	my @row = (qr/^(?:client|uid)=/, qr/^message-id=/, qr/\(queue active\)$/, qr/^to=</, qr/^removed$/);
+	for (map { [ slurp("$state/log/mail.log$_") =~ /: (\w{13}): (.*)$/mg ] } '.5', '.4', '.3', '.2', '.1', '') {
+		while (my ($qid, $words) = splice @$_, 0, 2) {
+			my ($rank) = grep { $words =~ $row[$_] } 0 .. $#row;
+			next if !defined $rank;
+			push @wrong, "$qid $words" if $rank < ($at{$qid} // 0);
+			$at{$qid} = $rank;
+		}
+	}
+	is("@wrong", '', 'the lines of each message in order');
+}
 
 # Counters.
 my $m = wait_for(sub {
@@ -210,7 +228,7 @@ like(get('/metrics', 'HEAD'), qr{^HTTP/1\.\d 200 .*\r\n\r\n\z}s, 'HEAD');
 my $sessions = $m->{angarium_smtpd_sessions_total};
 $house->kill('smtpd');
 $house->ready('smtpd');
-mail_in($house, 'a@x.example', 'after@a.example');
+wait_for(sub { eval { mail_in($house, 'a@x.example', 'after@a.example') } }, 'workers of the new smtpd'); # not the old ones' 421
 ok(wait_for(sub { metrics()->{angarium_smtpd_sessions_total} > $sessions }, 'a count that goes on'), 'a killed smtpd is not forgotten');
 
 # Off, other name, other stamp: by reload.
