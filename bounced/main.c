@@ -16,6 +16,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "bounced/jobs.h"
 #include "conf/generation.h"
 #include "ipc/ctl.h"
@@ -62,6 +63,17 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_close(b, '}');
 	buf_putc(b, '\n');
 	ctl_end(c, 0, NULL);
+}
+
+static void
+count(void *arg)
+{
+	const struct main *m = arg;
+
+	metric_set(METRIC_BOUNCED_NOTICES, m->jobs.notices);
+	metric_set(METRIC_BOUNCED_LATER, m->jobs.later);
+	metric_set(METRIC_BOUNCED_REFUSED, m->jobs.refused);
+	metric_set(METRIC_BOUNCED_REPLIES, m->jobs.rules.asked);
 }
 
 static bool
@@ -195,6 +207,7 @@ main(int argc, char *argv[])
 	peer_self(SERVICE_BOUNCED, 0, 0, CLASS_BOUNCED);
 	peer_self_generation(m.d.generation);
 	loglink_dial(m.loop, m.d.ids.uid[SERVICE_LOGD]);
+	metrics_refresh(count, &m);
 	jobs_start(&m.jobs, m.loop, m.d.conf, rules, m.d.ids.uid[SERVICE_QMGR]);
 	ctl_serve(m.loop, ctl, verbs, m.d.ids.gid[GROUP_ADM], &m);
 	loop_signal(m.loop, SIGHUP, on_hup, &m);

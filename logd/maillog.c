@@ -240,7 +240,8 @@ on_reject(struct maillog *m, const struct values *v, const struct log_record *r)
 /* ---- a message ---- */
 
 static void
-put_entered(struct maillog *m, const struct values *v, const struct log_record *r, struct slice from)
+put_entered(struct maillog *m, const struct values *v, const struct log_record *r, struct slice from,
+    uint64_t nrcpt)
 {
 	struct slice msgid = text(v, LOGK_MSGID);
 
@@ -254,7 +255,7 @@ put_entered(struct maillog *m, const struct values *v, const struct log_record *
 	begin(m, v);
 	put_path(&m->text, "from", from);
 	buf_printf(&m->text, ", size=%llu, nrcpt=%llu (queue active)",
-	    (unsigned long long)number(v, LOGK_SIZE), (unsigned long long)number(v, LOGK_NRCPT));
+	    (unsigned long long)number(v, LOGK_SIZE), (unsigned long long)nrcpt);
 	end_at(m, "qmgr", m->qmgr_pid != 0 ? m->qmgr_pid : r->pid, r);
 }
 
@@ -275,7 +276,7 @@ on_received(struct maillog *m, const struct values *v, const struct log_record *
 		}
 		end(m, "smtpd", r);
 	}
-	put_entered(m, v, r, text(v, LOGK_FROM));
+	put_entered(m, v, r, text(v, LOGK_FROM), number(v, LOGK_NRCPT));
 }
 
 static const char *
@@ -294,7 +295,7 @@ on_notice(struct maillog *m, const struct values *v, const struct log_record *r)
 {
 	char id[ID_TEXT + 1], of[ID_TEXT + 1];
 
-	put_entered(m, v, r, SLICE_LIT(""));
+	put_entered(m, v, r, SLICE_LIT(""), 1);
 	id_text(number(v, LOGK_ID), id);
 	id_text(number(v, LOGK_OF), of);
 	buf_reset(&m->text);
@@ -379,6 +380,13 @@ put_said(struct buf *b, const struct values *v)
 	bool host = code >= 400 && has(v, LOGK_RELAY) && has(v, LOGK_ADDR);
 	char a[46];
 
+	if (has(v, LOGK_PEER)) {
+		buf_puts(b, "failed by ");
+		put_text(b, text(v, LOGK_PEER));
+		buf_puts(b, has(v, LOGK_REASON) ? ": " : "");
+		put_text(b, text(v, LOGK_REASON));
+		return;
+	}
 	if (host && v->at[LOGK_ADDR].kind == 2) {
 		addr_text(v->at[LOGK_ADDR].addr, a);
 		buf_puts(b, "host ");
@@ -476,7 +484,7 @@ static void
 on_failed(struct maillog *m, const struct values *v, const struct log_record *r)
 {
 	if (has(v, LOGK_PEER)) /* else its attempt has told it */
-		say(m, v, r, "failed");
+		put_delivery(m, v, r, "error", "bounced");
 }
 
 static void

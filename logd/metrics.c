@@ -232,10 +232,11 @@ put_events(const struct metrics *m, struct buf *out)
 	metrics_line(out, "received_bytes_total", "", m->received_bytes);
 	metrics_type(out, "received_recipients_total", "counter", "Recipients of these messages.");
 	metrics_line(out, "received_recipients_total", "", m->received_rcpts);
-	metrics_type(out, "delivery_delay_milliseconds", "summary",
+	metrics_type(out, "delivery_delay_seconds", "summary",
 	    "From reception to delivery, of what was sent.");
-	metrics_line(out, "delivery_delay_milliseconds_sum", "", m->delay_ms);
-	metrics_line(out, "delivery_delay_milliseconds_count", "", m->delays);
+	buf_printf(out, "angarium_delivery_delay_seconds_sum %llu.%03u\n",
+	    (unsigned long long)(m->delay_ms / 1000), (unsigned)(m->delay_ms % 1000));
+	metrics_line(out, "delivery_delay_seconds_count", "", m->delays);
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "qmgr/address.h"
 #include "qmgr/resolve.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
@@ -19,6 +20,34 @@ log_operation(enum log_event event, uint64_t id, struct slice holder, struct sli
 	if (reason.n > 0)
 		log_str(LOGK_REASON, reason);
 	log_end();
+}
+
+/* Each recipient fails for itself, as where a host said so. */
+static void
+log_failed(struct qmgr *q, struct message *m, struct slice holder, struct slice reason)
+{
+	uint64_t now = clock_wall_ms(), at = id_ms(m->id);
+
+	for (unsigned i = 0; i < m->nrcpt; i++) {
+		const struct envelope_rcpt *to = address_rcpt(q, m, i);
+
+		if (message_rcpts(m)[i].state != SPOOL_QUEUED)
+			continue;
+		log_begin(LOG_FAILED);
+		log_id(m->id);
+		log_u64(LOGK_RCPT, i);
+		if (to != NULL) {
+			log_str(LOGK_TO, to->recipient);
+			if (to->original.p != NULL)
+				log_str(LOGK_ORIG_TO, to->original);
+			log_str(LOGK_FROM, q->address->envelope.sender);
+		}
+		log_u64(LOGK_DELAY, now > at ? now - at : 0);
+		log_str(LOGK_PEER, holder);
+		if (reason.n > 0)
+			log_str(LOGK_REASON, reason);
+		log_end();
+	}
 }
 
 static unsigned
@@ -58,7 +87,10 @@ end(struct qmgr *q, struct message *m, bool fail, struct slice holder, struct sl
 
 	if (count_state(m, SPOOL_QUEUED) == 0)
 		return false;
-	log_operation(fail ? LOG_FAILED : LOG_DELETED, m->id, holder, reason);
+	if (fail)
+		log_failed(q, m, holder, reason);
+	else
+		log_operation(LOG_DELETED, m->id, holder, reason);
 	/* NOTIFY is each recipient's: those that want no notice get a record of their own. */
 	for (unsigned i = 0; owed != 0 && i < m->nrcpt; i++) {
 		const struct recipient *r = &message_rcpts(m)[i];

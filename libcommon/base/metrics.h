@@ -52,7 +52,11 @@
 	M(DNS_ASKED, 90, DNSCACHE, COUNTER, "dns_asked_total", "", "Questions of services.")            \
 	M(DNS_KNOWN, 91, DNSCACHE, COUNTER, "dns_known_total", "", "Of them answered from memory.")     \
 	M(DNS_SENT, 92, DNSCACHE, COUNTER, "dns_sent_total", "", "Questions to name servers.")          \
-	M(DNS_RUNNING, 93, DNSCACHE, GAUGE, "dns_questions", "", "Of these without an answer so far.")
+	M(DNS_RUNNING, 93, DNSCACHE, GAUGE, "dns_questions", "", "Of these without an answer so far.")  \
+	M(BOUNCED_NOTICES, 100, BOUNCED, COUNTER, "bounced_notices_total", "", "Notices filed.")        \
+	M(BOUNCED_LATER, 101, BOUNCED, COUNTER, "bounced_put_off_total", "", "Notices put off.")        \
+	M(BOUNCED_REFUSED, 102, BOUNCED, COUNTER, "bounced_refused_total", "", "Notices refused.")      \
+	M(BOUNCED_REPLIES, 103, BOUNCED, COUNTER, "bounced_replies_total", "", "Replies classed.")
 /* clang-format on */
 
 enum metric {

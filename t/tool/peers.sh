@@ -16,7 +16,7 @@
 set -eu
 
 PEERS=${PEERS:-${BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build}/peers}
-PACKAGES="postfix pflogsumm bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base dovecot-lmtpd mutt procmail"
+PACKAGES="postfix pflogsumm fail2ban logrotate bsd-mailx swaks git-email libmailtools-perl unbound dnsmasq-base dovecot-lmtpd mutt procmail"
 # Mail servers of Debian exclude each other: each of these is fetched by itself.
 APART="exim4-daemon-light opensmtpd"
 
