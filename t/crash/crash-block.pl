@@ -4,7 +4,8 @@
 # that was promised is still there.
 #
 #	crash-block.pl --load CMD --verify CMD [--start CMD] [--stop CMD] [--states 300] [--seed 1]
-#	    [--drain CMD --drain-every 15] [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
+#	    [--drain CMD --drain-every 15] [--parts KIND=PART,PART...]...
+#	    [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
 #
 # The commands are given to sh, with CRASH_SPOOL, a folder on a journaled ext4 of its own, and
 # CRASH_MARKS, a file that takes lines, one write each: "A ID" when a client has seen the 250 for
@@ -12,6 +13,10 @@
 # `load`; states are drawn from within the load. Then each state is mounted at the same place, and
 # `verify` (CRASH_SPOOL only) prints the id of every message it finds whole, one a line. Missing is
 # what was acknowledged before the power went, not yet taken by the next hop, and is not printed.
+#
+# Messages KIND-NUMBER may have to arrive at several places: `parts` names them, the first being the
+# next hop of which D speaks, or "-" where there is none. What is owed is then ID>PART each, and is
+# found as such, or by ID (all of it is there), or by ID*N (so many of its parts are still to come).
 #
 # `drain` takes the place of `verify` in each n-th state: it is to start the system on what is left,
 # let it deliver, and print the ids of what came out. CRASH_OWED is a file with the ids to wait for.
@@ -36,7 +41,8 @@ use constant { BLKFLSBUF => 0x1261 };
 my %opt = (states => 300, seed => 1, size => 64, bin => "$FindBin::Bin/../../build/debug/bin",
 	work => "$FindBin::Bin/../../build/t/crash.$$", 'drain-every' => 15);
 my @argv = @ARGV;
-GetOptions(\%opt, qw(states=i seed=i size=i bin=s work=s start=s load=s stop=s verify=s
+my %parts;
+GetOptions(\%opt, 'parts=s' => sub { my ($kind, $list) = split /=/, $_[1], 2; $parts{$kind} = [ split /,/, $list ] }, qw(states=i seed=i size=i bin=s work=s start=s load=s stop=s verify=s
     drain=s drain-every=i keep))
     && $opt{load} && $opt{verify} && !@ARGV
     or die "usage: see the head of crash-block.pl\n";
@@ -126,6 +132,8 @@ sub record
 	must('umount', $fuse);
 }
 
+sub parts { my ($id) = @_; return $id =~ /^(\w+)-\d+$/ && $parts{$1} ? map { $_ eq '-' ? $_ : "$id>$_" } @{ $parts{$1} } : $id }
+
 # Acknowledged and not delivered, before a position; positions must not fall from call to call.
 sub owed
 {
@@ -134,10 +142,27 @@ sub owed
 	while (@$marks && $marks->[0][0] < $position) {
 		my (undef, $what, $id) = @{ shift @$marks };
 		next unless defined $id;
-		$owed->{$id} //= 1 if $what eq 'A';
-		$owed->{$id} = 0 if $what eq 'D';
+		my @all = parts($id);
+		if ($what eq 'A') { $owed->{$_} //= 1 for grep { $_ ne '-' } @all }
+		elsif ($what eq 'D') { $owed->{ $all[0] } = 0 }
 	}
 	return grep { $owed->{$_} } keys %$owed;
+}
+
+# Of these, what is not among the lines of verify or drain.
+sub missing
+{
+	my ($text, @must) = @_;
+	my (%found, %open, %by);
+
+	for (split /\n/, $text) {
+		/^(\S+)\*(\d+)$/ ? ($open{$1} = $2) : ($found{$_} = 1);
+	}
+	for my $key (@must) {
+		my ($id) = $key =~ /^([^>]+)/;
+		push @{ $by{$id} }, $key unless $found{$key} || $found{$id};
+	}
+	return map { my $id = $_; @{ $by{$id} } > ($open{$id} // 0) ? @{ $by{$id} } : () } sort keys %by;
 }
 
 sub show { my ($name, $value, $unit) = @_; print "$name $value ", $unit // 'count', "\n" }
@@ -201,7 +226,6 @@ sub judge
 		    $line =~ /^state (\d+) (\d+) (\d+) (\d+) (\d+) (\w+)/ or last;
 		my @must = owed($marks, \%owed, $position);
 		my $what = "state $n: after $flushes flushes, $kept of $writes later writes ($mode)";
-		my %found;
 
 		$sum{states}++;
 		ioctl $fh, BLKFLSBUF, 0 or die "BLKFLSBUF: $!";
@@ -220,8 +244,7 @@ sub judge
 			print "$what: ", $drain ? 'drain' : 'verify', " failed, status $status\n" if $sum{unreadable} <= 10;
 			next;
 		}
-		$found{$_} = 1 for split /\n/, $text;
-		my @missing = sort grep { !$found{$_} } @must;
+		my @missing = missing($text, @must);
 		$sum{owed} += @must;
 		$sum{drained}++ if $drain;
 		next unless @missing;

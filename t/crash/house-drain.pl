@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: ISC
-# After a power cut: start the real services on the spool that is left and let them deliver what is
-# owed. Prints the X-Test-Id of each message that came out; exit 1 when they do not start.
+# After a power cut: start the real services on what is left and let them deliver what is owed.
+# Prints ID>PART of all that came out; exit 1 when they do not start, or tell of a failure twice.
 #
 #	house-drain.pl STATE		(CRASH_SPOOL and CRASH_OWED in the environment)
 use strict;
@@ -9,26 +9,38 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../e2e/lib";
 use House qw(wait_for slurp);
+use Mix;
 use Test::More ();
 
 my $spool = $ENV{CRASH_SPOOL};
-my $house = House->new(
-	state => $ARGV[0],
-	config => { spool_dir => "$spool/queue", disk_floor => 0, retry_first => '1s', retry_max => '1s', mx_workers => 1 },
-);
+my $mix = Mix->new("$spool/mail");
+my $house = House->new($mix->setup({ spool_dir => "$spool/queue", disk_floor => 0, retry_first => '1s', retry_max => '1s',
+	mx_workers => 1 }), state => $ARGV[0]);
 my %owed = map { $_ => 1 } split /\n/, slurp($ENV{CRASH_OWED});
+my %there;
 
-sub arrived { return map { /^(\S+)/ ? $1 : () } split /\n/, slurp("$house->{state}/sink.log") // '' }
+sub look
+{
+	my $at = $mix->arrived($house);
+
+	%there = ();
+	for my $id (keys %$at) {
+		$there{"$id>" . ($_ =~ /^</ ? 'hop' : $_)} = 1 for keys %{ $at->{$id} };
+	}
+	return !grep { !$there{$_} } keys %owed;
+}
 
 my $failed = !eval {
-	$house->sink;
+	$mix->begin($house);
 	$house->start;
 	1;
 };
 # What is not there in time is missing, and the caller says so.
-eval { wait_for(sub { delete @owed{ arrived() }; !%owed }, 'what is owed', 20) } unless $failed;
+my $whole = !$failed && eval { wait_for(\&look, 'what is owed', 40) };
 print STDERR $@ if $failed;
-print map { "$_\n" } arrived();
-$house->{failed} = $failed || %owed;
+my @twice = grep { keys %{ $mix->{notices}{$_} } > 1 } sort keys %{ $mix->{notices} // {} };
+print STDERR "told twice of @twice\n" if @twice;
+print map { "$_\n" } sort keys %there;
+$house->{failed} = !$whole;
 $house->end;
-exit $failed;
+exit($failed || @twice ? 1 : 0);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
-# Power cuts under load: 300 disks that one may leave, and every acknowledged message that the
-# next hop has not taken is on each of them. With the syncs taken out it must go red.
+# Power cuts under a load of all kinds: 300 disks that one may leave, with spool and Maildirs. Of every
+# acknowledged message each recipient that no next hop has taken is in the queue, or in its Maildir, or is told of
+# there. With the syncs taken out it must go red.
 use strict;
 use warnings;
 use FindBin;
@@ -10,7 +11,7 @@ use Test::More;
 
 need_root();
 my @crash = ('perl', top() . '/t/crash/crash-house.pl', '--seed', $ENV{SEED} // 1);
-my ($status, $out, $err) = run({ seconds => 400 }, @crash, '--states', $ENV{N} // 300);
+my ($status, $out, $err) = run({ seconds => 600 }, @crash, '--states', $ENV{N} // 300);
 plan(skip_all => $out) if $status == 75;
 diag $out =~ s/^(?!crash_).*\n//mgr;
 is($status, 0, 'power cuts') or diag $out, $err;

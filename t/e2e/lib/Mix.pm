@@ -93,6 +93,14 @@ sub source
 		'-w', $opt{seconds} // 300, $opt{rate} ? ('-R', $opt{rate}) : (), @{ $opt{args} // [] } ]);
 }
 
+sub users { return sort keys %UID }
+# The places as the power-cut test names them: "hop", or "-" where there is none, then the mailboxes.
+sub parts
+{
+	my @at = @{ $KINDS{ $_[0] }{at} };
+
+	return ($at[0] =~ /^</ ? 'hop' : '-', grep { !/^</ } @at);
+}
 sub acked { my ($self, $house, $kind) = @_; return split /\n/, slurp("$house->{state}/acks.$kind") // '' }
 sub kind_of { my ($id) = @_; return $id =~ /^(\w+)-\d+$/ && $KINDS{$1} ? $1 : undef }
 
