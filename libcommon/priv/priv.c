@@ -100,6 +100,26 @@ has_only_caps(uint64_t caps)
 	return true;
 }
 
+/* The kernel keeps them in an order of its own. */
+static bool
+has_only_groups(const gid_t *groups, size_t n)
+{
+	gid_t has[PRIV_GROUPS_MAX];
+	int got = getgroups(PRIV_GROUPS_MAX, has);
+
+	if (got < 0 || (size_t)got != n)
+		return false;
+	for (int i = 0; i < got; i++) {
+		size_t k = 0;
+
+		while (k < n && groups[k] != has[i])
+			k++;
+		if (k == n)
+			return false;
+	}
+	return true;
+}
+
 static bool
 root_comes_back(void)
 {
@@ -178,7 +198,8 @@ priv_become(uid_t uid, gid_t gid, const gid_t *groups, size_t n, const char **st
 	if (err != 0)
 		return err;
 	*step = "be that user and nobody else";
-	if (!is_only(uid, gid) || !has_only_caps(0) || root_comes_back())
+	if (!is_only(uid, gid) || !has_only_groups(some, kept) || !has_only_caps(0) ||
+	    root_comes_back())
 		return -EPERM;
 	return 0;
 }

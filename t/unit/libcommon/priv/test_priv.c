@@ -168,6 +168,83 @@ START_TEST(root_and_nobody_are_no_targets)
 }
 END_TEST
 
+/* As local's worker is, and its child becomes. */
+
+static void
+keep_what_it_takes(void)
+{
+	priv_keep_caps(1U << CAP_SETUID | 1U << CAP_SETGID);
+	priv_drop(JAIL_UID, JAIL_UID, false);
+}
+
+static void
+becomes(void *arg)
+{
+	static const gid_t groups[] = { JAIL_UID + 9, 0, JAIL_UID + 8 };
+	const char *step;
+	gid_t has[8];
+	uid_t r, e, s;
+
+	(void)arg;
+	keep_what_it_takes();
+	JAIL_CHECK(priv_become(JAIL_UID + 1, JAIL_UID + 2, groups, 3, &step) == 0);
+	JAIL_CHECK(getresuid(&r, &e, &s) == 0 && r == JAIL_UID + 1 && e == r && s == r);
+	JAIL_CHECK(getgid() == JAIL_UID + 2 && getegid() == JAIL_UID + 2);
+	JAIL_CHECK(getgroups(8, has) == 2 && has[0] == JAIL_UID + 8 && has[1] == JAIL_UID + 9);
+	/* Nobody comes back: neither root, nor who it was. */
+	JAIL_CHECK(setresuid(-1U, 0, -1U) != 0 && setresuid(-1U, JAIL_UID, -1U) != 0);
+	JAIL_CHECK(setresgid(-1U, 0, -1U) != 0 && setresgid(-1U, JAIL_UID, -1U) != 0);
+	JAIL_CHECK(setgroups(0, NULL) != 0);
+}
+
+START_TEST(the_recipient_is_become_for_good)
+{
+	ck_assert_int_eq(jail_child(becomes, NULL), 0);
+}
+END_TEST
+
+static void
+become_lies(void *arg)
+{
+	static const gid_t group = JAIL_UID + 9;
+	const struct try *t = arg;
+	const char *step = "";
+
+	keep_what_it_takes();
+	inject(t);
+	JAIL_CHECK(priv_become(JAIL_UID + 1, JAIL_UID + 1, &group, 1, &step) == -EPERM);
+	JAIL_CHECK(strcmp(step, "be that user and nobody else") == 0);
+}
+
+START_TEST(becoming_that_lies_is_seen)
+{
+	static const int nrs[] = { SYS_setgroups, SYS_setresgid, SYS_setresuid, SYS_capset };
+	struct try t = { nrs[_i], 0, -1, "" };
+
+	ck_assert_int_eq(jail_child(become_lies, &t), 0);
+}
+END_TEST
+
+static void
+become_root(void *arg)
+{
+	const uid_t *id = arg;
+	const char *step;
+
+	keep_what_it_takes();
+	JAIL_CHECK(priv_become(id[0], id[1], NULL, 0, &step) == -EPERM);
+	JAIL_CHECK(getuid() == JAIL_UID);
+}
+
+START_TEST(root_and_nobody_are_not_become)
+{
+	static uid_t ids[][2] = { { 0, JAIL_UID }, { JAIL_UID, 0 }, { -1U, JAIL_UID },
+		{ JAIL_UID, -1U } };
+
+	ck_assert_int_eq(jail_child(become_root, ids[_i]), 0);
+}
+END_TEST
+
 static void
 drop_unprivileged(void *arg)
 {
@@ -272,6 +349,9 @@ cases(TCase *tc)
 	tcase_add_test(tc, drop_gives_all_away);
 	tcase_add_loop_test(tc, one_named_group_may_stay, 0, 2);
 	tcase_add_loop_test(tc, root_and_nobody_are_no_targets, 0, 4);
+	tcase_add_test(tc, the_recipient_is_become_for_good);
+	tcase_add_loop_test(tc, becoming_that_lies_is_seen, 0, 4);
+	tcase_add_loop_test(tc, root_and_nobody_are_not_become, 0, 4);
 	tcase_add_test(tc, without_privilege_it_ends);
 	tcase_add_test(tc, peers_are_told_by_the_kernel);
 }
