@@ -209,7 +209,7 @@ print(struct letter *l, const struct notice *n, struct texts *t, const struct le
 	struct dsn_facts f = { .kind = n->kind == SPOOL_NOTICE_FAILED ? DSN_FAILED :
 		    n->kind == SPOOL_NOTICE_DELAYED ? DSN_DELAYED : DSN_DELIVERED,
 		.to_postmaster = n->sender.n == 0,
-		.utf8 = !is_ascii(n->to),
+		.utf8 = n->utf8 != 0 || !is_ascii(n->to),
 		.cut = n->cut != 0,
 		.to = n->to,
 		.host = n->hostname,

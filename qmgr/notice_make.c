@@ -6,6 +6,7 @@
 #include "qmgr/address.h"
 #include "qmgr/state.h"
 #include "spool/content.h"
+#include "spool/large.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,29 +108,52 @@ put_part(struct buf *out, struct slice s)
 static bool
 wants_body(const struct qmgr *q, const struct record *rec, const struct envelope *e, uint8_t kind)
 {
-	return kind == SPOOL_NOTICE_FAILED && e->ret != RET_HDRS && (rec->flags & RECORD_LARGE) == 0 &&
-	       rec->head_len + rec->body_len <= q->conf->bounce_size_limit;
+	return kind == SPOOL_NOTICE_FAILED && e->ret != RET_HDRS &&
+	       rec->head_len + record_body_bytes(rec) <= q->conf->bounce_size_limit;
 }
 
-static int
+/* A body that stands in large/; nothing where it cannot be read. */
+static void
+read_large(struct qmgr *q, const struct record_large *large, struct buf *out)
+{
+	int fd = large_open(q->dirfd, large->number);
+	const char *why;
+
+	if (fd < 0)
+		return;
+	while (out->n < large->bytes) {
+		ssize_t n = pread(fd, buf_room(out, large->bytes - out->n), large->bytes - out->n, (off_t)out->n);
+
+		if (n <= 0)
+			break;
+		out->n += (size_t)n;
+	}
+	if (out->n < large->bytes || large_verify(fd, large, &why) != 0)
+		buf_reset(out);
+	close(fd);
+}
+
+/* What is damaged is left out: the notice goes out all the same. */
+static void
 put_content(struct qmgr *q, struct message *m, const struct record *rec, const struct envelope *e, uint8_t kind,
     struct slice head, struct buf *out)
 {
 	const struct seg *s = seg_at(&q->segtab, m->seg);
 	struct buf bytes = { 0 };
+	struct slice body = SLICE_NONE;
 	struct record whole;
 	const char *why;
-	int error = 0;
 
 	put_part(out, cut_head(head, q->conf->bounce_size_limit));
-	if (!wants_body(q, rec, e, kind)) {
-		put_part(out, SLICE_NONE);
-		return 0;
+	if (wants_body(q, rec, e, kind) && (rec->flags & RECORD_LARGE) != 0) {
+		read_large(q, &rec->large, &bytes);
+		body = slice_buf(&bytes);
+	} else if (wants_body(q, rec, e, kind) &&
+		   scan_record(s->fd, s->number, message_offset(m), s->seed, true, &bytes, &whole, &why) == 0) {
+		body = whole.body;
 	}
-	error = scan_record(s->fd, s->number, message_offset(m), s->seed, true, &bytes, &whole, &why);
-	put_part(out, error == 0 ? whole.body : SLICE_NONE); /* damaged: the notice goes out all the same */
+	put_part(out, body);
 	buf_fini(&bytes);
-	return 0;
 }
 
 static unsigned
@@ -172,7 +196,7 @@ notice_make(struct qmgr *q, struct message *m, uint8_t kind, struct buf *out)
 		put++;
 	}
 	if (error == 0)
-		error = put_content(q, m, address_record(q, m), address_envelope(q, m), kind, slice_buf(&head), out);
+		put_content(q, m, address_record(q, m), address_envelope(q, m), kind, slice_buf(&head), out);
 	buf_fini(&head);
 	arena_fini(&a);
 	return error;

@@ -333,6 +333,16 @@ has_eight_bit(struct slice s)
 	return !is_ascii(s);
 }
 
+static bool
+is_utf8(struct slice s)
+{
+	size_t n = 1;
+
+	while (s.n > 0 && (n = utf8_len(s)) > 0)
+		s = slice_from(s, n);
+	return n > 0;
+}
+
 static void
 begin_part(struct buf *out, const struct dsn_facts *f, const char *what, const char *type, bool eight_bit)
 {
@@ -347,7 +357,7 @@ print_returned(struct buf *out, const struct dsn_facts *f)
 {
 	bool whole = f->body.n > 0 && !f->cut && body_is_clean(f->body);
 	bool eight = has_eight_bit(f->head) || (whole && has_eight_bit(f->body));
-	bool global = is_global(f) && has_eight_bit(f->head);
+	bool global = is_global(f) && has_eight_bit(f->head) && is_utf8(f->head);
 
 	if (whole)
 		begin_part(out, f, "Undelivered Message", global ? "message/global" : "message/rfc822", eight);

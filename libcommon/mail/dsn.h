@@ -29,7 +29,7 @@ enum dsn_kind { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED };
 struct dsn_facts {
 	enum dsn_kind kind;
 	bool to_postmaster;  /* of a double bounce */
-	bool utf8;	     /* the reader takes UTF-8 addresses: its header may hold them too */
+	bool utf8;	     /* the message was SMTPUTF8: addresses are UTF-8 here too (RFC 6533) */
 	bool cut;	     /* the header section returned is not whole */
 	struct slice to;     /* address */
 	struct slice host;   /* ours */

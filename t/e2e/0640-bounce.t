@@ -56,16 +56,19 @@ for path in sys.argv[1:]:
 print(json.dumps(out))
 P
 
-my %seen;
+my (%seen, %read, @reports);
 sub reports
 {
-	my @files = sort { (stat $a)[9] <=> (stat $b)[9] } glob "$mail/*";
-	my ($s, $out, $err) = run('python3', '-c', $python, @files);
+	# Whole ones: a report ends with its last boundary.
+	my @new = grep { !$read{$_} && (slurp($_) // '') =~ /--\r?\n\z/ && ++$read{$_} }
+	    sort { (stat $a)[9] <=> (stat $b)[9] } glob "$mail/*";
+	my ($s, $out, $err) = @new ? run('python3', '-c', $python, @new) : (0, '[]');
 
 	die "python: $err" if $s;
-	return map { { %$_, head => { map { lc $_->[0] => $_->[1] } @{ $_->{head} } },
+	push @reports, map { { %$_, head => { map { lc $_->[0] => $_->[1] } @{ $_->{head} } },
 		message => { map { lc $_->[0] => $_->[1] } @{ $_->{message} } },
 		rcpts => [ map { +{ map { lc $_->[0] => $_->[1] } @$_ } } @{ $_->{rcpts} } ] } } @{ decode_json($out) };
+	return @reports;
 }
 
 # The next report about this message; waits for it.
@@ -87,6 +90,16 @@ sub settled
 	my ($id) = @_;
 
 	wait_for(sub { events($house, event => 'done', id => $id) }, "$id to be done", 20);
+}
+
+# The event of the notice that was written of this message. Those of bounced may come behind those of qmgr.
+sub noticed
+{
+	my ($id, %how) = @_;
+	my $n;
+
+	wait_for(sub { ($n) = events($house, event => 'notice', notice_of => $id, %how) }, "the notice of $id", 20);
+	return $n;
 }
 
 subtest 'a failure' => sub {
@@ -119,9 +132,10 @@ subtest 'a failure' => sub {
 	like($r->{returned}, qr/Body line\./, 'with its body');
 	cmp_ok($r->{longest}, '<=', 998, 'no long line');
 	settled($id);
-	my ($e) = events($house, event => 'bounce', id => $id);
+	my $e;
+	wait_for(sub { ($e) = events($house, event => 'bounce', id => $id) }, 'the class');
 	is_deeply([ @$e{qw(bounce_class bounce_name to)} ], [ 10, 'invalid-recipient', 'nouser@d.example' ], 'the event');
-	my ($n) = events($house, event => 'notice', notice_of => $id);
+	my $n = noticed($id);
 	is_deeply([ @$n{qw(kind to bounce_class)} ], [ 'failed', 'sender@s.example', 10 ], 'the event of the notice');
 
 	my ($s, $out, $err) = run("$bin/adapter_dsn", $r->{path});
@@ -191,12 +205,33 @@ subtest 'local mail and aliases' => sub {
 	$r = report($team, 'expanded');
 	like($r->{rcpts}[0]{'final-recipient'}, qr/team\@home\.example/, 'one that became two');
 	settled($team);
+	noticed($team);
 	is(scalar(events($house, event => 'notice', notice_of => $team)), 1, 'nothing more is said of the two');
 	$r = report($lost, 'failed');
 	is($r->{rcpts}[0]{'final-recipient'}, 'rfc822;nouser@d.example', 'one that became another: Final-Recipient');
 	is($r->{rcpts}[0]{'original-recipient'}, 'rfc822;lost@home.example', 'Original-Recipient');
 	settled($_) for $here, $lost;
 	balanced($house, 'local mail and aliases');
+};
+
+subtest 'what is returned' => sub {
+	my $body = join '', map { "line $_ of a body that stands in a file of its own\n" } 1 .. 6000;
+
+	ok(reloaded(bounce_size_limit => 400000), 'more may be returned');
+	my $id = mail_in($house, 'sender@s.example', 'nouser@d.example', text => "Subject: large\n\n$body");
+	my $r = report($id, 'failed');
+	is($r->{types}[2], 'message/rfc822', 'a large body: the message');
+	is(scalar(() = $r->{returned} =~ /^line \d+ of a body/mg), 6000, 'with all lines');
+	ok(reloaded(bounce_size_limit => 600), 'less may be returned');
+	$id = mail_in($house, 'sender@s.example', 'nouser@d.example',
+		text => join('', map { "X-Field-$_: " . 'x' x 60 . "\n folded\n" } 1 .. 30) . "\nbody\n");
+	$r = report($id, 'failed');
+	is($r->{types}[2], 'text/rfc822-headers', 'a long header section');
+	my $head = $r->{returned} =~ s/^.*?\n\n//sr;
+	cmp_ok(length $head, '<=', 600, 'is cut');
+	like($head, qr/^ folded\n*\z/m, 'behind a whole field') or diag $head;
+	ok(reloaded(bounce_size_limit => 50000), 'as before');
+	balanced($house, 'what is returned');
 };
 
 subtest 'a next hop that tells itself' => sub {
@@ -213,8 +248,7 @@ subtest 'a next hop that tells itself' => sub {
 	like($got->[4], qr/ORCPT=rfc822;a\+2Btaken\@b\.example/, 'ORCPT');
 	settled($id{taken});
 	is(scalar(events($house, event => 'notice', notice_of => $id{taken})), 0, 'success is theirs to tell');
-	settled($id{nouser});
-	is(scalar(events($house, event => 'notice', notice_of => $id{nouser}, kind => 'failed')), 1, 'failure is ours');
+	is(noticed($id{nouser})->{kind}, 'failed', 'failure is ours');
 	$house->end_tool('dsnsink');
 	ok(reloaded(relay_host => '127.0.0.1:' . $house->port('sink')), 'back to the other');
 	balanced($house, 'a next hop that tells itself');
@@ -223,19 +257,17 @@ subtest 'a next hop that tells itself' => sub {
 subtest 'the sender is not there either' => sub {
 	my $id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
 
-	settled($id);
-	my ($n) = events($house, event => 'notice', notice_of => $id);
+	my $n = noticed($id);
 	settled($n->{id});
 	is(scalar(events($house, event => 'notice', notice_of => $n->{id})), 0, 'a report that fails is told to nobody');
 	ok(reloaded(double_bounce_to => 'postmaster@test.example'), 'double_bounce_to is set');
 	$id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
-	settled($id);
-	($n) = events($house, event => 'notice', notice_of => $id);
+	$n = noticed($id);
 	my $r = report($n->{id}, 'failed');
 	like($r->{head}{to}, qr/postmaster\@test\.example/, 'now it goes to postmaster');
 	is($r->{head}{'auto-submitted'}, 'auto-generated', 'Auto-Submitted');
 	is($r->{rcpts}[0]{'final-recipient'}, 'rfc822;deadend@s.example', 'of the report that failed');
-	settled($n->{id});
+	noticed($n->{id});
 	is(scalar(events($house, event => 'notice', notice_of => $n->{id})), 1, 'once');
 	$id = mail_in($house, '', 'nouser@d.example');
 	$r = report($id, 'failed');
@@ -245,13 +277,11 @@ subtest 'the sender is not there either' => sub {
 	ok(reloaded(double_bounce_to => 'deadend@test.example'), 'double_bounce_to is nobody');
 	my $before = events($house, event => 'notice');
 	$id = mail_in($house, 'deadend@s.example', 'nouser@d.example');
-	for (1 .. 3) {
-		settled($id);
-		($n) = events($house, event => 'notice', notice_of => $id);
-		last if !$n;
-		$id = $n->{id};
-	}
-	is($n, undef, 'a bounce of a bounce of a bounce is told to nobody');
+	$n = noticed(noticed($id)->{id});
+	is($n->{to}, 'deadend@test.example', 'he is told of the report that failed');
+	settled($n->{id});
+	my ($e) = events($house, event => 'failed', id => $n->{id});
+	is($e->{rule}, 'null-sender', 'and nobody of that one');
 	is(scalar(events($house, event => 'notice')) - $before, 2, 'two notices, no loop');
 	ok(reloaded(double_bounce_to => ''), 'none again');
 	balanced($house, 'double bounce');
@@ -266,12 +296,12 @@ subtest 'expiry and delay' => sub {
 	is($r->{head}{subject}, 'Delayed Mail (still being retried)', 'a delay: Subject');
 	is($r->{rcpts}[0]{status}, '4.2.0', 'Status');
 	ok($r->{rcpts}[0]{'will-retry-until'}, 'Will-Retry-Until');
-	ok(shown($house, $id), 'it is still queued');
 	$r = report($id, 'failed');
 	is($r->{rcpts}[0]{status}, '4.4.7', 'expired: Status');
 	like($r->{rcpts}[0]{'diagnostic-code'}, qr/try again later/, 'with the last words of the server');
 	report($unasked, 'failed');
 	settled($_) for $id, $unasked;
+	cmp_ok(noticed($id, kind => 'delayed')->{time}, 'lt', noticed($id, kind => 'failed')->{time}, 'the delay before the failure');
 	is(scalar(events($house, event => 'notice', notice_of => $id, kind => 'delayed')), 1, 'the delay was told once');
 	is(scalar(events($house, event => 'notice', notice_of => $unasked, kind => 'delayed')), 0, 'unasked not at all');
 	balanced($house, 'expiry and delay');
