@@ -30,7 +30,7 @@ check-san:
 	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/01*.t t/e2e/02*.t t/e2e/03*.t)"
 check-release:
 	@$(MAKE) -s -j$(JOBS) V=$(V) all
-	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/00*.t t/e2e/0100*.t t/e2e/0200*.t)"
+	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/00*.t t/e2e/0100*.t t/e2e/0200*.t t/e2e/0700*.t)"
 
 # Seeds of the queue's simulation.
 SEEDS ?= $(if $(filter debug,$(V)),500,50)

@@ -89,6 +89,8 @@ sub end
 
 	return if !$self->{sock} || $self->{owner} != $$;
 	delete $socks{ $self->{child} };
+	# Not only closed: whoever was forked meanwhile has it as well.
+	shutdown $self->{sock}, 2;
 	close delete $self->{sock};
 	waitpid $self->{child}, 0;
 }
