@@ -2,6 +2,7 @@
 #include "logd/metrics.h"
 
 #include "base/die.h"
+#include "priv/profiles.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,7 +203,7 @@ put_processes(const struct metrics *m, struct buf *out)
 		up[m->process[p]->service] += m->process[p]->up;
 	metrics_type(out, "processes", "gauge", "Processes whose link to logd stands.");
 	for (unsigned s = 0; s < SERVICE_COUNT; s++) {
-		if (s == SERVICE_LOGD)
+		if (s == SERVICE_LOGD || profile_of_service((enum service)s) == PROFILE_COUNT)
 			continue;
 		snprintf(labels, sizeof labels, "service=\"%s\"", service_word((enum service)s));
 		metrics_line(out, "processes", labels, up[s]);

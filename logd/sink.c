@@ -32,6 +32,20 @@ line_end(const struct sink *s, size_t at)
 	return end < 0 ? s->waiting.n : at + (size_t)end + 1;
 }
 
+/* A process that was killed as it wrote has left half a line: what follows is no part of it. */
+static void
+end_half_line(struct sink *s, off_t size)
+{
+	int fd = openat(s->dirfd, s->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char last = '\n';
+
+	if (fd < 0)
+		return;
+	if (pread(fd, &last, 1, size - 1) == 1 && last != '\n' && write(s->fd, "\n", 1) == 1)
+		s->lost++;
+	close(fd);
+}
+
 static void
 open_file(struct sink *s)
 {
@@ -50,6 +64,8 @@ open_file(struct sink *s)
 	}
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
+	if (!s->cut && st.st_size > 0)
+		end_half_line(s, st.st_size);
 }
 
 /* The oldest whole lines go, a quarter at once so that each is not moved for; a line begun is kept.

@@ -186,7 +186,7 @@ START_TEST(messages)
 	log_z(LOGK_KIND, "delayed");
 	log_z(LOGK_MSGID, "<n@x>");
 	log_u64(LOGK_SIZE, 9);
-	log_u64(LOGK_NRCPT, 1);
+	log_u64(LOGK_NRCPT, 3); /* it speaks of three, to one */
 	log_end();
 	ck_assert_str_eq(become(SERVICE_BOUNCED),
 	    "host postfix/cleanup[7]: " QID ": message-id=<n@x>\n"
@@ -276,6 +276,30 @@ START_TEST(attempts)
 	common(d, LOG_FAILED);
 	log_end();
 	ck_assert_str_eq(become(SERVICE_QMGR), "");
+}
+END_TEST
+
+/* As many lines as recipients, so that they add up; it was no attempt. */
+START_TEST(failed_by_an_operator)
+{
+	static const char *const why[] = { "not here", "" };
+
+	for (int i = 0; i < 2; i++) {
+		log_begin(LOG_FAILED);
+		log_id(ID);
+		log_z(LOGK_TO, "b@y");
+		log_z(LOGK_ORIG_TO, "o@y");
+		log_u64(LOGK_DELAY, 973);
+		log_z(LOGK_PEER, "uid 0");
+		if (why[i][0] != '\0')
+			log_z(LOGK_REASON, why[i]);
+		log_end();
+	}
+	ck_assert_str_eq(become(SERVICE_QMGR),
+	    "host postfix/error[7]: " QID ": to=<b@y>, orig_to=<o@y>, relay=none, delay=0.97, "
+	    "delays=0/0.97/0/0, dsn=5.0.0, status=bounced (failed by uid 0: not here)\n"
+	    "host postfix/error[7]: " QID ": to=<b@y>, orig_to=<o@y>, relay=none, delay=0.97, "
+	    "delays=0/0.97/0/0, dsn=5.0.0, status=bounced (failed by uid 0)\n");
 }
 END_TEST
 
@@ -429,6 +453,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, refusals);
 	tcase_add_test(tc, messages);
 	tcase_add_loop_test(tc, attempts, 0, sizeof deliveries / sizeof *deliveries);
+	tcase_add_test(tc, failed_by_an_operator);
 	tcase_add_test(tc, expiry_is_told_once_a_message);
 	tcase_add_test(tc, trouble_is_told_by_name);
 	tcase_add_test(tc, nobody_forges_a_line);

@@ -221,10 +221,38 @@ START_TEST(no_file)
 }
 END_TEST
 
+/* Half a line, of a process that was killed, does not become one with the next. */
+START_TEST(half_a_line)
+{
+	unsigned last;
+	int fd;
+
+	say(2, true);
+	sink_free(sink);
+	fd = openat(w.dirfd, SINK_FILE, O_WRONLY | O_APPEND | O_CLOEXEC);
+	ck_assert_int_eq(write(fd, "00000002 x", 10), 10);
+	close(fd);
+	sink = sink_new(w.loop, w.dirfd, SINK_FILE);
+	ck_assert_uint_eq(sink_lost(sink), 1);
+	say(1, true);
+	file_get(&w, SINK_FILE, &file);
+	ck_assert_uint_eq(file.n, 3 * LINE + 11);
+	ck_assert_int_eq(memcmp(file.p + 2 * LINE, "00000002 x\n00000002 ", 20), 0);
+	/* A file that ends as it should is left alone. */
+	sink_reopen(sink);
+	ck_assert_uint_eq(sink_lost(sink), 1);
+	unlinkat(w.dirfd, SINK_FILE, 0);
+	sink_reopen(sink);
+	say(3, true);
+	ck_assert_uint_eq(check_file(SINK_FILE, 3, &last), 0);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, half_a_line);
 	tcase_add_test(tc, lines_gather);
 	tcase_add_test(tc, the_end_writes_what_waits);
 	tcase_add_loop_test(tc, retried, 0, 4);
