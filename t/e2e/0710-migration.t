@@ -130,8 +130,13 @@ subtest '19: narrow places' => sub {
 subtest '20: no network' => sub {
 	is((sendmail("Subject: c20\n\n", 'alice'))[0], 0, 'once before');
 	for my $command ('sendmail -i alice', 'newaliases') {
-		$m->shell('touch /etc/aliases');
-		my ($rc, $out, $err) = $m->run_in({ in => "Subject: c20\n\n" }, 'timeout', '0.2', 'unshare', '-n', 'sh', '-c', $command);
+		my ($rc, $out, $err);
+		# Who asks a network that is not there is too late each time; who has to wait for a processor, not.
+		for (1 .. 5) {
+			$m->shell('touch /etc/aliases');
+			($rc, $out, $err) = $m->run_in({ in => "Subject: c20\n\n" }, 'timeout', '0.2', 'unshare', '-n', 'sh', '-c', $command);
+			last if $rc == 0;
+		}
 		is("$rc$err", '0', "$command: 0 within 0.2 s");
 	}
 };
