@@ -96,11 +96,11 @@ static int
 refuse_below(scmp_filter_ctx ctx, int call, unsigned arg, uint32_t min)
 {
 	int err = seccomp_rule_add(
-	    ctx, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_CMP(arg, SCMP_CMP_LT, min));
+	    ctx, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_CMP(arg, SCMP_CMP_LT, min, 0));
 
 	if (err == 0)
 		err = seccomp_rule_add(
-		    ctx, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_CMP(arg, SCMP_CMP_GT, UINT32_MAX));
+		    ctx, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_CMP(arg, SCMP_CMP_GT, UINT32_MAX, 0));
 	return err;
 }
 
