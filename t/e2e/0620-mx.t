@@ -12,9 +12,10 @@ use Test::More;
 need_root();
 my $house = House->new(config => { relay_host => undef, retry_first => '2s', retry_max => '4s', retry_jitter => 0,
 	dns_keep_min => '1s', dns_ttl_min => 0, dns_negative_ttl_max => '1s', dns_try_timeout => '300ms', dns_tries => 2,
-	connect_timeout => '2s', host_rest => '3s' });
+	connect_timeout => '2s', host_rest => '3s', deliver_workers => 1 });
 my ($state, $port) = ($house->{state}, $house->port('sink'));
 $house->{config}{smtp_port} = $port;
+$house->{extra} = join '', map { "domain $_.test { concurrency = 2 }\n" } qw(slow slow2);
 $house->write_config;
 my $zone = <<'ZONE';
 zone test 1
@@ -23,6 +24,7 @@ b.hosts.test A 127.0.0.12
 dead.hosts.test A 127.0.0.19
 dead2.hosts.test A 127.0.0.20
 busy.hosts.test A 127.0.0.13
+slow.hosts.test A 127.0.0.14
 dual.hosts.test A 127.0.0.19
 dual.hosts.test AAAA ::1
 alias.hosts.test CNAME a.hosts.test
@@ -35,6 +37,9 @@ two.test 1 MX 10 dead.hosts.test
 two.test 1 MX 20 b.hosts.test
 busy.test 1 MX 10 busy.hosts.test
 busy.test 1 MX 20 a.hosts.test
+slow.test 1 MX 10 slow.hosts.test
+slow2.test 1 MX 20 slow.hosts.test
+slow2.test 1 MX 30 slow.hosts.test
 bare.test 1 A 127.0.0.12
 dual.test 1 MX 10 dual.hosts.test
 alias.test 1 CNAME one.test
@@ -116,6 +121,16 @@ wait_for(sub { 16 == grep { came("n$_\@equal.test") } 1 .. 16 }, 'mail for equal
 my %at;
 $at{ (came("n$_\@equal.test"))[0] }++ for 1 .. 16;
 is(keys %at, 2, 'equal exchangers share the mail');
+
+# Two domains, one host: what one queue may open is what both may.
+$house->tool('slow', [ "$house->{bin}/smtpsink", '-o', "$state/sink.log", '-r', 'dot,delay=100=', "127.0.0.14:$port" ]);
+wait_for(sub { IO::Socket::IP->new(PeerHost => '127.0.0.14', PeerPort => $port, Timeout => 1) }, 'the slow sink', 10);
+for my $n (1 .. 8) {
+	send_to("n$n\@$_") for qw(slow.test slow2.test);
+}
+wait_for(sub { 16 == grep { came($_) } map { ("n$_\@slow.test", "n$_\@slow2.test") } 1 .. 8 }, 'mail for the slow host', 20);
+$house->end_tool('slow');
+like(slurp("$state/slow.err"), qr{messages=16 .*highest=[123] }, 'a site: the limit is of its host, not of each domain');
 
 for ([ 'u@null.test', '5.1.10', 'null MX' ], [ 'u@self.test', '5.4.6', 'the best exchanger is ourselves' ],
 	[ 'u@gone.test', '5.1.2', 'no such domain' ], [ 'u@nohost.test', '5.4.4', 'no exchanger exists' ],
