@@ -14,9 +14,9 @@ use Test::More;
 my $all = ($ENV{CALLERS} // '') eq 'all';
 my $dest = Debian::installed();
 my ($layer, $why) = $all
-    ? Debian::layer('callers-all', qw(cron at anacron sudo bsd-mailx s-nail mutt procmail maildrop vacation libmime-lite-perl
+    ? Debian::layer('callers-all', qw(cron at anacron sudo bsd-mailx s-nail mutt procmail maildrop vacation libmime-lite-perl logrotate
 	mdadm unattended-upgrades logwatch mailutils neomutt php-cli git-email nodejs node-nodemailer ruby-mail))
-    : Debian::layer('callers', qw(cron at anacron sudo bsd-mailx s-nail mutt procmail maildrop vacation libmime-lite-perl));
+    : Debian::layer('callers', qw(cron at anacron sudo bsd-mailx s-nail mutt procmail maildrop vacation libmime-lite-perl logrotate));
 plan skip_all => $why unless $layer;
 
 my $m = Debian->start(lower => [ $dest, $layer ], init => ['/lib/systemd/systemd']);
@@ -92,6 +92,17 @@ subtest 'large ones' => sub {
 	calls("unattended-upgrades by $_", 'root', q{python3 -c 'import importlib.machinery as m; u = m.SourceFileLoader("u", "/usr/bin/unattended-upgrade").load_module(); }
 		. qq{exit(u._send_mail_using_$_("root\@machine", "alice", "by unattended-upgrades by $_", "x\\n"))'}) for qw(sendmail mailx);
 	calls('logwatch', 'root', 'logwatch --output mail --mailto alice --detail high --range all --service zz-disk_space', subject => 'Logwatch for machine (Linux)');
+};
+
+subtest 'and what is told of them is rotated' => sub {
+	my ($before) = $m->shell('wc -l </var/log/angarium/angarium.log');
+	is(join('', $m->run_in('logrotate', '-f', '/etc/logrotate.d/angarium')), '0', 'logrotate is content');
+	calls('who writes after that', 'alice', q{printf 'Subject: rotated\n\n' | sendmail alice}, subject => 'rotated');
+	for my $log ('angarium.log', 'mail.log') {
+		is($m->shell("stat -c '%U %G %a' /var/log/angarium/$log.1"), $m->shell("stat -c '%U %G %a' /var/log/angarium/$log"), "$log: the same owner and mode");
+		like($m->shell("wc -l </var/log/angarium/$log"), qr/^[1-9]/, "$log is written anew");
+	}
+	cmp_ok($m->shell('wc -l </var/log/angarium/angarium.log.1'), '>=', $before, 'the old one is whole');
 };
 
 $m->settled;
