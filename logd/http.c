@@ -58,14 +58,30 @@ on_request(void *arg, struct MHD_Connection *c, const char *url, const char *met
 	return reply(c, 200, "text/plain; version=0.0.4", slice_buf(&h->page));
 }
 
-/* It works off what is ready, then says when it wants to be called without that. */
+static unsigned
+connections(struct http *h)
+{
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info == NULL ? 0 : info->num_connections;
+}
+
+/*
+ * It works off what is ready, then says when it wants to be called without that. While there are as
+ * many connections as may be it does not watch for others, and looks whether there are fewer only
+ * when it begins to run: so it runs once more after some have ended.
+ */
 static void
 run(struct http *h)
 {
+	unsigned before = connections(h);
 	unsigned long long ms;
 
 	MHD_run(h->daemon);
-	if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
+	if (connections(h) < before)
+		timer_set(h->timer, 0);
+	else if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
 		timer_set(h->timer, ms);
 	else
 		timer_stop(h->timer);

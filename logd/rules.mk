@@ -7,4 +7,4 @@ PROGS += logd/logd
 logd/logd_SRCS := main.c
 logd/logd_DEPS := logd
 TESTS += logd
-MAN += logd/logd.8 logd/angarium-log.5
+MAN += logd/logd.8 logd/angarium-log.5 logd/angarium-mail-log.5 logd/angarium-metrics.5

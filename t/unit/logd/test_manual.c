@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* angarium-log.5 names every event with its level and its sentence, and every key with its type, in
- * the order of the tables. */
+ * the order of the tables; angarium-metrics.5 every row of what processes count. */
 #include "../check_main.h"
 
 #include "base/buf.h"
 #include "base/log_events.h"
+#include "base/metrics.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,16 +26,23 @@
 static struct buf page;
 
 static void
-setup(void)
+read_page(const char *path)
 {
-	int fd = open("logd/angarium-log.5", O_RDONLY);
+	int fd = open(path, O_RDONLY);
 	ssize_t n;
 
+	buf_reset(&page);
 	ck_assert_msg(fd >= 0, "to be run from the root of the tree");
 	while ((n = read(fd, buf_room(&page, 4096), 4096)) > 0)
 		page.n += (size_t)n;
 	buf_putc(&page, '\0');
 	close(fd);
+}
+
+static void
+setup(void)
+{
+	read_page("logd/angarium-log.5");
 }
 
 static void
@@ -139,6 +147,31 @@ START_TEST(named_keys_exist)
 }
 END_TEST
 
+START_TEST(counts)
+{
+	enum { OF_LOGD = 9 }; /* those that it counts itself: a test of the page knows them */
+	const char *all, *at, *last = "";
+	char line[256];
+	unsigned n = OF_LOGD;
+
+	read_page("logd/angarium-metrics.5");
+	at = all = section("\n.Sh NAMES\n");
+	for (unsigned i = 0; i < METRIC_END; i++) {
+		const struct metric_row *row = metric_row(i);
+
+		if (row == NULL || strcmp(row->name, last) == 0)
+			continue;
+		last = row->name;
+		snprintf(line, sizeof line, "\n.It angarium_%s Pq %s, %s\n%s\n", row->name,
+		    row->type == METRIC_COUNTER ? "counter" : "gauge", service_word(row->service),
+		    row->help);
+		find(&at, line);
+		n++;
+	}
+	ck_assert_uint_eq(count(all, "\n.It "), n);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
@@ -146,5 +179,6 @@ cases(TCase *tc)
 	tcase_add_test(tc, events);
 	tcase_add_test(tc, keys);
 	tcase_add_test(tc, named_keys_exist);
+	tcase_add_test(tc, counts);
 }
 CHECK_MAIN("manual", cases)
