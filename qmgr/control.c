@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/metrics.h"
 #include "qmgr/list.h"
+#include "qmgr/notice.h"
 #include "qmgr/operate.h"
 #include "qmgr/state.h"
 
@@ -64,6 +65,7 @@ workers_json(struct qmgr *q, struct buf *b)
 static void
 verb_status(struct ctl_call *c, struct slice args)
 {
+	struct notices_state notices;
 	struct qmgr *q = ctl_arg(c);
 	struct buf *b = ctl_out(c);
 	const struct journal *j = &q->journal;
@@ -88,6 +90,10 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_ku64(b, "disk_free_bytes", q->disk_free_bytes);
 	json_ku64(b, "queues", q->queues.count);
 	json_ku64(b, "hosts_failing", q->hosts.count);
+	notices_look(q, &notices);
+	json_ku64(b, "notices_waiting", notices.waiting);
+	json_ku64(b, "notices_sent", notices.sent);
+	json_ku64(b, "replies_unheard", notices.unheard);
 	json_ku64(b, "journal_files", journal_files(j));
 	json_ku64(b, "journal_records", j->stats.records);
 	json_ku64(b, "journal_bytes", j->stats.bytes);

@@ -442,10 +442,11 @@ notices_next_ms(const struct qmgr *q)
 }
 
 void
-notices_look(const struct qmgr *q, uint64_t *waiting, uint64_t *sent)
+notices_look(const struct qmgr *q, struct notices_state *out)
 {
-	*waiting = q->notices->n - q->notices->sent;
-	*sent = q->notices->sent;
+	const struct notices *all = q->notices;
+
+	*out = (struct notices_state){ .waiting = all->n - all->sent, .sent = all->sent, .unheard = all->unheard };
 }
 
 /* ---- the link ---- */

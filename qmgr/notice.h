@@ -56,6 +56,10 @@ bool notice_put_off(struct qmgr *q, const struct msg_notice_later *m);
 
 void notices_run(struct qmgr *q);
 uint64_t notices_next_ms(const struct qmgr *q); /* until notices_run() has something to do */
-void notices_look(const struct qmgr *q, uint64_t *waiting, uint64_t *sent);
+struct notices_state {
+	uint64_t waiting, sent;
+	uint64_t unheard; /* replies that bounced was not told of: it was away, or slow */
+};
+void notices_look(const struct qmgr *q, struct notices_state *out);
 
 #endif

@@ -366,5 +366,24 @@ subtest 'killed at each step' => sub {
 	my $l = ledger($house);
 	diag "dropped as duplicates: $l->{dropped}";
 };
+
+# Every report of this test, as two readers see it who know nothing of each other.
+subtest 'two readers' => sub {
+	my (%kinds, @differ);
+	my $squeeze = sub { return ($_[0] // '') =~ s/\s+/ /gr =~ s/; /;/r };
+
+	for my $r (reports()) {
+		my @theirs = map { my $one = $_; [ map { $squeeze->($one->{$_}) }
+			    qw(final-recipient original-recipient action status remote-mta diagnostic-code) ] } @{ $r->{rcpts} };
+		my (undef, $out) = run("$bin/adapter_dsn", '-t', $r->{path});
+		my @ours = map { [ map { $squeeze->($_) } split /\t/, $_, -1 ] } split /\n/, $out;
+		my ($a, $b) = map { join "\n", map { join "\t", @$_ } @$_ } \@ours, \@theirs;
+		push @differ, "$a\n$b" if $a ne $b;
+		push @differ, join ' ', @{ $r->{defects} } if @{ $r->{defects} };
+		$kinds{ $_->{action} }++ for @{ $r->{rcpts} };
+	}
+	is_deeply([ @differ[ 0 .. ($#differ > 2 ? 2 : $#differ) ] ], [], 'they agree');
+	is(join(' ', sort keys %kinds), 'delayed delivered expanded failed relayed', 'on all kinds');
+};
 $house->end;
 done_testing;

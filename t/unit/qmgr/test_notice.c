@@ -193,7 +193,7 @@ END_TEST
 START_TEST(many_are_all_told_of)
 {
 	const unsigned n = NOTICES_ENTRIES_MAX + 500;
-	uint64_t waiting, sent;
+	struct notices_state look;
 
 	for (unsigned i = 0; i < n; i++)
 		pen_write(&w, &pen, &(const struct letter){ .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" });
@@ -202,8 +202,8 @@ START_TEST(many_are_all_told_of)
 		ck_assert_uint_lt(done, ntold);
 		job_finish(&w, &told[done], OUTCOME_PERM, 550);
 	}
-	notices_look(&w.q, &waiting, &sent);
-	ck_assert_uint_eq(waiting + sent, NOTICES_ENTRIES_MAX);
+	notices_look(&w.q, &look);
+	ck_assert_uint_eq(look.waiting + look.sent, NOTICES_ENTRIES_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		if (i == nhanded)
 			world_pass(&w, NOTICES_WAIT_MS);
