@@ -85,11 +85,14 @@ letter_flow(struct letter *l, unsigned seen, const struct letter_flow_to *to)
 		if ((seen & BODY_NUL) && l->class == CLASS_LOCAL)
 			drop_nul(b, 0);
 		head = head_end(b);
+		/* Looked at again where the body reaches its border, or if that is not known, or passed, in a while. */
 		l->flow_at = b->n + LARGE_BODY_BYTES / 4;
 		if (head == SIZE_MAX)
 			return b->n > LETTER_STAYS_MAX ? LETTER_ENDLESS_HEAD : LETTER_STAYS;
-		if (b->n - head <= LARGE_BODY_BYTES)
+		if (b->n - head <= LARGE_BODY_BYTES) {
+			l->flow_at = head + LARGE_BODY_BYTES + 1;
 			return LETTER_STAYS;
+		}
 		if (to->streams != NULL)
 			l->stream = stream_open(to->streams, to->floor_bytes, to->ready, to->arg);
 		if (l->stream == NULL)

@@ -251,8 +251,25 @@ unlink glob "$out/*";
 	nothing_left('a client that went away');
 }
 
-# What waits is shown with its reference, verified, and found again by a qmgr that was killed.
+# The border: what is not beyond 256 KiB stands in the segment, a line more in a file.
 $house->end_tool('sink');
+{
+	my $line = 'w' x 510 . "\r\n";
+	my %body = (below => $line x 511 . 'w' x 500 . "\r\n", above => $line x 512 . "w\r\n");
+
+	is(send_big(connect_to(), 'below', $body{below}), 250, 'a body of less than 256 KiB');
+	wait_for(sub { ($house->angctl('queue', 'list'))[1] =~ /^[0-9A-Z]{13}/m }, 'it to be queued');
+	is(scalar(filled()), 0, 'stands in a segment');
+	is(send_big(connect_to(), 'above', $body{above}), 250, 'a body of more');
+	is(scalar(filled()), 1, 'stands in large/');
+	$house->sink(args => [ '-d', $out ]);
+	$house->angctl('queue', 'flush');
+	came_whole($_, $body{$_}, "the one $_ comes whole") for sort keys %body;
+	nothing_left('the border');
+	$house->end_tool('sink');
+}
+
+# What waits is shown with its reference, verified, and found again by a qmgr that was killed.
 my $waits = body(2 * MIB, 11, 1);
 is(send_big(connect_to(), 'waits', $waits), 250, 'one that has to wait');
 wait_for(sub { filled() }, 'its file');
