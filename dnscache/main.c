@@ -123,30 +123,15 @@ on_save(void *arg)
 }
 
 static void
-load_newest(struct main *m)
+take_conf(struct conf *fresh, void *arg)
 {
-	struct cache_limits limits;
-	struct conf *fresh;
-	struct buf err = { 0 };
+	struct cache_limits limits = limits_of(fresh);
+	struct main *m = arg;
 
-	if (conf_load_newest(AT_FDCWD, &fresh, &err) != 0) {
-		log_begin(LOG_RELOAD_FAILED);
-		log_str(LOGK_ERROR, slice_buf(&err));
-		log_end();
-		buf_fini(&err);
-		return;
-	}
-	conf_unref(m->d.conf);
-	m->d.conf = fresh;
-	m->d.generation = m->control.generation = fresh->generation;
-	log_set_generation(fresh->generation);
-	peer_self_generation(fresh->generation);
-	limits = limits_of(fresh);
+	m->control.generation = fresh->generation;
 	cache_set_limits(m->control.cache, &limits);
 	resolver_reload(m->control.resolver, fresh);
-	log_begin(LOG_RELOADED);
-	log_end();
-	buf_fini(&err);
+	peer_self_generation(fresh->generation);
 }
 
 static void
@@ -156,7 +141,7 @@ on_hup(int signo, void *arg)
 
 	(void)signo;
 	daemon_reloading(&m->d);
-	load_newest(m);
+	daemon_reload(&m->d, take_conf, m);
 	daemon_ready(&m->d);
 }
 

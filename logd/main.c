@@ -195,27 +195,13 @@ on_turn_end(void *arg)
 }
 
 static void
-reload(struct main *m)
+take_conf(struct conf *fresh, void *arg)
 {
-	struct conf *fresh;
-	struct buf err = { 0 };
+	struct main *m = arg;
 
-	if (conf_load_newest(AT_FDCWD, &fresh, &err) != 0) {
-		log_begin(LOG_RELOAD_FAILED);
-		log_str(LOGK_ERROR, slice_buf(&err));
-		log_end();
-	} else {
-		conf_unref(m->d.conf);
-		m->d.conf = fresh;
-		m->d.generation = fresh->generation;
-		m->events.level = (enum log_level)fresh->log_level;
-		outputs_configure(m->events.outputs, fresh);
-		log_set_generation(fresh->generation);
-		peer_self_generation(fresh->generation);
-		log_begin(LOG_RELOADED);
-		log_end();
-	}
-	buf_fini(&err);
+	m->events.level = (enum log_level)fresh->log_level;
+	outputs_configure(m->events.outputs, fresh);
+	peer_self_generation(fresh->generation);
 }
 
 static void
@@ -226,7 +212,7 @@ on_hup(int signo, void *arg)
 	(void)signo;
 	daemon_reloading(&m->d);
 	reopen(m);
-	reload(m);
+	daemon_reload(&m->d, take_conf, m);
 	daemon_ready(&m->d);
 }
 

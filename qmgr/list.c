@@ -18,7 +18,8 @@ filter_word(struct filter *f, struct slice word, bool *wrong)
 	const struct {
 		const char *name;
 		char **at;
-	} texts[] = { { "state", &f->state }, { "domain", &f->domain }, { "sender", &f->sender }, { "recipient", &f->recipient } };
+	} texts[] = { { "state", &f->state }, { "domain", &f->domain }, { "sender", &f->sender },
+		{ "recipient", &f->recipient } };
 
 	if (eq < 0)
 		return f->id == 0 && id_parse(word, &f->id);
@@ -39,7 +40,8 @@ filter_word(struct filter *f, struct slice word, bool *wrong)
 bool
 filter_is_empty(const struct filter *f)
 {
-	return f->id == 0 && f->state == NULL && f->domain == NULL && f->sender == NULL && f->recipient == NULL;
+	return f->id == 0 && f->state == NULL && f->domain == NULL && f->sender == NULL &&
+	       f->recipient == NULL;
 }
 
 void
@@ -58,7 +60,8 @@ in_domain(struct qmgr *q, struct message *m, struct slice domain)
 		const struct recipient *r = &message_rcpts(m)[i];
 		const struct queue *queue = queue_at(&q->queues, r->queue);
 
-		if (r->phase != RCPT_CLOSED && queue != NULL && slice_ieq(queue->route.domain, domain))
+		if (r->phase != RCPT_CLOSED && queue != NULL &&
+		    slice_ieq(queue->route.domain, domain))
 			return true;
 	}
 	return false;
@@ -70,7 +73,8 @@ has_recipient(struct qmgr *q, struct message *m, struct slice address)
 	for (unsigned i = 0; i < m->nrcpt; i++) {
 		const struct envelope_rcpt *to = address_rcpt(q, m, i);
 
-		if (to != NULL && message_rcpts(m)[i].phase != RCPT_CLOSED && slice_ieq(to->recipient, address))
+		if (to != NULL && message_rcpts(m)[i].phase != RCPT_CLOSED &&
+		    slice_ieq(to->recipient, address))
 			return true;
 	}
 	return false;
@@ -80,7 +84,8 @@ static bool
 only_owed(struct message *m)
 {
 	for (unsigned i = 0; i < m->nrcpt; i++)
-		if (message_rcpts(m)[i].phase != RCPT_OWED && message_rcpts(m)[i].phase != RCPT_CLOSED)
+		if (message_rcpts(m)[i].phase != RCPT_OWED &&
+		    message_rcpts(m)[i].phase != RCPT_CLOSED)
 			return false;
 	return true;
 }
@@ -107,7 +112,8 @@ filter_matches(struct qmgr *q, const struct filter *f, struct message *m)
 		return false;
 	if (f->domain != NULL && !in_domain(q, m, slice_z(f->domain)))
 		return false;
-	if (f->sender != NULL && ((e = address_envelope(q, m)) == NULL || !slice_ieq(e->sender, slice_z(f->sender))))
+	if (f->sender != NULL &&
+	    ((e = address_envelope(q, m)) == NULL || !slice_ieq(e->sender, slice_z(f->sender))))
 		return false;
 	return f->recipient == NULL || has_recipient(q, m, slice_z(f->recipient));
 }
@@ -146,7 +152,9 @@ message_word(struct qmgr *q, struct message *m)
 	if (m->flags & MESSAGE_HELD)
 		return "hold";
 	for (unsigned i = 0; i < m->nrcpt; i++) {
-		const char *one = message_rcpts(m)[i].phase == RCPT_CLOSED ? "" : rcpt_word(q, m, &message_rcpts(m)[i]);
+		const char *one = message_rcpts(m)[i].phase == RCPT_CLOSED
+				      ? ""
+				      : rcpt_word(q, m, &message_rcpts(m)[i]);
 
 		if (strcmp(one, "active") == 0)
 			return one;
@@ -187,17 +195,19 @@ why_ready(struct qmgr *q, struct queue *queue, struct buf *out)
 	unsigned workers = 0;
 
 	for (unsigned i = 0; i < d->nworkers; i++)
-		workers += d->worker[i].used && d->worker[i].ready;
+		workers += d->worker[i].used && d->worker[i].ready &&
+			   d->worker[i].courier == queue->courier;
 	if (queue_is_blocked(q, queue))
 		buf_puts(out, "suspended");
 	else if (queue->down_until != 0)
-		buf_printf(out, "%s: next try in %llu s: %s", why_down(queue), (unsigned long long)in_ms(q, queue->down_until) / 1000,
-		    queue->down_reason);
+		buf_printf(out, "%s: next try in %llu s: %s", why_down(queue),
+		    (unsigned long long)in_ms(q, queue->down_until) / 1000, queue->down_reason);
 	else if (queue->resolving)
 		buf_puts(out, "its hosts are being looked up in the DNS");
 	else if (workers == 0)
 		buf_puts(out, "no delivery process is there");
-	else if (queue->njobs >= queue_limits(q, queue)->connections || (queue->down_count > 0 && queue->njobs > 0))
+	else if (queue->njobs >= queue_limits(q, queue)->connections ||
+		 (queue->down_count > 0 && queue->njobs > 0))
 		buf_printf(out, "limit concurrency: %u connections in use", queue->njobs);
 	else if (d->window >= q->conf->jobs_max)
 		buf_printf(out, "limit jobs_max: %u jobs without a durable result", d->window);
@@ -216,23 +226,27 @@ rcpt_why(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out)
 		buf_puts(out, "in delivery now");
 		return;
 	case RCPT_ORPHAN:
-		buf_puts(out, "was in delivery when the queue manager ended: its delivery process has not reported yet");
+		buf_puts(out, "was in delivery when the queue manager ended: its delivery process "
+			      "has not reported yet");
 		return;
 	case RCPT_READY:
 		why_ready(q, queue_at(&q->queues, r->queue), out);
 		return;
 	case RCPT_ROUTING:
 	case RCPT_ASKED:
-		buf_puts(out, peer_is_up(q->router) ? "being routed" : "the router does not answer");
+		buf_puts(
+		    out, peer_is_up(q->router) ? "being routed" : "the router does not answer");
 		return;
 	case RCPT_DEFERRED:
 		if (h != NULL)
 			buf_printf(out, "held by %s: %s", h->holder, h->reason);
 		else
-			buf_printf(out, "not due: next try in %llu s", (unsigned long long)in_ms(q, r->due) / 1000);
+			buf_printf(out, "not due: next try in %llu s",
+			    (unsigned long long)in_ms(q, r->due) / 1000);
 		return;
 	case RCPT_OWED:
-		buf_printf(out, "%s; its sender is owed a notice", r->owed & SPOOL_NOTICE_FAILED ? "failed" : spool_state_word(r->state));
+		buf_printf(out, "%s; its sender is owed a notice",
+		    r->owed & SPOOL_NOTICE_FAILED ? "failed" : spool_state_word(r->state));
 		return;
 	case RCPT_CLOSED:
 		buf_puts(out, spool_state_word(r->state));
@@ -304,7 +318,8 @@ message_json(struct qmgr *q, struct message *m, bool all, struct buf *out)
 	json_open(out, '{');
 	json_kid(out, m->id);
 	json_kz(out, "state", message_word(q, m));
-	json_ku64(out, "size", rec == NULL ? message_bytes(m) : rec->head_len + record_body_bytes(rec));
+	json_ku64(
+	    out, "size", rec == NULL ? message_bytes(m) : rec->head_len + record_body_bytes(rec));
 	json_ku64(out, "arrival_ms", id_ms(m->id));
 	json_kstr(out, "sender", e == NULL ? SLICE_LIT("?") : e->sender);
 	if (h != NULL) {
@@ -349,7 +364,8 @@ message_mailq(struct qmgr *q, struct message *m, struct buf *out)
 
 	id_text(m->id, id);
 	buf_printf(out, "M\t%s\t%s\t%llu\t%llu", id, message_word(q, m),
-	    (unsigned long long)(rec == NULL ? message_bytes(m) : rec->head_len + record_body_bytes(rec)),
+	    (unsigned long long)(rec == NULL ? message_bytes(m)
+					     : rec->head_len + record_body_bytes(rec)),
 	    (unsigned long long)id_ms(m->id));
 	tab_text(out, e == NULL ? SLICE_LIT("?") : e->sender);
 	buf_putc(out, '\n');

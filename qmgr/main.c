@@ -65,31 +65,20 @@ on_term(int signo, void *arg)
 }
 
 static void
+take_conf(struct conf *fresh, void *arg)
+{
+	(void)arg;
+	qmgr_set_conf(&queue, fresh);
+	peer_self_generation(fresh->generation);
+}
+
+static void
 on_hup(int signo, void *arg)
 {
-	struct buf err = { 0 };
-	struct conf *conf;
-	int error;
-
 	(void)signo;
 	(void)arg;
 	daemon_reloading(&self);
-	error = conf_load_newest(AT_FDCWD, &conf, &err);
-	if (error != 0) {
-		log_begin(LOG_RELOAD_FAILED);
-		log_str(LOGK_ERROR, slice_buf(&err));
-		log_end();
-	} else {
-		qmgr_set_conf(&queue, conf);
-		conf_unref(self.conf);
-		self.conf = conf;
-		self.generation = conf->generation;
-		peer_self_generation(conf->generation);
-		log_set_generation(conf->generation);
-		log_begin(LOG_RELOADED);
-		log_end();
-	}
-	buf_fini(&err);
+	daemon_reload(&self, take_conf, NULL);
 	daemon_ready(&self);
 }
 

@@ -302,31 +302,22 @@ pass_conf(void)
 }
 
 static void
+take_conf(struct conf *fresh, void *arg)
+{
+	(void)arg;
+	parent.birth.conf = fresh;
+	peer_self_generation(fresh->generation);
+	pass_conf();
+}
+
+static void
 on_hangup(int signo, void *arg)
 {
-	struct daemon *d = parent.daemon;
-	struct buf err = { 0 };
-	struct conf *conf;
-
 	(void)signo;
 	(void)arg;
-	daemon_reloading(d);
-	if (conf_load_newest(AT_FDCWD, &conf, &err) == 0) {
-		conf_unref(parent.birth.conf);
-		parent.birth.conf = d->conf = conf;
-		d->generation = conf->generation;
-		log_set_generation(conf->generation);
-		peer_self_generation(conf->generation);
-		pass_conf();
-		log_begin(LOG_RELOADED);
-		log_end();
-	} else {
-		log_begin(LOG_RELOAD_FAILED);
-		log_str(LOGK_ERROR, slice_buf(&err));
-		log_end();
-	}
-	buf_fini(&err);
-	daemon_ready(d);
+	daemon_reloading(parent.daemon);
+	daemon_reload(parent.daemon, take_conf, NULL);
+	daemon_ready(parent.daemon);
 }
 
 static void

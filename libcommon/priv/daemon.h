@@ -134,6 +134,13 @@ void daemon_worker_enter(struct daemon *d, enum profile p);
 /* uid of a service, for peer_listen(), peer_dial(), brood_new(): arg is the struct daemon. */
 uid_t daemon_uid_of(enum service s, void *arg);
 
+/*
+ * At SIGHUP: the newest generation becomes d->conf, or the old one stays and the log says why. take
+ * is told of the new one while the old one still stands.
+ */
+typedef void daemon_take_fn(struct conf *fresh, void *arg);
+void daemon_reload(struct daemon *d, daemon_take_fn *take, void *arg);
+
 void daemon_ready(struct daemon *d);     /* serves; the first time that is logged */
 void daemon_reloading(struct daemon *d); /* then daemon_ready() again */
 void daemon_stopping(struct daemon *d);  /* ends as told, may take a while; logged */

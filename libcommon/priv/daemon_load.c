@@ -82,3 +82,25 @@ daemon_load(struct daemon *d)
 	buf_fini(&wrong);
 	buf_fini(&err);
 }
+
+void
+daemon_reload(struct daemon *d, daemon_take_fn *take, void *arg)
+{
+	struct conf *fresh;
+	struct buf err = { 0 };
+
+	if (conf_load_newest(AT_FDCWD, &fresh, &err) != 0) {
+		log_begin(LOG_RELOAD_FAILED);
+		log_str(LOGK_ERROR, slice_buf(&err));
+		log_end();
+	} else {
+		take(fresh, arg);
+		conf_unref(d->conf);
+		d->conf = fresh;
+		d->generation = fresh->generation;
+		log_set_generation(fresh->generation);
+		log_begin(LOG_RELOADED);
+		log_end();
+	}
+	buf_fini(&err);
+}

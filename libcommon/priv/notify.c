@@ -6,14 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+enum { BUSY_WAIT_S = 2 };
 
 static int
 dial(const char *name, int *out)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	size_t n = strlen(name);
+	const struct timeval wait = { .tv_sec = BUSY_WAIT_S };
 	int fd, err;
 
 	/*
@@ -27,10 +31,11 @@ dial(const char *name, int *out)
 	memcpy(sun.sun_path, name, n);
 	if (name[0] == '@')
 		sun.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&sun,
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0 ||
+	    connect(fd, (struct sockaddr *)&sun,
 		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) != 0) {
 		err = -errno;
 		close(fd);
@@ -57,7 +62,7 @@ void
 notify_say(const struct notify *n, const char *lines)
 {
 	if (n->socket >= 0 && send(n->socket, lines, strlen(lines), MSG_NOSIGNAL) < 0)
-		return; /* it is gone or busy: the supervisor's loss */
+		return; /* it is gone or deaf: the supervisor's loss */
 }
 
 void

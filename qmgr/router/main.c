@@ -136,29 +136,22 @@ static const struct ctl_verb verbs[] = {
 };
 
 static void
+take_conf(struct conf *fresh, void *arg)
+{
+	struct main *m = arg;
+
+	answer_conf(&m->router, fresh);
+	peer_self_generation(fresh->generation);
+}
+
+static void
 on_hup(int signo, void *arg)
 {
 	struct main *m = arg;
-	struct conf *fresh;
-	struct buf err = { 0 };
 
 	(void)signo;
 	daemon_reloading(&m->d);
-	if (conf_load_newest(AT_FDCWD, &fresh, &err) != 0) {
-		log_begin(LOG_RELOAD_FAILED);
-		log_str(LOGK_ERROR, slice_buf(&err));
-		log_end();
-	} else {
-		answer_conf(&m->router, fresh);
-		conf_unref(m->d.conf);
-		m->d.conf = fresh;
-		m->d.generation = fresh->generation;
-		log_set_generation(fresh->generation);
-		peer_self_generation(fresh->generation);
-		log_begin(LOG_RELOADED);
-		log_end();
-	}
-	buf_fini(&err);
+	daemon_reload(&m->d, take_conf, m);
 	daemon_ready(&m->d);
 }
 

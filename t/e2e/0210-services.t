@@ -39,20 +39,22 @@ if ($listener == 0) {
 my $owner = $$;
 END { CORE::kill 'KILL', $listener if $listener && $$ == $owner }
 
-# What was said since the last time; waits so long for the first word, then until all is quiet.
+# What was said since the last time: waits for so many of one word.
 my $heard = 0;
 sub told
 {
-	my ($seconds) = @_;
-	my $text = '';
+	my ($word, $count) = @_;
+	my $now;
 
-	for (my $end = time + $seconds; time < $end; sleep 0.1) {
-		my $now = substr slurp("$state/notified") // '', $heard;
-		last if $now ne '' && $now eq $text;
-		$text = $now;
-	}
-	$heard += length $text;
-	return split /\n/, $text;
+	wait_for(sub { $now = substr slurp("$state/notified") // '', $heard; (() = $now =~ /^\Q$word\E$/mg) >= $count }, "$count times $word");
+	$heard += length $now;
+	return split /\n/, $now;
+}
+
+# What was said so far does not matter.
+sub told_before
+{
+	$heard = length(slurp("$state/notified") // '');
 }
 
 my $n = 0;
@@ -76,11 +78,11 @@ sub again
 }
 
 subtest 'readiness' => sub {
-	is(scalar(grep { $_ eq 'READY=1' } told(scalar @House::SERVICES)), scalar @House::SERVICES, 'each service said READY=1');
+	is(scalar(grep { $_ eq 'READY=1' } told('READY=1', scalar @House::SERVICES)), scalar @House::SERVICES, 'each service said READY=1');
 	for my $name (@House::SERVICES) {
 		my $old = $house->kill($name);
 		again($name, $old);
-		is_deeply([ told(5) ], ['READY=1'], "$name says it again when it is back");
+		is_deeply([ told('READY=1', 1) ], ['READY=1'], "$name says it again when it is back");
 	}
 	flows('then');
 };
@@ -96,7 +98,7 @@ subtest 'killed and stopped' => sub {
 		flows("after $name was stopped and started");
 		is($house->pid($_), $before{$_}, "$_ did not notice") for grep { $_ ne $name } @House::SERVICES;
 	}
-	told(0.1);
+	told_before();
 };
 
 subtest 'without a router' => sub {
@@ -184,7 +186,7 @@ subtest 'log file' => sub {
 
 subtest 'configuration' => sub {
 	my %pid = map { $_ => $house->pid($_) } @House::SERVICES;
-	told(0.1);
+	told_before();
 	is((statuses())[0]{generation}, 1, 'generation 1');
 	my ($s, $out) = $house->angctl('config', 'eval', 'message_size_limit');
 	like($out, qr/^message_size_limit = 52428800\n  the default\n/, 'eval: a default');
@@ -197,7 +199,7 @@ subtest 'configuration' => sub {
 	is(scalar(() = $out =~ /^(?:$names) +generation 2$/mg), $all, 'all took it');
 	is_deeply([ map { $_->{generation} } statuses() ], [ (2) x $all ], 'status shows it');
 	is_deeply({ map { $_ => $house->pid($_) } @House::SERVICES }, \%pid, 'nobody was started anew');
-	my @told = told(2);
+	my @told = told('READY=1', $all);
 	is(scalar(grep { $_ eq 'RELOADING=1' } @told), $all, 'init was told of it');
 	is(scalar(grep { $_ eq 'READY=1' } @told), $all, 'and of its end');
 	my $t = $house->talk;
@@ -236,7 +238,7 @@ subtest 'configuration' => sub {
 	is(($house->angctl('config', 'check'))[0], 0, 'good again');
 	is(($house->angctl('config', 'reload'))[0], 0, 'and the same as before');
 	is((statuses())[0]{generation}, 2, 'which makes no new generation');
-	told(0.1);
+	told_before();
 };
 sub statuses { return rows($house, 'status') }
 
@@ -251,11 +253,11 @@ subtest 'smtpd ends' => sub {
 	my $old = $house->kill('smtpd', 'TERM');
 	is(code($idle->reply(5)), 421, 'an idle session hears 421');
 	ok($idle->closed(5), 'and is closed');
-	is((told(2))[0], 'STOPPING=1', 'init is told');
+	is((told('STOPPING=1', 1))[0], 'STOPPING=1', 'init is told');
 
 	my $new = Supervisor::spawn([ "$bin/smtpd", '-c', $house->conf_file ], "$state/smtpd2.err", { NOTIFY_SOCKET => "\@$notify_name" });
 	$house->{tools}{new} = $new;
-	is_deeply([ told(5) ], ['READY=1'], 'a new instance serves');
+	is_deeply([ told('READY=1', 1) ], ['READY=1'], 'a new instance serves');
 	ok(kill(0, $old), 'beside the old one');
 	flows('through it');
 	is((run({ in => "x\n", env => $house->sendmail_env }, "$bin/sendmail", 'beside@d.example'))[0], 0, 'sendmail too');
@@ -270,7 +272,7 @@ subtest 'smtpd ends' => sub {
 	$house->end_tool('new'); # the supervisor's next one waits for the ports
 	again('smtpd', $old);
 	flows('through the next');
-	told(0.1);
+	told_before();
 
 	$busy = $house->talk;
 	$busy->reply;
@@ -289,7 +291,7 @@ subtest 'smtpd ends' => sub {
 
 subtest 'sockets from init' => sub {
 	$house->stop('smtpd');
-	told(0.1);
+	told_before();
 	my $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Listen => 50) or die;
 	my ($given, $configured) = ($socket->sockport, $house->port('mx'));
 	my $pid = fork // die;
@@ -304,7 +306,7 @@ subtest 'sockets from init' => sub {
 	$house->{tools}{activated} = $pid;
 	# Who connects before it is up waits in the backlog.
 	my $t = Talk->new('127.0.0.1', $given);
-	is_deeply([ grep { $_ eq 'READY=1' } told(5) ], ['READY=1'], 'it is ready');
+	is_deeply([ grep { $_ eq 'READY=1' } told('READY=1', 1) ], ['READY=1'], 'it is ready');
 	is(code($t->reply), 220, 'who came before it was up is served');
 	$t->close;
 	ok(!IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $configured, Timeout => 2), 'the configured address is not bound');

@@ -4,11 +4,14 @@
 #include "../../check_main.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int
@@ -62,6 +65,43 @@ START_TEST(readiness_is_told)
 }
 END_TEST
 
+/* Eight services that reload at once say more than its queue holds. */
+START_TEST(a_busy_supervisor_is_waited_for)
+{
+	char name[64];
+	struct notify n, others;
+	struct pollfd end = { .events = POLLIN };
+	int fd, status;
+	pid_t pid;
+
+	snprintf(name, sizeof name, "@ang-notify-%d", (int)getpid());
+	fd = supervisor(name);
+	ck_assert_int_eq(notify_open(&others, -1), 0);
+	setenv("NOTIFY_SOCKET", name, 1);
+	ck_assert_int_eq(notify_open(&n, -1), 0);
+	while (send(others.socket, "X=1", 3, MSG_DONTWAIT) == 3)
+		;
+	pid = fork();
+	if (pid == 0) {
+		notify_ready(&n);
+		_exit(0);
+	}
+	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	ck_assert_int_ge(end.fd, 0);
+	ck_assert_int_eq(poll(&end, 1, 300), 0);
+	told(fd, "X=1");
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	for (char buf[16]; recv(fd, buf, sizeof buf, MSG_PEEK) == 3;)
+		told(fd, "X=1");
+	told(fd, "READY=1");
+	close(end.fd);
+	close(fd);
+	notify_close(&n);
+	notify_close(&others);
+}
+END_TEST
+
 START_TEST(readiness_by_descriptor)
 {
 	struct notify n;
@@ -110,6 +150,7 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_loop_test(tc, readiness_is_told, 0, 2);
+	tcase_add_test(tc, a_busy_supervisor_is_waited_for);
 	tcase_add_test(tc, readiness_by_descriptor);
 	tcase_add_loop_test(tc, a_bad_name_is_said, 0, 5);
 }
