@@ -79,13 +79,14 @@ forget(struct resolve *r)
 static void
 stop_asking(struct resolve *r)
 {
-	struct question *a;
+	struct question *next;
 
-	while ((a = TAILQ_FIRST(&r->open)) != NULL) {
+	for (struct question *a = TAILQ_FIRST(&r->open); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, link);
 		r->q->dns.cancel(r->q->dns.arg, a->token);
-		TAILQ_REMOVE(&r->open, a, link);
 		free(a);
 	}
+	TAILQ_INIT(&r->open);
 	for (unsigned i = 0; i < r->nhops; i++) {
 		mx_free(r->mx[i]);
 		r->mx[i] = NULL;
