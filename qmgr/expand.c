@@ -65,12 +65,12 @@ void
 expand_free(struct qmgr *q)
 {
 	struct expand *x = q->expand;
+	struct under_way *u, *after;
 
 	if (x == NULL)
 		return;
-	while (!TAILQ_EMPTY(&x->under_way)) {
-		struct under_way *u = TAILQ_FIRST(&x->under_way);
-
+	TAILQ_FOREACH_SAFE(u, &x->under_way, next, after)
+	{
 		if (u->written && !u->durable)
 			journal_cancel(&q->journal, &u->wait);
 		under_way_free(x, u);

@@ -61,8 +61,10 @@ waiting_free(struct router *r, struct waiting *w)
 void
 answer_fini(struct router *r)
 {
-	while (!TAILQ_EMPTY(&r->waits))
-		waiting_free(r, TAILQ_FIRST(&r->waits));
+	struct waiting *w, *next;
+
+	TAILQ_FOREACH_SAFE(w, &r->waits, next, next)
+		waiting_free(r, w);
 	timer_free(r->timer);
 	accounts_free(r->accounts);
 	tables_free(r->tables);
