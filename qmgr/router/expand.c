@@ -86,7 +86,8 @@ meet(struct walk *w, char kind, struct slice name)
 	size_t at;
 
 	key[0] = kind;
-	memcpy(key + 1, name.p, name.n);
+	if (name.n > 0)
+		memcpy(key + 1, name.p, name.n);
 	if ((w->nmet + 1) * 2 > w->met_cap) {
 		size_t cap = w->met_cap == 0 ? 64 : w->met_cap * 2;
 		struct slice *bigger = xcalloc(cap, sizeof *bigger);

@@ -428,5 +428,23 @@ subtest 'killed while they expand' => sub {
 	is($l->{queued}, 0, 'nothing is left');
 	is(($house->angctl('spool', 'check'))[0], 0, 'the spool is whole');
 };
+
+subtest 'users of the system' => sub {
+	my $before = row($house, 'route', 'bob@test.example')->{generation};
+	my ($some) = grep { $_->[2] >= 1000 && $_->[0] !~ /^(?:alice|bob)$/ } map { [ getpwnam $_ ] } 'nobody';
+	my ($low) = grep { @$_ && $_->[2] > 0 && $_->[2] < 1000 } map { [ getpwnam $_ ] } qw(daemon bin sys);
+
+	plan skip_all => 'needs the users nobody and daemon' unless $some && $low;
+	$house->{config}{local_users} = 'nss';
+	$house->write_config;
+	is(($house->angctl('config', 'reload'))[0], 0, 'another configuration');
+	my $r = row($house, 'route', "$some->[0]+x\@test.example");
+	is_deeply([ @$r{qw(action rule transport)} ], [ 'deliver', 'again', 'local' ], 'a user with an extension');
+	is($r->{generation}, $before + 1, 'by the new generation');
+	like(rcpt("$some->[0]\@test.example"), qr/^250 /, 'is let in');
+	like(rcpt('no.such.user@test.example'), qr/^550 5\.1\.1 /, 'who is none is not');
+	is(row($house, 'route', "$low->[0]\@test.example")->{rule}, 'no-mailbox', 'one below local_uid_min needs an alias');
+	like(rcpt('owner-staff@test.example'), qr/^250 /, 'aliases are what they were');
+};
 $house->end;
 done_testing;
