@@ -215,7 +215,7 @@ inside()
 	fi
 	echo machine >"$r/etc/hostname"
 	printf '127.0.0.1\tlocalhost\n127.0.1.1\tmachine\n::1\tlocalhost\n' >"$r/etc/hosts"
-	echo machine >/proc/sys/kernel/hostname
+	hostname machine
 	cd "$r"
 	mkdir -p .old
 	pivot_root . .old
