@@ -169,11 +169,11 @@ status_glob(struct slice s, struct glob *g)
 {
 	for (int i = 0; i < 3; i++) {
 		struct slice part;
-		uint64_t v;
+		uint64_t v = ANY;
 
 		if (!slice_next(&s, '.', &part) || (!slice_is(part, "?") && (!slice_u64(part, &v) || v > 999)))
 			return false;
-		g->part[i] = slice_is(part, "?") ? ANY : (uint16_t)v;
+		g->part[i] = (uint16_t)v;
 	}
 	return s.p == NULL;
 }
