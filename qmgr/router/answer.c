@@ -40,9 +40,17 @@ answer_init(struct router *r, const struct conf *conf, struct loop *loop)
 	timer_set(r->timer, REFRESH_MS);
 }
 
+static void
+kept_drop(struct router *r)
+{
+	r->kept.rcpt = SLICE_NONE;
+	arena_reset(&r->kept.arena);
+}
+
 void
 answer_conf(struct router *r, const struct conf *conf)
 {
+	kept_drop(r);
 	tables_free(r->tables);
 	r->conf = conf;
 	r->tables = tables_new(conf, r->accounts);
@@ -70,6 +78,7 @@ answer_fini(struct router *r)
 	tables_free(r->tables);
 	route_sealer_free(r->sealer);
 	arena_fini(&r->arena);
+	arena_fini(&r->kept.arena);
 }
 
 /* ---- an answer as a message ---- */
@@ -287,6 +296,17 @@ on_timer(void *arg)
 	timer_set(r->timer, REFRESH_MS);
 }
 
+/* The list in *d, which is in r->arena: the question for its next part is answered from it. */
+static void
+keep_list(struct router *r, struct slice rcpt, const struct decision *d)
+{
+	arena_fini(&r->kept.arena);
+	r->kept.arena = r->arena;
+	r->arena = (struct arena){ 0 };
+	r->kept.rcpt = arena_slice(&r->kept.arena, rcpt);
+	r->kept.decision = *d;
+}
+
 bool
 answer_question(struct router *r, struct peer *p, const struct msg_resolve *m, struct buf *out)
 {
@@ -306,6 +326,11 @@ answer_question(struct router *r, struct peer *p, const struct msg_resolve *m, s
 	ask.q.has_client = m->client.n != 0;
 	if (ask.q.has_client)
 		memcpy(ask.q.client, m->client.p, sizeof ask.q.client);
+	if (m->from > 0 && m->again == QUESTION_AGAIN && r->kept.rcpt.p != NULL &&
+	    slice_eq(r->kept.rcpt, m->rcpt)) {
+		put_answer(r, &ask.q, ask.token, ask.from, &r->kept.decision, out);
+		return true;
+	}
 	decide(r->conf, r->directory, &ask.q, &r->arena, &d);
 	if (d.later && !wait_for(r, &ask)) {
 		give_up(&d, "Too many users are being looked up");
@@ -313,7 +338,10 @@ answer_question(struct router *r, struct peer *p, const struct msg_resolve *m, s
 	}
 	if (!d.later)
 		put_answer(r, &ask.q, ask.token, ask.from, &d, out);
-	arena_reset(&r->arena);
+	if (d.nlist > ANSWER_LIST_MAX && m->again == QUESTION_AGAIN)
+		keep_list(r, m->rcpt, &d);
+	else
+		arena_reset(&r->arena);
 	return true;
 }
 

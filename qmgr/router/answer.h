@@ -25,6 +25,12 @@ struct router {
 	struct route_sealer *sealer;
 	uint8_t key[ROUTE_KEY];
 	struct arena arena;
+	/* The last list that does not fit into one answer, so that its other parts cost nothing. */
+	struct {
+		struct slice rcpt; /* in its arena, as all of it; p == NULL: none */
+		struct decision decision;
+		struct arena arena;
+	} kept;
 	struct loop *loop; /* NULL: nothing waits (tests) */
 	struct timer *timer;
 	struct ctl_server *ctl;

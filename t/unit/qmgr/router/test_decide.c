@@ -421,10 +421,13 @@ START_TEST(answers_are_sealed)
 }
 END_TEST
 
+static unsigned many_asked;
+
 static enum found
 many(void *ctx, struct slice name, struct buf *out)
 {
 	(void)ctx;
+	many_asked++;
 	if (!slice_is(name, "many"))
 		return FOUND_NO;
 	for (unsigned i = 0; i < 1000; i++)
@@ -472,6 +475,27 @@ START_TEST(long_lists_come_in_parts)
 		}
 		ck_assert_uint_gt(m.list.n, 0);
 	} while (n < 1000);
+	/* It was put together once for all of its parts; what begins anew is looked up anew. */
+	ask.from = 256;
+	many_asked = 0;
+	ask_one(&r, &ask, &out, &m);
+	ck_assert_uint_eq(many_asked, 0);
+	ck_assert_uint_eq(m.first, 256);
+	ask.from = 0;
+	ask_one(&r, &ask, &out, &m);
+	ck_assert_uint_gt(many_asked, 0);
+	ask.from = 256;
+	ask.rcpt = SLICE_LIT("other@mx.example");
+	ask_one(&r, &ask, &out, &m);
+	ck_assert_int_eq(m.action, ROUTE_REFUSE);
+	/* Another configuration: another list, perhaps. */
+	answer_conf(&r, c);
+	r.directory = &dir;
+	ask.rcpt = SLICE_LIT("many@mx.example");
+	many_asked = 0;
+	ask_one(&r, &ask, &out, &m);
+	ck_assert_uint_gt(many_asked, 0);
+	ck_assert_uint_eq(m.whole, whole);
 	answer_fini(&r);
 	buf_fini(&out);
 	conf_unref(c);
