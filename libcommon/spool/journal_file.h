@@ -69,7 +69,7 @@ struct journal_replay {
 	int (*gap)(void *ctx, uint32_t file, uint64_t expected, uint64_t found);
 	void *ctx;
 	/*
-	 * For who is going to write on: each file is synced before its records are handed out. A
+	 * For who is going to write on: each file is synced before anything of it is read. A
 	 * writer that was killed may have left the last of them in memory only; a file that began
 	 * behind them would outlive a power cut that they do not. Where a sync fails, -errno, and
 	 * the next try reads what the disk has. Then `files` and `stale` are filled, too.
