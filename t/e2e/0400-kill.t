@@ -73,7 +73,7 @@ eval {
 		}
 		$l = ledger($house);
 		return $l->{queued} == 0 && $l->{unfiled} == 0;
-	}, 'the queue to drain', 120);
+	}, 'the queue to drain', 300);
 } or diag $@, map { ($house->angctl('queue', 'show', $_->{id}))[1], ($house->angctl('queue', 'why', $_->{id}))[1] } rows($house, 'queue', 'list');
 diag sprintf 'the queue was empty %.0f s after the first kill', time - $start;
 $at = $mix->arrived($house);
