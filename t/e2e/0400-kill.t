@@ -68,12 +68,12 @@ my $held = 0;
 eval {
 	wait_for(sub {
 		sleep 0.5;
-		for my $m (grep { ($_->{state} // '') eq 'held' } rows($house, 'queue', 'list')) {
+		for my $m (rows($house, 'queue', 'list', 'state=hold')) {
 			$held += ($house->angctl('queue', 'release', $m->{id}))[0] == 0;
 		}
 		$l = ledger($house);
 		return $l->{queued} == 0 && $l->{unfiled} == 0;
-	}, 'the queue to drain', 300);
+	}, 'the queue to drain', 300 + $kills);
 } or diag $@, map { ($house->angctl('queue', 'show', $_->{id}))[1], ($house->angctl('queue', 'why', $_->{id}))[1] } rows($house, 'queue', 'list');
 diag sprintf 'the queue was empty %.0f s after the first kill', time - $start;
 $at = $mix->arrived($house);
