@@ -227,7 +227,8 @@ child_run(const struct child_order *o)
 		err = maildir_deliver(folder, &c.letter, o->conf->hostname, &what);
 	else
 		err = mbox_deliver(folder, c.box.name,
-		    &(const struct mbox_how){ .owner = c.user.uid, .lock_ms = o->conf->mailbox_lock_ms },
+		    &(const struct mbox_how){ .owner = c.user.uid, .lock_ms = o->conf->mailbox_lock_ms,
+			.mark = o->lock_mark },
 		    &c.letter, &what);
 	if (err != 0)
 		failed(&c, what, -err);

@@ -26,6 +26,7 @@ struct child_order {
 	const struct job_rcpt *rcpt;
 	const struct conf *conf;
 	const struct users *table; /* NULL: NSS */
+	const char *lock_mark;	   /* see mbox.h */
 	gid_t mail_gid;		   /* of mail_dir's deliveries; 0: none */
 	const int *held; /* folders for place_name(), see base/place.h */
 	unsigned nheld;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "deliver/local/child.h"
+#include "deliver/local/mbox.h"
 #include "deliver/pool.h"
 
 #include <errno.h>
@@ -50,6 +51,14 @@ void
 errands_mail_gid(gid_t gid)
 {
 	mail_gid = gid;
+}
+
+static char lock_mark[MBOX_MARK_MAX + 1];
+
+void
+errands_lock_mark(const char *mark)
+{
+	slice_copy(slice_z(mark), lock_mark, sizeof lock_mark);
 }
 
 static void go_on(struct errands *all);
@@ -140,6 +149,7 @@ order_of(const struct errand *e)
 	return (struct child_order){ .d = e->d,
 		.rcpt = e->rcpt,
 		.conf = d->conf,
+		.lock_mark = lock_mark[0] != '\0' ? lock_mark : NULL,
 		.mail_gid = mail_gid,
 		.held = d->sandbox.more,
 		.nheld = d->sandbox.nmore,

@@ -13,5 +13,7 @@ extern const struct carrier_ops errands_ops;
 
 /* The group that deliveries to mail_dir have; 0: none. Once, before there are workers. */
 void errands_mail_gid(gid_t gid);
+/* What is to stand in locks of mboxes, see mbox.h. Likewise. */
+void errands_lock_mark(const char *mark);
 
 #endif

@@ -18,10 +18,13 @@
 #include "deliver/parent.h"
 #include "priv/priv.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * What name services load is loaded now: later nothing can be mapped. The answers do not matter,
@@ -44,10 +47,26 @@ warm_up(const struct conf *c)
 		errands_mail_gid(group->gr_gid);
 }
 
+/* This system, for as long as it runs: locks of processes may be told to be those of the dead. */
+static void
+mark_locks(void)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char id[37] = "", mark[64];
+
+	if (fd >= 0 && read(fd, id, sizeof id - 1) == sizeof id - 1) {
+		snprintf(mark, sizeof mark, "0 angarium %s\n", id);
+		errands_lock_mark(mark);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 static unsigned
 workers(struct daemon *d)
 {
 	warm_up(d->conf);
+	mark_locks();
 	priv_keep_caps(1U << CAP_SETUID | 1U << CAP_SETGID);
 	daemon_open_dir(d, SANDBOX_HOME);
 	if (d->conf->local_users != NULL)

@@ -98,6 +98,21 @@ fcntl_unlock(const struct mbox *m)
 	fcntl(m->fd, F_SETLK, &f);
 }
 
+/* One of ours; we have the fcntl lock, so who made it is dead. */
+static bool
+is_of_the_dead(const struct mbox *m)
+{
+	char text[MBOX_MARK_MAX + 1];
+	int fd = openat(m->dir, m->lock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof text);
+	close(fd);
+	return n > 0 && m->how->mark != NULL && slice_is(slice_of(text, (size_t)n), m->how->mark);
+}
+
 /* A lock that nobody can be holding any more; `now` is the time of a file made this moment. */
 static void
 remove_stale(const struct mbox *m, time_t now)
@@ -105,8 +120,17 @@ remove_stale(const struct mbox *m, time_t now)
 	struct stat st;
 
 	if (fstatat(m->dir, m->lock, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_mtime + MBOX_STALE_S < now)
+	    (st.st_mtime + MBOX_STALE_S < now || (st.st_uid == m->how->owner && is_of_the_dead(m))))
 		unlinkat(m->dir, m->lock, 0);
+}
+
+static int
+put_mark(const struct mbox *m, int fd)
+{
+	size_t n = m->how->mark == NULL ? 0 : strlen(m->how->mark);
+	ssize_t done = n == 0 ? 0 : write(fd, m->how->mark, n);
+
+	return done == (ssize_t)n ? 0 : done < 0 ? -errno : -EIO;
 }
 
 /*
@@ -124,6 +148,12 @@ dot_lock(struct mbox *m)
 	fd = openat(m->dir, mine, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
+	err = put_mark(m, fd);
+	if (err != 0) {
+		close(fd);
+		unlinkat(m->dir, mine, 0);
+		return err;
+	}
 	if (linkat(m->dir, mine, m->dir, m->lock, 0) != 0)
 		err = -errno;
 	if (fstat(fd, &st) == 0 && st.st_nlink == 2)

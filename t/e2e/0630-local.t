@@ -223,6 +223,12 @@ subtest 'locks of others' => sub {
 	utime time - 3600, time - 3600, "$mail/dave.lock";
 	is((deliver('stale', 'dave'))->{status}, 'sent', 'a stale one is taken away');
 	ok(!-e "$mail/dave.lock", 'gone');
+	# What a killed delivery leaves.
+	open my $boot, '<', '/proc/sys/kernel/random/boot_id' or die;
+	spew("$mail/dave.lock", '0 angarium ' . <$boot>);
+	chown $uid{dave}, $mail_gid, "$mail/dave.lock";
+	is((deliver('dead', 'dave'))->{status}, 'sent', 'one of the dead at once');
+	ok(!-e "$mail/dave.lock", 'gone as well');
 };
 
 subtest 'many at once, another program among them' => sub {

@@ -286,13 +286,13 @@ START_TEST(a_maildir_does_not_follow_links)
 }
 END_TEST
 
-static const char *why;
+static const char *why, *lock_mark;
 
 static int
 append(const char *name, uint64_t lock_ms)
 {
 	struct made m;
-	const struct mbox_how how = { .owner = geteuid(), .lock_ms = lock_ms };
+	const struct mbox_how how = { .owner = geteuid(), .lock_ms = lock_ms, .mark = lock_mark };
 
 	return mbox_deliver(dir, name, &how, letter_of(&m, "Subject: s\r\n", "\r\nx\r\n", 0), &why);
 }
@@ -357,6 +357,60 @@ START_TEST(a_dot_lock_is_respected_until_it_is_stale)
 	ck_assert_int_eq(utimensat(dir, "box.lock", old, 0), 0);
 	ck_assert_int_eq(append("box", 5000), 0);
 	ck_assert_uint_eq(count(slurp("box"), "From from@a.example  "), 1);
+}
+END_TEST
+
+/* A lock of ours without the fcntl lock is that of a process that was killed. */
+START_TEST(a_dot_lock_of_the_dead_is_taken_away)
+{
+	static const char *const others[] = { "", "0 angarium this", "0 angarium this\nx", "0 angarium other\n" };
+
+	lock_mark = "0 angarium this\n";
+	for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+		spew("box.lock", others[i]);
+		ck_assert_int_eq(append("box", 30), -EAGAIN);
+		ck_assert_str_eq(slurp("box.lock"), others[i]);
+	}
+	spew("box.lock", lock_mark);
+	ck_assert_int_eq(append("box", 5000), 0);
+	ck_assert(faccessat(dir, "box.lock", F_OK, 0) != 0);
+	if (geteuid() == 0) {
+		spew("box.lock", lock_mark);
+		ck_assert_int_eq(fchownat(dir, "box.lock", 61999, 61999, 0), 0);
+		ck_assert_int_eq(append("box", 30), -EAGAIN);
+	}
+	lock_mark = NULL;
+	spew("box.lock", "");
+	ck_assert_int_eq(append("box", 30), -EAGAIN);
+}
+END_TEST
+
+START_TEST(a_lock_has_its_mark)
+{
+	const uint64_t until = clock_mono_ms() + 10000;
+	char mark[32] = "";
+	int fd, status;
+	pid_t pid;
+
+	lock_mark = "0 angarium this\n";
+	pid = fork();
+	if (pid == 0)
+		for (;;)
+			if (append("box", 5000) != 0)
+				_exit(1);
+	while (strcmp(mark, lock_mark) != 0 && clock_mono_ms() < until) {
+		memset(mark, 0, sizeof mark);
+		fd = openat(dir, "box.lock", O_RDONLY);
+		if (fd >= 0 && read(fd, mark, sizeof mark - 1) < 0)
+			mark[0] = '\0';
+		if (fd >= 0)
+			close(fd);
+	}
+	kill(pid, SIGKILL);
+	ck_assert(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+	ck_assert_str_eq(mark, lock_mark);
+	ck_assert_int_eq(append("box", 5000), 0);
+	lock_mark = NULL;
 }
 END_TEST
 
@@ -510,6 +564,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, an_mbox_is_made_and_grows);
 	tcase_add_test(tc, a_failed_append_is_cut_back);
 	tcase_add_test(tc, a_dot_lock_is_respected_until_it_is_stale);
+	tcase_add_test(tc, a_dot_lock_of_the_dead_is_taken_away);
+	tcase_add_test(tc, a_lock_has_its_mark);
 	tcase_add_test(tc, an_fcntl_lock_is_respected);
 	tcase_add_test(tc, parallel_deliveries_do_not_mix);
 	tcase_add_test(tc, odd_files_are_left_alone);
