@@ -11,7 +11,7 @@ JOBS ?= 2
 CORPORA ?= ../shared/corpora
 PROVE := prove -Q --timer
 
-.PHONY: check check-long check-debug check-san check-release check-units check-fuzz check-e2e check-lint check-valgrind fuzz simulate
+.PHONY: check check-long check-debug check-san check-release check-units check-fuzz check-e2e check-valgrind fuzz simulate
 check: deps-check
 	@$(MAKE) -s check-lint
 	@$(MAKE) -s V=debug check-debug
