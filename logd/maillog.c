@@ -43,7 +43,7 @@ number(const struct values *v, enum log_key k)
 static struct slice
 text(const struct values *v, enum log_key k)
 {
-	return has(v, k) ? v->at[k].s : SLICE_LIT("");
+	return has(v, k) && v->at[k].s.p != NULL ? v->at[k].s : SLICE_LIT("");
 }
 
 /* ---- pieces of lines ---- */

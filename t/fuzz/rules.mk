@@ -27,3 +27,5 @@ FUZZERS += dsn
 fuzz_dsn_DEPS := bounced
 FUZZERS += alias
 fuzz_alias_DEPS := qmgr/router
+FUZZERS += maillog
+fuzz_maillog_DEPS := logd
