@@ -17,7 +17,7 @@ my ($layer, $why) = $all
     ? Debian::layer('callers-all', qw(cron at anacron sudo bsd-mailx s-nail mutt procmail maildrop vacation libmime-lite-perl logrotate
 	mdadm unattended-upgrades logwatch mailutils neomutt php-cli git-email nodejs node-nodemailer ruby-mail))
     : Debian::layer('callers', qw(cron at anacron sudo bsd-mailx s-nail mutt procmail maildrop vacation libmime-lite-perl logrotate));
-plan skip_all => $why unless $layer;
+Debian::skip($why) unless $layer;
 
 my $m = Debian->start(lower => [ $dest, $layer ], init => ['/lib/systemd/systemd']);
 wait_for(sub { ($m->run_in('systemctl', 'is-system-running', '--wait'))[1] =~ /^(?:running|degraded)/ }, 'the system to be up', 60);

@@ -15,7 +15,8 @@ sh "$here/debian.sh" make "$build/bare" git make
 rm -rf "$build/bare/clone"
 git clone -q --no-hardlinks "$top" "$build/bare/clone"
 corpora=${CORPORA:-$top/../shared/corpora}
-words='cd /src/angarium;'
+# A system with nothing amiss: a test that finds no machine or peers there fails.
+words='cd /src/angarium; export SKIP_NOTHING=1;'
 for c in "$@"; do
 	words="$words echo \"bare: $c\"; $c || exit 1;"
 done
