@@ -71,7 +71,6 @@ turn(void)
  * Cleaning ends with sums and the word that older files are not needed. Syncs fail, so that they go
  * to new files again and again. If the beginning of such a file spoke of them already, a power cut
  * that keeps no more than that beginning would lose all that was copied forward.
-
  */
 START_TEST(the_newest_file_says_what_is_durable)
 {
