@@ -259,7 +259,7 @@ letter_seal(struct letter *l, const struct tx *tx, const struct letter_origin *f
 	/* What the event tells, in memory that lives as long as the letter. */
 	l->from = slice_of(env->p + ENVELOPE_FIELD_HEAD, tx->sender.n);
 	l->to = SLICE_NONE;
-	if (tx->nrcpt == 1) {
+	if (tx->nrcpt == 1 && tx->rcpts != NULL) {
 		const char *at = memmem(env->p, env->n, tx->rcpts->address.p, tx->rcpts->address.n);
 
 		l->to = slice_of(at, at == NULL ? 0 : tx->rcpts->address.n);

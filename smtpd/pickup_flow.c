@@ -8,6 +8,7 @@
 #include "smtpd/letter.h"
 #include "smtpd/pickup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -122,6 +123,18 @@ take_envelope(struct pickup_flow *f)
 
 static void flow_ready(void *arg);
 
+/* So many bytes may be looked at by themselves: whole lines, or a piece of one too long to wait for its end. */
+static size_t
+whole_lines(struct slice in)
+{
+	const char *lf = in.n == 0 ? NULL : memrchr(in.p, '\n', in.n);
+	size_t n = lf == NULL ? 0 : (size_t)(lf + 1 - in.p);
+
+	if (in.n - n > LINE_MAX_BYTES)
+		n = in.p[in.n - 1] == '\r' ? in.n - 1 : in.n;
+	return n;
+}
+
 /* Whole lines go on into the letter. NULL, or why not; *later: there is no room for it now. */
 static const char *
 take_lines(struct pickup_flow *f, bool *later)
@@ -131,11 +144,10 @@ take_lines(struct pickup_flow *f, bool *later)
 		.floor_bytes = f->conf->disk_floor,
 		.ready = flow_ready,
 		.arg = f };
-	const char *lf = f->in.n == 0 ? NULL : memrchr(f->in.p, '\n', f->in.n);
-	size_t n = lf == NULL ? 0 : (size_t)(lf + 1 - f->in.p);
+	size_t n = whole_lines(slice_buf(&f->in));
 
 	*later = false;
-	if (f->in.n - n > LINE_MAX_BYTES || (f->left == 0 && n < f->in.n))
+	if (f->left == 0 && n < f->in.n)
 		return "message with lines not ended by CR LF";
 	f->seen |= body_look(slice_of(f->in.p, n));
 	if (f->seen & (BODY_BARE_CR | BODY_BARE_LF))
@@ -183,6 +195,7 @@ seal(struct pickup_flow *f)
 static void
 read_all(struct pickup_flow *f)
 {
+	assert(f->letter != NULL); /* an envelope without an end was refused before */
 	if (!tail_is_right(f))
 		finish(f, NULL, "not committed");
 	else
@@ -229,8 +242,10 @@ static void
 flow_ready(void *arg)
 {
 	struct pickup_flow *f = arg;
-	const struct stream *s = f->letter->stream;
+	const struct stream *s;
 
+	assert(f->letter != NULL);
+	s = f->letter->stream;
 	if (stream_is_finished(s)) {
 		if (stream_error(s) == 0)
 			seal(f);
@@ -250,15 +265,16 @@ read_done(struct job *j)
 	bool later = false;
 
 	f->reading = false;
-	if (f->error != 0)
+	if (f->error != 0) {
 		log_trouble(-f->error, "a file of the drop folder cannot be read");
-	if (f->error != 0 || f->changed)
-		why = f->changed ? "changes while it is read" : NULL;
+		later = true;
+	} else if (f->changed)
+		why = "changes while it is read";
 	else if (f->letter == NULL)
 		why = take_envelope(f);
-	if (why == NULL && f->error == 0 && f->letter != NULL)
+	if (why == NULL && !later && f->letter != NULL)
 		why = take_lines(f, &later);
-	if (why != NULL || later || f->error != 0)
+	if (why != NULL || later)
 		finish(f, NULL, why);
 	else
 		go_on(f);
