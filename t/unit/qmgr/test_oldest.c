@@ -32,6 +32,12 @@ end(void)
 	disk.on = false;
 	close(p.fd);
 	world_end(&w);
+	for (size_t i = 0; i < disk.nfile; i++) {
+		for (size_t k = 0; k < disk.file[i].nwrite; k++)
+			free(disk.file[i].write[k].old);
+		free(disk.file[i].write);
+		close(disk.file[i].path);
+	}
 }
 
 /* The word of the newest file's first record, and how many files there are. */
