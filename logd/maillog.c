@@ -189,6 +189,8 @@ put_reply(struct buf *b, const struct values *v)
 		put_safe(b, text(v, LOGK_TO), "<>");
 		buf_puts(b, ">: ");
 	}
+	if (slice_istarts(words, "User unknown"))
+		buf_puts(b, "Recipient address rejected: ");
 	put_text(b, words);
 }
 
@@ -467,16 +469,12 @@ on_done(struct maillog *m, const struct values *v, const struct log_record *r)
 	end(m, "qmgr", r);
 }
 
-/* What an operator did, or a rule. */
+/* What an operator did, or a rule: in Postfix's words only, which readers know; why is in the event. */
 static void
 say(struct maillog *m, const struct values *v, const struct log_record *r, const char *words)
 {
 	begin(m, v);
 	buf_puts(&m->text, words);
-	if (has(v, LOGK_REASON)) {
-		buf_puts(&m->text, ": ");
-		put_text(&m->text, text(v, LOGK_REASON));
-	}
 	end(m, "postsuper", r);
 }
 
@@ -502,7 +500,7 @@ on_released(struct maillog *m, const struct values *v, const struct log_record *
 static void
 on_deleted(struct maillog *m, const struct values *v, const struct log_record *r)
 {
-	say(m, v, r, "deleted");
+	say(m, v, r, "removed");
 }
 
 /* What Postfix has no line for, and an operator should see: by name, with its keys. */

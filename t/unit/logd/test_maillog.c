@@ -201,7 +201,7 @@ START_TEST(messages)
 	log_end();
 	ck_assert_str_eq(become(SERVICE_QMGR),
 	    "host postfix/qmgr[7]: " QID ": removed\n"
-	    "host postfix/postsuper[7]: " QID ": placed on hold: look\n");
+	    "host postfix/postsuper[7]: " QID ": placed on hold\n");
 }
 END_TEST
 
