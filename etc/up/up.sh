@@ -78,12 +78,13 @@ until_true() {
 	done
 }
 
-supervised() { s6-svok "$state/service/$1" 2>/dev/null; }
+# Its supervisor listens first, and has a state to be asked for a moment later.
+supervised() { s6-svok "$state/service/$1" 2>/dev/null && s6-svstat "$state/service/$1" >/dev/null 2>&1; }
 
 # Ready means that each service said so, not that it was started.
 for service in $services; do
 	until_true "the supervisor of $service" supervised "$service"
-	s6-svwait -U -t 20000 "$state/service/$service" 2>/dev/null || {
+	s6-svwait -U -t 20000 "$state/service/$service" 2>>"$state/svscan.log" || {
 		tail -n 20 "$state/svscan.log" >&2
 		fail "$service does not come up; see $state/svscan.log"
 	}
@@ -91,6 +92,9 @@ done
 
 setsid "$bin/smtpsink" -o "$state/sink.log" "127.0.0.1:$sink" </dev/null >>"$state/svscan.log" 2>&1 &
 echo $! >"$state/sink.pid"
+# A first attempt that came too early would be put off for long.
+listens() { grep -q " 0100007F:$(printf %04X "$1") 00000000:0000 0A " /proc/net/tcp; }
+until_true 'the sink to listen' listens "$sink"
 
 angctl() { "$bin/angctl" -c "$state/etc/angarium.conf" "$@"; }
 
