@@ -8,8 +8,9 @@
  * Reaches	qmgr (edge/qmgr.local), logd; its worker LMTP servers, its children one folder each
  * Holds	read-only descriptors of the segments it was handed
  * Sandbox	PROFILE_LOCAL_PARENT, worker PROFILE_LOCAL_WORKER: any folder, as far as modes let
- *		_anglocal, and never root; children PROFILE_LOCAL_CHILD: one mailbox. Root folder
- *		not changed: homes and sockets may lie anywhere.
+ *		_anglocal, but no devices, and the system's own for reading; no user below
+ *		local_uid_min. Children PROFILE_LOCAL_CHILD: one mailbox. Root folder not changed:
+ *		homes and sockets may lie anywhere.
  *
  * One worker: the order of an mbox is its order. It is told addresses, never a command, path or uid.
  */

@@ -10,6 +10,7 @@
 #	16	0720-callers.t
 #	17-24	here; 22 with a larger file system, since a segment alone is reserved with more than 8 MB; 21 without
 #		the end of what a killed writer left, which pickup removes when it is a day old
+#	28	0630-local.t (Maildir: the order of its syncs), 0631-local-peers.t (mutt's and procmail's locks), 0700-install.t (mode, owner)
 use strict;
 use warnings;
 use FindBin;
