@@ -16,6 +16,7 @@
  */
 #include "conf/conf.h"
 #include "deliver/local/errands.h"
+#include "deliver/local/mbox.h"
 #include "deliver/parent.h"
 #include "priv/priv.h"
 
@@ -24,6 +25,7 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,19 +50,31 @@ warm_up(const struct conf *c)
 		errands_mail_gid(group->gr_gid);
 }
 
-/* This system, for as long as it runs: locks of processes may be told to be those of the dead. */
+static bool
+read_word(const char *path, char *out, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	return out[0] != '\0';
+}
+
+/* This machine: by what stands in a lock it may be told to be that of a dead process, see mbox.h. */
 static void
 mark_locks(void)
 {
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	char id[37] = "", mark[64];
+	char id[37], node[31] = "", mark[MBOX_MARK_MAX + 1];
 
-	if (fd >= 0 && read(fd, id, sizeof id - 1) == sizeof id - 1) {
-		snprintf(mark, sizeof mark, "0 angarium %s\n", id);
-		errands_lock_mark(mark);
-	}
-	if (fd >= 0)
-		close(fd);
+	gethostname(node, sizeof node - 1);
+	if (!read_word("/etc/machine-id", id, sizeof id) &&
+	    !read_word("/proc/sys/kernel/random/boot_id", id, sizeof id))
+		return;
+	snprintf(mark, sizeof mark, "0 angarium %s %s\n", id, node);
+	errands_lock_mark(mark);
 }
 
 static unsigned

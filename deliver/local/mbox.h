@@ -21,7 +21,7 @@ enum { MBOX_STALE_S = 600, MBOX_NAME_MAX = 200, MBOX_MARK_MAX = 79 };
 struct mbox_how {
 	uid_t owner;
 	uint64_t lock_ms; /* wait for the locks so long: then -EAGAIN */
-	/* What stands in our locks, of this system as it runs now; a number first is a pid to others, 0
+	/* What stands in our locks, of this machine; a number first is a pid to others, 0
 	 * none. NULL: nothing. */
 	const char *mark;
 };

@@ -224,8 +224,9 @@ subtest 'locks of others' => sub {
 	is((deliver('stale', 'dave'))->{status}, 'sent', 'a stale one is taken away');
 	ok(!-e "$mail/dave.lock", 'gone');
 	# What a killed delivery leaves.
-	open my $boot, '<', '/proc/sys/kernel/random/boot_id' or die;
-	spew("$mail/dave.lock", '0 angarium ' . <$boot>);
+	my $machine = slurp('/etc/machine-id') || slurp('/proc/sys/kernel/random/boot_id');
+	chomp $machine;
+	spew("$mail/dave.lock", "0 angarium $machine " . substr((POSIX::uname())[1], 0, 30) . "\n");
 	chown $uid{dave}, $mail_gid, "$mail/dave.lock";
 	is((deliver('dead', 'dave'))->{status}, 'sent', 'one of the dead at once');
 	ok(!-e "$mail/dave.lock", 'gone as well');
