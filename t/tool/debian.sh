@@ -12,7 +12,8 @@
 # for -l, with what further packages add to FOLDER/root, where a mailer seems to be a package. `machine` runs INIT as
 # process 1 of name spaces of its own (mounts, processes, network with only lo, IPC, host name, control
 # groups), on that root; what it writes is gone with it. -l: a folder to lie over the root; -b: SOURCE appears
-# at PLACE; -n: with the network and the apt of this system. It ends with the process that runs this. Needs root.
+# at PLACE; -n: with the network, the devices and the apt of this system. It ends with the process that runs this.
+# Needs root.
 #
 # Exit 75 with a reason where the system cannot: no root, no debootstrap, no network.
 set -eu
@@ -202,7 +203,7 @@ inside()
 	mount -t cgroup2 cgroup2 "$r/sys/fs/cgroup" 2>/dev/null || :
 	mount -t tmpfs -o mode=755 tmpfs "$r/run"
 	mount -t tmpfs tmpfs "$r/tmp"
-	devices "$r/dev"
+	if [ "$net" = own ]; then devices "$r/dev"; else mount --rbind /dev "$r/dev"; fi
 	for p in $places; do
 		mkdir -p "$r${p##*:}"
 		mount --bind "${p%%:*}" "$r${p##*:}"
