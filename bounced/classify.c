@@ -10,7 +10,9 @@
 void
 classifier_init(struct classifier *c, int dirfd, const char *file)
 {
-	*c = (struct classifier){ .dirfd = dirfd, .rules = rules_none(), .file = slice_dup(slice_z(file)) };
+	*c = (struct classifier){
+		.dirfd = dirfd, .rules = rules_none(), .file = slice_dup(slice_z(file))
+	};
 }
 
 void
@@ -79,7 +81,8 @@ take_status(struct slice *s, uint16_t enh[3])
 			return false;
 		got[i] = (uint16_t)v;
 	}
-	if ((got[0] != 2 && got[0] != 4 && got[0] != 5) || (at < s->n && (ascii_digit(s->p[at]) || s->p[at] == '.')))
+	if ((got[0] != 2 && got[0] != 4 && got[0] != 5) ||
+	    (at < s->n && (ascii_digit(s->p[at]) || s->p[at] == '.')))
 		return false;
 	memcpy(enh, got, sizeof got);
 	*s = slice_trim(slice_from(*s, at));
@@ -89,8 +92,8 @@ take_status(struct slice *s, uint16_t enh[3])
 static bool
 take_code(struct slice *s, uint16_t *code)
 {
-	if (s->n < 3 || s->p[0] < '2' || s->p[0] > '5' || !ascii_digit(s->p[1]) || !ascii_digit(s->p[2]) ||
-	    (s->n > 3 && s->p[3] != ' ' && s->p[3] != '-'))
+	if (s->n < 3 || s->p[0] < '2' || s->p[0] > '5' || !ascii_digit(s->p[1]) ||
+	    !ascii_digit(s->p[2]) || (s->n > 3 && s->p[3] != ' ' && s->p[3] != '-'))
 		return false;
 	*code = (uint16_t)((s->p[0] - '0') * 100 + (s->p[1] - '0') * 10 + (s->p[2] - '0'));
 	*s = slice_trim(slice_from(*s, 4));

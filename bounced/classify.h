@@ -12,7 +12,7 @@ struct classifier {
 	int dirfd;
 	char *file; /* as configured */
 	struct rules *rules;
-	uint64_t loaded; /* how often */
+	uint64_t loaded;  /* how often */
 	struct buf error; /* why the last try failed; empty: it did not */
 	uint64_t asked, stalled;
 };

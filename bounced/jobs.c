@@ -17,9 +17,10 @@
 
 enum {
 	TICK_MS = 1000,
-	LATER_MS = 1000,	  /* no segment to write to, no room */
-	LATER_FAILED_MS = 5000,	  /* the disk did not take it */
-	LATER_BAD_MS = 600 * 1000, /* what was handed over cannot be read: hardly better the next time */
+	LATER_MS = 1000,	/* no segment to write to, no room */
+	LATER_FAILED_MS = 5000, /* the disk did not take it */
+	/* what was handed over cannot be read: hardly better the next time */
+	LATER_BAD_MS = 600 * 1000,
 	IN_MEMORY_BYTES = 64 << 20,
 };
 
@@ -57,7 +58,9 @@ submit_job(void *arg, struct job *job)
 	offload_submit(j->threads, job);
 }
 
-static const struct writer_ops writer_ops = { .want = ask_leases, .ring = ring, .seal = seal, .submit = submit_job };
+static const struct writer_ops writer_ops = {
+	.want = ask_leases, .ring = ring, .seal = seal, .submit = submit_job
+};
 
 /* ---- notices ---- */
 
@@ -74,13 +77,16 @@ static void
 later(struct jobs *j, uint64_t id, uint8_t kind, uint32_t retry_ms, const char *why)
 {
 	j->later++;
-	peer_send(j->qmgr, notice_later, .id = id, .kind = kind, .retry_ms = retry_ms, .text = slice_z(why));
+	peer_send(j->qmgr, notice_later, .id = id, .kind = kind, .retry_ms = retry_ms,
+	    .text = slice_z(why));
 }
 
 static const char *
 kind_word(uint8_t kind)
 {
-	return kind == SPOOL_NOTICE_FAILED ? "failed" : kind == SPOOL_NOTICE_DELAYED ? "delayed" : "delivered";
+	return kind == SPOOL_NOTICE_FAILED    ? "failed"
+	       : kind == SPOOL_NOTICE_DELAYED ? "delayed"
+					      : "delivered";
 }
 
 static void
@@ -162,7 +168,9 @@ static const char *
 write_notice(struct jobs *j, const struct notice *n)
 {
 	uint64_t wall = clock_wall_ms();
-	struct letter_now now = { .wall_ms = wall, .zone_min = zone_min(wall), .generation = j->conf->generation,
+	struct letter_now now = { .wall_ms = wall,
+		.zone_min = zone_min(wall),
+		.generation = j->conf->generation,
 		.unique = (uint64_t)arc4random() << 32 | arc4random() };
 	struct letter *l = letter_new(&j->intake);
 	struct pending *p;
@@ -182,8 +190,13 @@ write_notice(struct jobs *j, const struct notice *n)
 		return "its envelope would be too large";
 	}
 	p = xcalloc(1, sizeof *p);
-	*p = (struct pending){ .j = j, .of = n->id, .kind = n->kind, .nrcpt = n->nrcpt, .number = v.number,
-		.name = slice_dup(slice_z(v.name == NULL ? "" : v.name)), .address = slice_dup(n->to) };
+	*p = (struct pending){ .j = j,
+		.of = n->id,
+		.kind = n->kind,
+		.nrcpt = n->nrcpt,
+		.number = v.number,
+		.name = slice_dup(slice_z(v.name == NULL ? "" : v.name)),
+		.address = slice_dup(n->to) };
 	l->done = written;
 	l->arg = p;
 	writer_submit(j->writer, l);
@@ -211,7 +224,8 @@ on_notice(struct jobs *j, struct ipc_in *in)
 		later(j, m.id, m.kind, LATER_FAILED_MS, "it could not be read");
 	} else if (!notice_get(slice_buf(&bytes), &n, &why) || n.id != m.id || n.kind != m.kind) {
 		j->refused++;
-		log_trouble(0, "a notice cannot be read: %s", why == NULL ? "of another message" : why);
+		log_trouble(
+		    0, "a notice cannot be read: %s", why == NULL ? "of another message" : why);
 		later(j, m.id, m.kind, LATER_BAD_MS, "it makes no sense");
 	} else if ((why = write_notice(j, &n)) != NULL) {
 		later(j, m.id, m.kind, LATER_MS, why);
@@ -225,8 +239,14 @@ on_notice(struct jobs *j, struct ipc_in *in)
 static bool
 on_reply(struct jobs *j, const struct msg_reply *m)
 {
-	struct notice_rcpt r = { .number = m->rcpt, .action = m->action, .address = m->to, .code = m->code,
-		.enh_class = m->enh_class, .enh_subject = m->enh_subject, .enh_detail = m->enh_detail, .reply = m->text,
+	struct notice_rcpt r = { .number = m->rcpt,
+		.action = m->action,
+		.address = m->to,
+		.code = m->code,
+		.enh_class = m->enh_class,
+		.enh_subject = m->enh_subject,
+		.enh_detail = m->enh_detail,
+		.reply = m->text,
 		.host = m->host };
 	struct verdict v;
 

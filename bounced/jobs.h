@@ -25,7 +25,8 @@ struct jobs {
 };
 
 /* After the sandbox is entered. dirfd: folder of the rules, or -1. */
-void jobs_start(struct jobs *j, struct loop *loop, const struct conf *conf, int dirfd, uid_t qmgr_uid);
+void jobs_start(
+    struct jobs *j, struct loop *loop, const struct conf *conf, int dirfd, uid_t qmgr_uid);
 void jobs_stop(struct jobs *j);
 /* Takes the configuration and reads the rules anew; says in the log what came of it. */
 void jobs_reload(struct jobs *j, const struct conf *conf);

@@ -66,7 +66,8 @@ letter_tell(uint64_t id, const struct notice_rcpt *r, const struct verdict *v)
 static bool
 is_bounce(const struct notice_rcpt *r)
 {
-	return r->action == NOTICE_FAILED || r->action == NOTICE_EXPIRED || r->action == NOTICE_DELAYED;
+	return r->action == NOTICE_FAILED || r->action == NOTICE_EXPIRED ||
+	       r->action == NOTICE_DELAYED;
 }
 
 static struct slice
@@ -96,7 +97,8 @@ static struct slice
 status_of(struct arena *a, const struct notice_rcpt *r)
 {
 	uint16_t enh[3];
-	bool good = !is_bounce(r), late = r->action == NOTICE_DELAYED || r->action == NOTICE_EXPIRED;
+	bool good = !is_bounce(r),
+	     late = r->action == NOTICE_DELAYED || r->action == NOTICE_EXPIRED;
 	struct buf b = { 0 };
 
 	said_status(r, enh);
@@ -146,8 +148,8 @@ put_original(struct arena *a, const struct notice_rcpt *r, struct dsn_rcpt *out)
 }
 
 static void
-put_rcpt(struct texts *t, const struct notice *n, const struct notice_rcpt *r, struct classifier *rules,
-    struct verdict *v)
+put_rcpt(struct texts *t, const struct notice *n, const struct notice_rcpt *r,
+    struct classifier *rules, struct verdict *v)
 {
 	struct dsn_rcpt *out = &t->rcpts[t->n];
 	struct buf class = { 0 };
@@ -172,8 +174,8 @@ put_rcpt(struct texts *t, const struct notice *n, const struct notice_rcpt *r, s
 }
 
 static void
-put_envelope(struct letter *l, const struct notice *n, const struct texts *t, bool utf8, bool eight_bit,
-    uint32_t generation)
+put_envelope(struct letter *l, const struct notice *n, const struct texts *t, bool utf8,
+    bool eight_bit, uint32_t generation)
 {
 	struct buf *env = &l->envelope;
 
@@ -201,13 +203,15 @@ is_ascii(struct slice s)
 
 /* The report's text; everything it needs stands in t->arena or in the notice. */
 static void
-print(struct letter *l, const struct notice *n, struct texts *t, const struct letter_now *now, struct dsn_made *made)
+print(struct letter *l, const struct notice *n, struct texts *t, const struct letter_now *now,
+    struct dsn_made *made)
 {
 	char id[ID_TEXT + 1], date[DATE_TEXT];
 	struct buf boundary = { 0 }, msgid = { 0 }, envid = { 0 };
 	struct header_summary head;
-	struct dsn_facts f = { .kind = n->kind == SPOOL_NOTICE_FAILED ? DSN_FAILED :
-		    n->kind == SPOOL_NOTICE_DELAYED ? DSN_DELAYED : DSN_DELIVERED,
+	struct dsn_facts f = { .kind = n->kind == SPOOL_NOTICE_FAILED	 ? DSN_FAILED
+				       : n->kind == SPOOL_NOTICE_DELAYED ? DSN_DELAYED
+									 : DSN_DELIVERED,
 		.to_postmaster = n->sender.n == 0,
 		.utf8 = n->utf8 != 0 || !is_ascii(n->to),
 		.cut = n->cut != 0,
@@ -242,8 +246,8 @@ print(struct letter *l, const struct notice *n, struct texts *t, const struct le
 }
 
 bool
-letter_make(struct letter *l, const struct notice *n, struct classifier *rules, const struct letter_now *now,
-    struct verdict *first)
+letter_make(struct letter *l, const struct notice *n, struct classifier *rules,
+    const struct letter_now *now, struct verdict *first)
 {
 	struct texts t = { 0 };
 	struct slice rest = n->rcpts, all;
@@ -268,7 +272,8 @@ letter_make(struct letter *l, const struct notice *n, struct classifier *rules, 
 	l->arrival_ms = now->wall_ms;
 	l->nrcpt = 1;
 	l->class = CLASS_BOUNCED;
-	l->flags = record_flags_of(slice_head(all, made.head_bytes), slice_from(all, made.head_bytes));
+	l->flags =
+	    record_flags_of(slice_head(all, made.head_bytes), slice_from(all, made.head_bytes));
 	header_scan(all, 0, &head);
 	l->msgid = head.message_id;
 	return l->envelope.n <= RECORD_ENV_MAX;

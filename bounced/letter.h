@@ -17,8 +17,8 @@ struct letter_now {
 	int zone_min;
 	uint32_t generation;
 };
-bool letter_make(struct letter *l, const struct notice *n, struct classifier *rules, const struct letter_now *now,
-    struct verdict *first);
+bool letter_make(struct letter *l, const struct notice *n, struct classifier *rules,
+    const struct letter_now *now, struct verdict *first);
 
 /* The class of one recipient's reply. */
 void letter_classify(struct classifier *rules, const struct notice_rcpt *r, struct verdict *out);

@@ -132,7 +132,8 @@ verb_test(struct ctl_call *c, struct slice args)
 	while (ok && ctl_word(&args, &word))
 		ok = take_option(word, &args, &r);
 	if (!ok) {
-		ctl_end(c, EXIT_USAGE, "test TEXT [--code N] [--status N.N.N] [--host NAME] [--domain NAME]");
+		ctl_end(c, EXIT_USAGE,
+		    "test TEXT [--code N] [--status N.N.N] [--host NAME] [--domain NAME]");
 		return;
 	}
 	classifier_ask(&m->jobs.rules, &r, &v);
@@ -150,7 +151,8 @@ verb_test(struct ctl_call *c, struct slice args)
 
 static const struct ctl_verb verbs[] = {
 	{ "status", CTL_ANYONE, true, verb_status, "how the service is" },
-	{ "test", CTL_ANYONE, true, verb_test, "TEXT [--code N] [--status N.N.N]: the class of a reply" },
+	{ "test", CTL_ANYONE, true, verb_test,
+	    "TEXT [--code N] [--status N.N.N]: the class of a reply" },
 	{ NULL, CTL_ADMIN, false, NULL, NULL },
 };
 

@@ -12,9 +12,17 @@
 #include <pcre2.h>
 
 /* Enough for any honest pattern over a reply; a hostile one costs some milliseconds. */
-enum { MATCH_STEPS = 50000, MATCH_DEPTH = 2000, MATCH_HEAP_KIB = 1024, PATTERN_DEPTH = 50, GLOBS_MAX = 8, NAME_BYTES = 40 };
+enum {
+	MATCH_STEPS = 50000,
+	MATCH_DEPTH = 2000,
+	MATCH_HEAP_KIB = 1024,
+	PATTERN_DEPTH = 50,
+	GLOBS_MAX = 8,
+	NAME_BYTES = 40
+};
 
-struct class {
+struct class
+{
 	uint32_t number;
 	char name[NAME_BYTES], group[8];
 };
@@ -171,7 +179,8 @@ status_glob(struct slice s, struct glob *g)
 		struct slice part;
 		uint64_t v = ANY;
 
-		if (!slice_next(&s, '.', &part) || (!slice_is(part, "?") && (!slice_u64(part, &v) || v > 999)))
+		if (!slice_next(&s, '.', &part) ||
+		    (!slice_is(part, "?") && (!slice_u64(part, &v) || v > 999)))
 			return false;
 		g->part[i] = (uint16_t)v;
 	}
@@ -179,7 +188,8 @@ status_glob(struct slice s, struct glob *g)
 }
 
 static bool
-read_globs(struct slice list, bool (*one)(struct slice, struct glob *), struct glob *out, unsigned *n)
+read_globs(
+    struct slice list, bool (*one)(struct slice, struct glob *), struct glob *out, unsigned *n)
 {
 	struct slice part;
 
@@ -192,7 +202,8 @@ read_globs(struct slice list, bool (*one)(struct slice, struct glob *), struct g
 static bool
 read_pattern(struct reader *rd, struct slice line, struct rule *rule)
 {
-	uint32_t options = PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
+	uint32_t options =
+	    PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
 	const char *last = memrchr(line.p, '/', line.n);
 	struct slice flags;
 	PCRE2_UCHAR text[160];
@@ -213,7 +224,8 @@ read_pattern(struct reader *rd, struct slice line, struct rule *rule)
 	if (rule->pattern != NULL)
 		return true;
 	pcre2_get_error_message(error, text, sizeof text);
-	snprintf(rd->why, sizeof rd->why, "the pattern is wrong at its byte %zu: %s", (size_t)at + 1, (char *)text);
+	snprintf(rd->why, sizeof rd->why, "the pattern is wrong at its byte %zu: %s",
+	    (size_t)at + 1, (char *)text);
 	return false;
 }
 
@@ -221,18 +233,25 @@ static bool
 read_condition(struct reader *rd, struct slice word, struct rule *rule)
 {
 	ptrdiff_t equals = slice_find(word, '=');
-	struct slice key = slice_head(word, equals < 0 ? 0 : (size_t)equals), value = slice_from(word, (size_t)equals + 1);
-	char **name = slice_is(key, "host") ? &rule->host : slice_is(key, "domain") ? &rule->domain : NULL;
+	struct slice key = slice_head(word, equals < 0 ? 0 : (size_t)equals),
+		     value = slice_from(word, (size_t)equals + 1);
+	char **name = slice_is(key, "host")	? &rule->host
+		      : slice_is(key, "domain") ? &rule->domain
+						: NULL;
 
 	if (equals < 0)
-		return bad(rd, "not a condition: code=, status=, host=, domain= or /pattern/", word);
+		return bad(
+		    rd, "not a condition: code=, status=, host=, domain= or /pattern/", word);
 	if (slice_is(key, "code") && rule->ncodes == 0)
-		return read_globs(value, code_glob, rule->code, &rule->ncodes) || bad(rd, "not a list of reply codes", value);
+		return read_globs(value, code_glob, rule->code, &rule->ncodes) ||
+		       bad(rd, "not a list of reply codes", value);
 	if (slice_is(key, "status") && rule->nstatuses == 0)
 		return read_globs(value, status_glob, rule->status, &rule->nstatuses) ||
-		    bad(rd, "not a list of status codes", value);
+		       bad(rd, "not a list of status codes", value);
 	if (name == NULL || *name != NULL || value.n == 0)
-		return bad(rd, name == NULL ? "no such condition, or given twice" : "given twice, or empty", word);
+		return bad(rd,
+		    name == NULL ? "no such condition, or given twice" : "given twice, or empty",
+		    word);
 	*name = slice_dup(value);
 	return true;
 }
@@ -393,7 +412,8 @@ name_holds(const char *want, struct slice name)
 
 	if (name.n > 0 && name.p[name.n - 1] == '.')
 		name.n--;
-	return slice_iends(name, slice_of(want, n)) && (name.n == n || name.p[name.n - n - 1] == '.');
+	return slice_iends(name, slice_of(want, n)) &&
+	       (name.n == n || name.p[name.n - n - 1] == '.');
 }
 
 static bool
@@ -403,7 +423,8 @@ pattern_holds(const struct rules *r, const struct rule *rule, struct slice text,
 
 	if (rule->pattern == NULL)
 		return true;
-	got = pcre2_match(rule->pattern, (PCRE2_SPTR)(text.p == NULL ? "" : text.p), text.n, 0, 0, r->match, r->bounds);
+	got = pcre2_match(rule->pattern, (PCRE2_SPTR)(text.p == NULL ? "" : text.p), text.n, 0, 0,
+	    r->match, r->bounds);
 	if (got < 0 && got != PCRE2_ERROR_NOMATCH)
 		*stalled = true;
 	return got >= 0;
@@ -416,7 +437,8 @@ rule_holds(const struct rules *r, const struct rule *rule, const struct reply *r
 
 	if (rule->ncodes > 0 && (reply->code == 0 || !any_holds(rule->code, rule->ncodes, code)))
 		return false;
-	if (rule->nstatuses > 0 && (reply->enh[0] == 0 || !any_holds(rule->status, rule->nstatuses, reply->enh)))
+	if (rule->nstatuses > 0 &&
+	    (reply->enh[0] == 0 || !any_holds(rule->status, rule->nstatuses, reply->enh)))
 		return false;
 	if (rule->host != NULL && !name_holds(rule->host, reply->host))
 		return false;

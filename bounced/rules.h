@@ -19,10 +19,10 @@ enum {
 };
 
 struct reply {
-	uint16_t code;	    /* 0: none */
-	uint16_t enh[3];    /* class 0: none */
-	struct slice text;  /* without line ends */
-	struct slice host;  /* that said so; may be empty */
+	uint16_t code;	     /* 0: none */
+	uint16_t enh[3];     /* class 0: none */
+	struct slice text;   /* without line ends */
+	struct slice host;   /* that said so; may be empty */
 	struct slice domain; /* of the recipient; may be empty */
 };
 

@@ -124,8 +124,8 @@ static const struct {
 	{ "spool show", cmd_spool_show, "ID [DIR]" },
 };
 
-const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_DNSCACHE, SERVICE_ROUTER, SERVICE_QMGR, SERVICE_SMTPD,
-	SERVICE_DELIVER, SERVICE_LOCAL, SERVICE_BOUNCED };
+const enum service angctl_services[] = { SERVICE_LOGD, SERVICE_DNSCACHE, SERVICE_ROUTER,
+	SERVICE_QMGR, SERVICE_SMTPD, SERVICE_DELIVER, SERVICE_LOCAL, SERVICE_BOUNCED };
 const unsigned angctl_nservices = sizeof angctl_services / sizeof *angctl_services;
 
 static _Noreturn void

@@ -123,9 +123,9 @@ static int
 trouble(const char *path, int error)
 {
 	complain("%s: %s", path, strerror(-error));
-	return error == -EACCES || error == -EPERM ? EXIT_NOPERM
+	return error == -EACCES || error == -EPERM			 ? EXIT_NOPERM
 	       : error == -ENOSPC || error == -EDQUOT || error == -EROFS ? EXIT_CANTCREAT
-									  : EXIT_TEMP;
+									 : EXIT_TEMP;
 }
 
 static int
@@ -159,7 +159,8 @@ build(const char *file, const char *database)
 	if (rc != 0)
 		return trouble(database, rc);
 	printf("%s: %llu aliases, longest %llu bytes, %llu bytes total\n", file,
-	    (unsigned long long)b.names, (unsigned long long)b.longest, (unsigned long long)b.bytes);
+	    (unsigned long long)b.names, (unsigned long long)b.longest,
+	    (unsigned long long)b.bytes);
 	return fflush(stdout) == 0 ? 0 : EXIT_TEMP;
 }
 

@@ -15,11 +15,11 @@
  * sendmail, send-mail, mailq, newaliases, rmail, hoststat, purgestat, runq.
  *
  * User: the caller's; no set-id bit, no capability, no configuration, no name server, no network.
- * Sockets: connects to run/submit/s (stream, SMTP) and run/ctl/qmgr (control).
- * Files: writes one file into the drop folder when nothing listens, and one without a name, there or in
- * /var/tmp, while a message is a large one; reads /etc/mailname and the passwd entry of the caller where
- * there are such. Called by anything: with descriptors closed or left open, in a folder that it may not
- * read.
+ * Sockets: connects to run/submit/s (stream, SMTP) and run/ctl/qmgr (control). Files: writes one
+ * file into the drop folder when nothing listens, and one without a name, there or in /var/tmp,
+ * while a message is a large one; reads /etc/mailname and the passwd entry of the caller where
+ * there are such. Called by anything: with descriptors closed or left open, in a folder that it may
+ * not read.
  */
 
 static void
@@ -72,7 +72,8 @@ rebuild_aliases(const struct sendmail_options *o)
 
 		snprintf(path, sizeof path, "%.*s/%s", (int)(slash - self), self, names[i]);
 		/* In an older installation it is another name of ours. */
-		if (stat(path, &there) != 0 || stat(self, &here) != 0 || there.st_ino == here.st_ino)
+		if (stat(path, &there) != 0 || stat(self, &here) != 0 ||
+		    there.st_ino == here.st_ino)
 			continue;
 		if (o->aliases != NULL)
 			execl(path, "newaliases", "-A", o->aliases, (char *)NULL);

@@ -38,13 +38,13 @@ struct sendmail_options {
 	bool eight_bit;	   /* -B 8BITMIME */
 	bool seven_bit;	   /* -B 7BIT */
 	const char *sender;
-	const char *name;   /* -F, or NULL */
-	const char *notify; /* -N, valid, or NULL */
-	const char *ret;    /* -R as SMTP spells it: FULL, HDRS or NULL */
-	const char *envid;  /* -V, plain text, or NULL */
-	const char *flush;  /* -qI, -qR, -qS: letter and text behind it; "" for all */
+	const char *name;    /* -F, or NULL */
+	const char *notify;  /* -N, valid, or NULL */
+	const char *ret;     /* -R as SMTP spells it: FULL, HDRS or NULL */
+	const char *envid;   /* -V, plain text, or NULL */
+	const char *flush;   /* -qI, -qR, -qS: letter and text behind it; "" for all */
 	const char *aliases; /* -oAFILE: the text for -bi, or NULL */
-	int n_words;	    /* operands */
+	int n_words;	     /* operands */
 	char **words;
 };
 

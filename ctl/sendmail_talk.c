@@ -159,8 +159,7 @@ verify_one(struct submit_link *l, struct slice sender, struct slice rcpt, struct
 }
 
 static int
-verify_all(
-    struct submit_link *l, const struct sendmail_options *o, const struct submit_message *m)
+verify_all(struct submit_link *l, const struct sendmail_options *o, const struct submit_message *m)
 {
 	int code = 0;
 

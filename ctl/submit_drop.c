@@ -61,7 +61,8 @@ copy_rest(int fd, const struct submit_rest *rest, struct dropfile_sum *sum)
 	int err = 0;
 
 	while (rest != NULL && at < rest->bytes && err == 0) {
-		size_t n = rest->bytes - at < sizeof piece ? (size_t)(rest->bytes - at) : sizeof piece;
+		size_t n =
+		    rest->bytes - at < sizeof piece ? (size_t)(rest->bytes - at) : sizeof piece;
 
 		err = submit_rest_read(rest, at, piece, n);
 		if (err == 0) {

@@ -6,7 +6,8 @@
 
 /*
  * What is beyond the first part of a message, in a file without a name: a message costs sendmail no
- * memory but for its beginning, and leaves nothing behind when the command is killed. Zeroed is empty.
+ * memory but for its beginning, and leaves nothing behind when the command is killed. Zeroed is
+ * empty.
  */
 struct submit_rest {
 	bool open;

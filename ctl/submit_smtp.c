@@ -242,10 +242,12 @@ send_rest(struct submit_link *l, const struct submit_rest *rest, bool *line_star
 	uint64_t at = 0;
 
 	while (rest != NULL && at < rest->bytes) {
-		size_t n = rest->bytes - at < sizeof piece ? (size_t)(rest->bytes - at) : sizeof piece;
+		size_t n =
+		    rest->bytes - at < sizeof piece ? (size_t)(rest->bytes - at) : sizeof piece;
 
 		/* Ours cannot be read: the server hears no dot, and drops what it has. */
-		if (submit_rest_read(rest, at, piece, n) < 0 || !send_content(l, slice_of(piece, n), line_start))
+		if (submit_rest_read(rest, at, piece, n) < 0 ||
+		    !send_content(l, slice_of(piece, n), line_start))
 			return false;
 		at += n;
 	}

@@ -11,13 +11,13 @@ struct submit_request {
 	struct slice sender; /* without brackets; empty: the null sender */
 	const struct slice *rcpt;
 	size_t n_rcpt;
-	struct slice header, body; /* CR LF lines; one goes straight behind the other */
+	struct slice header, body;	/* CR LF lines; one goes straight behind the other */
 	const struct submit_rest *rest; /* and this behind both; NULL: nothing */
-	bool utf8;		   /* addresses beyond ASCII */
-	bool eight_bit, seven_bit; /* the content is, or was said to be */
-	struct slice ret;	   /* FULL, HDRS or empty */
-	struct slice notify;	   /* for each recipient, or empty */
-	struct slice envid;	   /* xtext, or empty */
+	bool utf8;			/* addresses beyond ASCII */
+	bool eight_bit, seven_bit;	/* the content is, or was said to be */
+	struct slice ret;		/* FULL, HDRS or empty */
+	struct slice notify;		/* for each recipient, or empty */
+	struct slice envid;		/* xtext, or empty */
 };
 
 enum { SUBMIT_PIECE_BYTES = 64 * 1024 }; /* of the rest, read at a time */

@@ -13,13 +13,14 @@
 enum { SUBMIT_TEXT_HELD = 64 << 10 };
 
 struct submit_text {
-	bool dots_literal;     /* in: -i, a line of one dot is text; else it ends the message */
-	bool started;	       /* a line has been written: "From " lines are text from here on */
-	bool done;	       /* the dot was seen: what follows is ignored */
-	bool within;	       /* the beginning of a long line has been written, */
-	size_t crs;	       /* but for so many CRs behind it */
-	struct buf part;       /* a line that has not ended */
-	struct buf from_lines; /* the first lines taken off, each with LF: rmail reads the sender there */
+	bool dots_literal; /* in: -i, a line of one dot is text; else it ends the message */
+	bool started;	   /* a line has been written: "From " lines are text from here on */
+	bool done;	   /* the dot was seen: what follows is ignored */
+	bool within;	   /* the beginning of a long line has been written, */
+	size_t crs;	   /* but for so many CRs behind it */
+	struct buf part;   /* a line that has not ended */
+	/* the first lines taken off, each with LF: rmail reads the sender there */
+	struct buf from_lines;
 };
 
 /* Zeroed, with dots_literal set, is ready. Finished lines are appended to *out. */

@@ -197,7 +197,8 @@ make_content(struct delivery *d)
 	int error;
 
 	if (d->body.fd < 0)
-		return content_make(&d->content, r->head, r->body, r->flags, d->envelope.fields, &d->arena);
+		return content_make(
+		    &d->content, r->head, r->body, r->flags, d->envelope.fields, &d->arena);
 	error = content_body_read(&d->body, 0, first, n);
 	if (error == 0)
 		error = content_make_head(&d->content, r->head, slice_of(first, n), r->flags,

@@ -6,10 +6,10 @@
 
 /*
  * The message of a job, read from its segment and verified whole. Up to 256 KiB at once, into
- * memory. Beyond that, and where the body stands in large/, a thread verifies all of it, and d->body
- * tells where it can be read; in memory is only what goes before it: d->content has the header
- * section and the empty line, but counts the body in `bytes`. At most LOADED_MAX bytes are held at a
- * time, more waits in line.
+ * memory. Beyond that, and where the body stands in large/, a thread verifies all of it, and
+ * d->body tells where it can be read; in memory is only what goes before it: d->content has the
+ * header section and the empty line, but counts the body in `bytes`. At most LOADED_MAX bytes are
+ * held at a time, more waits in line.
  */
 enum { CONTENT_AT_ONCE = 256 * 1024 };
 
@@ -22,8 +22,8 @@ void loader_free(struct loader *ld);
  */
 void loader_load(struct loader *ld, struct delivery *d, void (*done)(struct delivery *));
 /*
- * n bytes of the body from `at` on. It blocks on the disk: call it from a thread, or a child. 0, or a
- * negative errno; -EIO: it is shorter than it was when it was verified.
+ * n bytes of the body from `at` on. It blocks on the disk: call it from a thread, or a child. 0, or
+ * a negative errno; -EIO: it is shorter than it was when it was verified.
  */
 int content_body_read(const struct content_body *b, uint64_t at, char *to, size_t n);
 /* In a thread beside those that verify. */

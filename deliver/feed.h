@@ -5,8 +5,8 @@
 #include "deliver/content.h"
 
 /*
- * A body that is not held in memory, piece by piece: a thread reads one, the loop takes it. It has a
- * descriptor of its own, so it may outlive the job it was begun for.
+ * A body that is not held in memory, piece by piece: a thread reads one, the loop takes it. It has
+ * a descriptor of its own, so it may outlive the job it was begun for.
  */
 enum { FEED_PIECE_BYTES = 128 << 10 };
 

@@ -62,14 +62,16 @@ read_hosts(struct delivery *d, struct slice in)
 	buf_slice(&d->host_bytes, in);
 	rest = slice_buf(&d->host_bytes);
 	d->hosts = xcalloc(JOB_HOSTS_MAX, sizeof *d->hosts);
-	while (d->nhosts < JOB_HOSTS_MAX && (more = job_host_next(&rest, &d->hosts[d->nhosts])) == 1)
+	while (
+	    d->nhosts < JOB_HOSTS_MAX && (more = job_host_next(&rest, &d->hosts[d->nhosts])) == 1)
 		d->nhosts++;
 	if (more < 0 || rest.n > 0)
 		return false;
 	for (unsigned i = 0; in.n == 0 && i < d->route.nhops; i++) {
 		struct job_host *h = &d->hosts[d->nhosts++];
 
-		*h = (struct job_host){ .name = d->route.hops[i].host, .port = d->route.hops[i].port };
+		*h = (struct job_host){ .name = d->route.hops[i].host,
+			.port = d->route.hops[i].port };
 		addr_host_parse(h->name, h->ip);
 	}
 	return true;
@@ -199,17 +201,17 @@ delivery_put_results(const struct delivery *d, struct buf *out)
 					.text = slice_z(r->text),
 					.dsn = r->dsn });
 	}
-	msg_job_done_put(
-	    out, &(struct msg_job_done){ .job = d->number,
-		     .host_down = d->host_down,
-		     .host = slice_z(d->host),
-		     .addr = memcmp(d->addr.host, none, 16) == 0 ? SLICE_NONE
-								 : slice_of(d->addr.host, 16),
-		     .port = d->addr.port,
-		     .failed = slice_buf(&d->failed),
-		     .conn_use = d->conn_use,
-		     .connect_ms = (uint32_t)((d->mail_ms != 0 ? d->mail_ms : clock_mono_ms()) -
-					      d->began_ms) });
+	msg_job_done_put(out,
+	    &(struct msg_job_done){ .job = d->number,
+		.host_down = d->host_down,
+		.host = slice_z(d->host),
+		.addr =
+		    memcmp(d->addr.host, none, 16) == 0 ? SLICE_NONE : slice_of(d->addr.host, 16),
+		.port = d->addr.port,
+		.failed = slice_buf(&d->failed),
+		.conn_use = d->conn_use,
+		.connect_ms =
+		    (uint32_t)((d->mail_ms != 0 ? d->mail_ms : clock_mono_ms()) - d->began_ms) });
 }
 
 void

@@ -54,8 +54,8 @@ enum {
 
 /* A body that is not held in memory: read it with content_body_read() (content.h). */
 struct content_body {
-	int fd;		/* -1: it is in memory, in content.iov */
-	uint64_t from;	/* its first byte in the file */
+	int fd;	       /* -1: it is in memory, in content.iov */
+	uint64_t from; /* its first byte in the file */
 	uint64_t bytes;
 };
 
@@ -73,9 +73,9 @@ struct delivery {
 	enum job_state state;
 	struct job_host *hosts; /* where to, in the order of trial: JOB's, or the route's hops */
 	unsigned nhosts;
-	unsigned hop;	/* of `hosts`, being tried */
-	unsigned tries; /* hosts tried */
-	bool host_down; /* no host could be connected to */
+	unsigned hop;	   /* of `hosts`, being tried */
+	unsigned tries;	   /* hosts tried */
+	bool host_down;	   /* no host could be connected to */
 	struct buf failed; /* as in JOB_DONE */
 	struct addr source;
 	bool has_source;
@@ -87,7 +87,7 @@ struct delivery {
 		char text[256];
 	} doubt;
 	/* The content, once loaded (content.h). */
-	int large_fd;	   /* LARGE_BODY came before this job: the file; else -1 */
+	int large_fd; /* LARGE_BODY came before this job: the file; else -1 */
 	struct content_body body;
 	struct buf bytes; /* the record, without its body where body.fd >= 0 */
 	struct record record;

@@ -31,7 +31,9 @@ struct pool {
 static void
 site_key(const struct delivery *d, struct buf *key)
 {
-	struct route r = { .transport = d->route.transport, .pool = d->route.pool, .tenant = d->route.tenant };
+	struct route r = {
+		.transport = d->route.transport, .pool = d->route.pool, .tenant = d->route.tenant
+	};
 
 	route_put(key, &r);
 	job_host_put(key, &d->hosts[d->hop]);
@@ -114,8 +116,8 @@ finish(struct delivery *d)
 }
 
 /*
- * No host is left to this attempt: what the last one came to holds. Not if it was "no mail here" (RFC 7504)
- * while another may have said something else: TEMP then.
+ * No host is left to this attempt: what the last one came to holds. Not if it was "no mail here"
+ * (RFC 7504) while another may have said something else: TEMP then.
  */
 static void
 give_up(struct delivery *d, const struct failure *f, bool down)
@@ -159,14 +161,16 @@ note_failed(struct delivery *d, const struct failure *f, bool silent)
 		return;
 	d->doubt = (struct doubt){ .set = true, .phase = (uint8_t)f->phase, .code = f->code };
 	memcpy(d->doubt.enh, f->enh, sizeof d->doubt.enh);
-	slice_copy(slice_head(f->text, sizeof d->doubt.text - 1), d->doubt.text, sizeof d->doubt.text);
+	slice_copy(
+	    slice_head(f->text, sizeof d->doubt.text - 1), d->doubt.text, sizeof d->doubt.text);
 }
 
 /* To the next host, if there is one and this attempt may. */
 static bool
 go_on(struct delivery *d)
 {
-	if (d->hop + 1 >= d->nhosts || d->tries >= (d->limits.tries != 0 ? d->limits.tries : TRIES_DEFAULT))
+	if (d->hop + 1 >= d->nhosts ||
+	    d->tries >= (d->limits.tries != 0 ? d->limits.tries : TRIES_DEFAULT))
 		return false;
 	d->hop++;
 	return true;

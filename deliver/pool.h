@@ -5,9 +5,9 @@
 #include "deliver/session.h"
 
 /*
- * Which connection a job gets: an idle one to the first of its hosts, of the same transport, pool and
- * tenant (the domain may differ: behind one mail exchanger many share it), else a new one, host after
- * host. Idle ones to the hosts behind the first are left alone: they are less preferred.
+ * Which connection a job gets: an idle one to the first of its hosts, of the same transport, pool
+ * and tenant (the domain may differ: behind one mail exchanger many share it), else a new one, host
+ * after host. Idle ones to the hosts behind the first are left alone: they are less preferred.
  */
 struct pool;
 /* ended: every recipient has its conclusion; the delivery is the caller's again. helo: copied. */

@@ -385,9 +385,9 @@ session_open(const struct session_params *p, struct delivery *d)
 	}
 	s = session_new(p, d);
 	metric_add(METRIC_DELIVER_CONNECTS, 1);
-	s->conn = path ? conn_connect_path(p->loop, socket_path(host->name), &conn_ops, s)
-		       : conn_connect(p->loop, &d->addr, d->has_source ? &d->source : NULL,
-			     &conn_ops, s);
+	s->conn =
+	    path ? conn_connect_path(p->loop, socket_path(host->name), &conn_ops, s)
+		 : conn_connect(p->loop, &d->addr, d->has_source ? &d->source : NULL, &conn_ops, s);
 	if (s->conn == NULL) {
 		int err = errno;
 

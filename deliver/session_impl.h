@@ -30,11 +30,12 @@ struct session {
 	/* The transaction under way. */
 	uint32_t *asked; /* indices into d->rcpts */
 	uint32_t nasked, at, naccepted, room;
-	uint32_t dot_at; /* LMTP: whose reply after the dot comes next */
+	uint32_t dot_at;  /* LMTP: whose reply after the dot comes next */
 	bool pipelined;	  /* the whole group has been sent */
 	bool void_;	  /* concluded already: remaining replies are only read */
 	size_t body_left; /* at the last look of the deadline */
-	struct feed *feed; /* a body that is read as it goes out; NULL: none, or all of it is read */
+	/* a body that is read as it goes out; NULL: none, or all of it is read */
+	struct feed *feed;
 	struct body_encoder encoder;
 	bool encodes;
 };

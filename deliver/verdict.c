@@ -16,10 +16,11 @@
 #define LATE(where) "no reply in time " where
 
 /*
- * When the next host is tried (RFC 5321 5.1): where a host could not be reached, greeted with anything but
- * 220, or broke off before content was under way. A 4xx to MAIL, RCPT or DATA is the word of a host that
- * works, about this sender or recipient (greylisting, a full mailbox): its equals would say the same, and
- * asking them all at once is what such policies count. The message waits.
+ * When the next host is tried (RFC 5321 5.1): where a host could not be reached, greeted with
+ * anything but 220, or broke off before content was under way. A 4xx to MAIL, RCPT or DATA is the
+ * word of a host that works, about this sender or recipient (greylisting, a full mailbox): its
+ * equals would say the same, and asking them all at once is what such policies count. The message
+ * waits.
  */
 /* A whole row of phase P where silence, loss and nonsense mean the same: TEMP, and the next hop may
  * try. */

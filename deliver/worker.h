@@ -21,13 +21,13 @@ struct carrier_env {
 struct carrier_ops {
 	enum service self;
 	enum profile profile;
-	unsigned room; /* jobs at a time */
+	unsigned room;			   /* jobs at a time */
 	void (*prepare)(struct daemon *d); /* may be NULL: before the sandbox is entered */
 	void *(*open)(const struct carrier_env *env); /* as the worker, in its sandbox */
 	void (*start)(void *carrier, struct delivery *d);
 	void (*config)(void *carrier, const struct conf *c); /* env->daemon has it too */
-	void (*quit)(void *carrier);   /* no new jobs will come */
-	void (*status)(void *carrier, struct buf *json); /* members of an open object */
+	void (*quit)(void *carrier);			     /* no new jobs will come */
+	void (*status)(void *carrier, struct buf *json);     /* members of an open object */
 };
 
 _Noreturn void worker_main(

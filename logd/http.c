@@ -108,12 +108,11 @@ http_new(struct loop *l, int fd, http_fn *fn, void *arg)
 	const union MHD_DaemonInfo *info;
 
 	*h = (struct http){ .fn = fn, .arg = arg };
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL,
-	    on_request, h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h,
+	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS,
+	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16 * 1024, MHD_OPTION_END);
-	info = h->daemon == NULL ? NULL
-				 : MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	info = h->daemon == NULL ? NULL : MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL) {
 		free(h);
 		return NULL;

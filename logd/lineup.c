@@ -39,8 +39,7 @@ lineup_take(struct lineup *l, uint64_t now_us)
 {
 	unsigned n = 0;
 
-	while (n < l->n &&
-	       (l->held[n].key_us + LINEUP_US <= now_us || l->held[n].key_us > now_us))
+	while (n < l->n && (l->held[n].key_us + LINEUP_US <= now_us || l->held[n].key_us > now_us))
 		n++;
 	let_go(l, n);
 	return l->n == 0 ? 0 : l->held[0].key_us + LINEUP_US - now_us;

@@ -51,14 +51,15 @@ text(const struct values *v, enum log_key k)
 /* Control characters of ASCII and bytes that are no UTF-8 become a question mark; so do those of
  * `not`. */
 static void
-put_safe(struct buf *b, struct slice s, const char *not)
+put_safe(struct buf *b, struct slice s, const char * not )
 {
 	const unsigned char *p = (const unsigned char *)s.p;
 	size_t from = 0, i = 0;
 
 	while (i < s.n) {
 		size_t n = json_utf8_len(p + i, s.n - i);
-		bool bad = n == 0 || p[i] < ' ' || p[i] == 127 || (p[i] == 0xc2 && p[i + 1] < 0xa0) ||
+		bool bad = n == 0 || p[i] < ' ' || p[i] == 127 ||
+			   (p[i] == 0xc2 && p[i + 1] < 0xa0) ||
 			   (n == 1 && strchr(not, p[i]) != NULL);
 
 		if (bad) {
@@ -242,8 +243,8 @@ on_reject(struct maillog *m, const struct values *v, const struct log_record *r)
 /* ---- a message ---- */
 
 static void
-put_entered(struct maillog *m, const struct values *v, const struct log_record *r, struct slice from,
-    uint64_t nrcpt)
+put_entered(struct maillog *m, const struct values *v, const struct log_record *r,
+    struct slice from, uint64_t nrcpt)
 {
 	struct slice msgid = text(v, LOGK_MSGID);
 
@@ -426,7 +427,10 @@ put_delivery(struct maillog *m, const struct values *v, const struct log_record 
 		buf_printf(b, ", dsn=%u.%u.%u", (unsigned)(enh >> 16 & 255),
 		    (unsigned)(enh >> 8 & 255), (unsigned)(enh & 255));
 	} else
-		buf_printf(b, ", dsn=%c.0.0", status[0] == 's' ? '2' : status[0] == 'd' ? '4' : '5');
+		buf_printf(b, ", dsn=%c.0.0",
+		    status[0] == 's'   ? '2'
+		    : status[0] == 'd' ? '4'
+				       : '5');
 	buf_printf(b, ", status=%s (", status);
 	put_said(b, v);
 	if (b->n >= MAILLOG_TEXT_MAX)

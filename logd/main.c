@@ -243,8 +243,10 @@ page(struct buf *out, void *arg)
 	    "What could not be written, or was dropped before logd was told.");
 	metrics_line(out, "log_lost_total", "output=\"events\"", lost);
 	metrics_line(out, "log_lost_total", "output=\"angarium.log\"", sink_lost(m->events.sink));
-	metrics_line(out, "log_lost_total", "output=\"mail.log\"", file == NULL ? 0 : sink_lost(file));
-	metrics_line(out, "log_lost_total", "output=\"syslog\"", sys == NULL ? 0 : sysout_lost(sys));
+	metrics_line(
+	    out, "log_lost_total", "output=\"mail.log\"", file == NULL ? 0 : sink_lost(file));
+	metrics_line(
+	    out, "log_lost_total", "output=\"syslog\"", sys == NULL ? 0 : sysout_lost(sys));
 	metrics_type(out, "uptime_seconds", "gauge", "Since logd began.");
 	metrics_line(out, "uptime_seconds", "", (clock_mono_ms() - m->started_ms) / 1000);
 }

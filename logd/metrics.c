@@ -167,8 +167,8 @@ metrics_line(struct buf *out, const char *name, const char *labels, uint64_t val
 {
 	const char *open = labels[0] != '\0' ? "{" : "", *close = labels[0] != '\0' ? "}" : "";
 
-	buf_printf(out, "angarium_%s%s%s%s %llu\n", name, open, labels, close,
-	    (unsigned long long)value);
+	buf_printf(
+	    out, "angarium_%s%s%s%s %llu\n", name, open, labels, close, (unsigned long long)value);
 }
 
 static void

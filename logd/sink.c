@@ -51,8 +51,8 @@ open_file(struct sink *s)
 {
 	struct stat st = { 0 };
 
-	s->fd = openat(
-	    s->dirfd, s->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->fd =
+	    openat(s->dirfd, s->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->error = s->fd < 0 ? errno : 0;
 	if (s->fd < 0 || fstat(s->fd, &st) != 0)
 		return;

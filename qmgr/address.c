@@ -43,7 +43,8 @@ load(struct qmgr *q, const struct message *m)
 	c->id = 0;
 	if (c->bytes.cap > KEEP_BYTES)
 		buf_fini(&c->bytes);
-	if (s->fd < 0 || scan_record(s->fd, s->number, message_offset(m), s->seed, false, &c->bytes, &c->record, &why) != 0)
+	if (s->fd < 0 || scan_record(s->fd, s->number, message_offset(m), s->seed, false, &c->bytes,
+			     &c->record, &why) != 0)
 		return false;
 	if (c->record.id != m->id || envelope_message(c->record.envelope, &c->envelope) != 0)
 		return false;
@@ -76,8 +77,11 @@ address_rcpt(struct qmgr *q, const struct message *m, uint32_t rcpt)
 
 		if (expanded_read(q, m, rcpt, &e) != 0)
 			return NULL;
-		c->expanded = (struct envelope_rcpt){ .recipient = e.address, .original = e.original,
-			.orcpt = e.orcpt, .notify = e.notify, .number = rcpt };
+		c->expanded = (struct envelope_rcpt){ .recipient = e.address,
+			.original = e.original,
+			.orcpt = e.orcpt,
+			.notify = e.notify,
+			.number = rcpt };
 		return &c->expanded;
 	}
 	if (c->rcpt.number != UINT32_MAX && c->rcpt.number > rcpt)
@@ -111,7 +115,8 @@ reply_record(struct qmgr *q, struct journal_place at)
 
 /* Entry `n` of a record that holds them from `first` on. In order, this is one walk. */
 static bool
-entry(struct address_cache *c, struct slice rcpts, uint32_t first, uint32_t n, struct journal_rcpt *out)
+entry(struct address_cache *c, struct slice rcpts, uint32_t first, uint32_t n,
+    struct journal_rcpt *out)
 {
 	if (n < first)
 		return false;
@@ -140,9 +145,11 @@ reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct journal_rcpt
 	if (rec == NULL)
 		return false;
 	if (rec->kind == JOURNAL_KIND_MESSAGE)
-		return rec->message.id == m->id && entry(q->address, rec->message.rcpts, 0, rcpt, out);
+		return rec->message.id == m->id &&
+		       entry(q->address, rec->message.rcpts, 0, rcpt, out);
 	if (rec->kind == JOURNAL_KIND_MORE)
-		return rec->more.id == m->id && entry(q->address, rec->more.rcpts, rec->more.first, rcpt, out);
+		return rec->more.id == m->id &&
+		       entry(q->address, rec->more.rcpts, rec->more.first, rcpt, out);
 	if (rec->kind == JOURNAL_KIND_OPERATOR) {
 		out->reply = rec->operator.reason;
 		return true;

@@ -7,7 +7,8 @@
 
 /*
  * Addresses are not kept in memory: they are read from the record's envelope when someone asks. The
- * last envelope read stays, with the place in it, so that asking for recipients in order is one walk.
+ * last envelope read stays, with the place in it, so that asking for recipients in order is one
+ * walk.
  */
 struct address_cache {
 	uint64_t id;
@@ -15,7 +16,7 @@ struct address_cache {
 	struct record record;
 	struct envelope envelope;
 	struct envelope_iter at;
-	struct envelope_rcpt rcpt; /* the last one taken; number UINT32_MAX: none yet */
+	struct envelope_rcpt rcpt;     /* the last one taken; number UINT32_MAX: none yet */
 	struct envelope_rcpt expanded; /* one that an expansion made */
 	/* The journal record that held the last reply asked for, and how far its entries have been walked. */
 	struct journal_place reply_at;
@@ -34,8 +35,8 @@ const struct record *address_record(struct qmgr *q, const struct message *m);
 /* One recipient of it. */
 const struct envelope_rcpt *address_rcpt(struct qmgr *q, const struct message *m, uint32_t rcpt);
 /*
- * The last reply (code, enh, host, reply of *out), from the journal record that holds it; valid until the
- * next call. False: there is none, or it is not written yet.
+ * The last reply (code, enh, host, reply of *out), from the journal record that holds it; valid
+ * until the next call. False: there is none, or it is not written yet.
  */
 bool reply_read(struct qmgr *q, struct message *m, unsigned rcpt, struct journal_rcpt *out);
 /* When the attempt ended whose reply was read last, wall clock; 0: not known. */

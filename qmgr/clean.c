@@ -16,9 +16,26 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = JOURNAL_RCPTS_MAX / 4, CHUNK_HEAD = 4096, REPLIES_BYTES = 2 << 20, HOST_BYTES = 48, SLICE_RECORDS = 64, SLICE_US = 1000, FILES_FREE = 4, MESSAGE_BYTES = 256, RCPT_BYTES = 64 };
+enum {
+	CHUNK_BYTES = JOURNAL_RCPTS_MAX / 4,
+	CHUNK_HEAD = 4096,
+	REPLIES_BYTES = 2 << 20,
+	HOST_BYTES = 48,
+	SLICE_RECORDS = 64,
+	SLICE_US = 1000,
+	FILES_FREE = 4,
+	MESSAGE_BYTES = 256,
+	RCPT_BYTES = 64
+};
 
-enum clean_phase { CLEAN_IDLE, CLEAN_READING, CLEAN_MESSAGES, CLEAN_QUEUES, CLEAN_SEGMENTS, CLEAN_LAST };
+enum clean_phase {
+	CLEAN_IDLE,
+	CLEAN_READING,
+	CLEAN_MESSAGES,
+	CLEAN_QUEUES,
+	CLEAN_SEGMENTS,
+	CLEAN_LAST
+};
 
 struct clean {
 	struct job job;
@@ -68,7 +85,8 @@ file_read(struct job *job)
 	c->error = 0;
 	c->n = 0;
 	if (fd < 0) {
-		c->error = errno == ENOENT ? 0 : -errno; /* a number that was skipped holds nothing */
+		/* a number that was skipped holds nothing */
+		c->error = errno == ENOENT ? 0 : -errno;
 		return;
 	}
 	while (at < JOURNAL_FILE_BYTES && n > 0) {
@@ -114,7 +132,8 @@ clean_consider(struct qmgr *q, bool force)
 	if (c->phase != CLEAN_IDLE || q->arming || q->journal.oldest_waits ||
 	    journal_begun_after(&q->journal, q->journal.oldest) == 0)
 		return;
-	if (!force && (files - 1) * JOURNAL_FILE_BYTES < (uint64_t)FILES_FREE * JOURNAL_FILE_BYTES + 3 * lives_bytes(q))
+	if (!force && (files - 1) * JOURNAL_FILE_BYTES <
+			  (uint64_t)FILES_FREE * JOURNAL_FILE_BYTES + 3 * lives_bytes(q))
 		return;
 	c->q = q;
 	c->file = q->journal.oldest;
@@ -170,12 +189,14 @@ put_started(struct qmgr *q, const struct message *m, unsigned i, const struct re
 	} else if (r->phase == RCPT_ORPHAN) {
 		instance = q->orphans[r->next_msg].instance;
 	}
-	JOURNAL_SAY(&q->journal, started, .id = m->id, .rcpt = i, .attempt = r->attempts, .worker = worker, .instance = instance);
+	JOURNAL_SAY(&q->journal, started, .id = m->id, .rcpt = i, .attempt = r->attempts,
+	    .worker = worker, .instance = instance);
 }
 
 /* What is remembered of replies stands in the record just written from now on: the old file goes. */
 static void
-replies_moved(struct message *m, unsigned from, unsigned to, const struct buf *said, struct journal_place at)
+replies_moved(
+    struct message *m, unsigned from, unsigned to, const struct buf *said, struct journal_place at)
 {
 	assert(to <= said->n);
 	for (unsigned i = from; i < to; i++) {
@@ -193,14 +214,16 @@ put_chunk(struct qmgr *q, struct message *m, unsigned first, struct slice rcpts)
 
 	if (first > 0)
 		return JOURNAL_SAY(&q->journal, more, .id = m->id, .first = first, .rcpts = rcpts);
-	return commit(q, message, .id = m->id, .segment = seg_at(&q->segtab, m->seg)->number, .offset = message_offset(m),
-	    .total = message_bytes(m), .arrival_ms = qclock_of_tick(m->arrival), .wall_ms = id_ms(m->id), .nrcpt = m->nrcpt,
+	return commit(q, message, .id = m->id, .segment = seg_at(&q->segtab, m->seg)->number,
+	    .offset = message_offset(m), .total = message_bytes(m),
+	    .arrival_ms = qclock_of_tick(m->arrival), .wall_ms = id_ms(m->id), .nrcpt = m->nrcpt,
 	    .suspicion = m->suspicion,
 	    .flags = (m->flags & MESSAGE_NULL_SENDER ? JOURNAL_NULL_SENDER : 0U) |
-		(m->flags & MESSAGE_NOTICE ? JOURNAL_IS_NOTICE : 0U),
-	    .priority = m->flags & MESSAGE_URGENT ? 1 : 0, .rcpts = rcpts, .holder = slice_z(h == NULL ? NULL : h->holder),
-	    .reason = slice_z(h == NULL ? NULL : h->reason), .held_wall_ms = h == NULL ? 0 : h->wall_ms,
-	    .large = large_of(q, m));
+		     (m->flags & MESSAGE_NOTICE ? JOURNAL_IS_NOTICE : 0U),
+	    .priority = m->flags & MESSAGE_URGENT ? 1 : 0, .rcpts = rcpts,
+	    .holder = slice_z(h == NULL ? NULL : h->holder),
+	    .reason = slice_z(h == NULL ? NULL : h->reason),
+	    .held_wall_ms = h == NULL ? 0 : h->wall_ms, .large = large_of(q, m));
 }
 
 /* MESSAGE and the MOREs behind it stand in one file: all entries are made before the first is put. */
@@ -221,9 +244,11 @@ clean_message(struct qmgr *q, struct message *m)
 		unsigned next = first;
 		struct journal_place place;
 
-		while (next < m->nrcpt && (size_t)(rest.p - rcpts.p) - at < CHUNK_BYTES && journal_rcpt_next(&rest, &e) > 0)
+		while (next < m->nrcpt && (size_t)(rest.p - rcpts.p) - at < CHUNK_BYTES &&
+		       journal_rcpt_next(&rest, &e) > 0)
 			next++;
-		place = put_chunk(q, m, first, slice_of(rcpts.p + at, (size_t)(rest.p - rcpts.p) - at));
+		place =
+		    put_chunk(q, m, first, slice_of(rcpts.p + at, (size_t)(rest.p - rcpts.p) - at));
 		replies_moved(m, first, next, &said, place);
 		if (next > first && expanded_has(q, m, next - 1))
 			expanded_note(q, m, first, place);
@@ -240,20 +265,25 @@ clean_message(struct qmgr *q, struct message *m)
 static void
 queue_again(struct qmgr *q, const struct queue *queue)
 {
-	commit(q, queue, .queue = queue->number, .class = queue->class, .transport = queue->route.transport,
-	    .pool = queue->route.pool, .tenant = queue->route.tenant, .domain = queue->route.domain, .route = queue_route(queue));
+	commit(q, queue, .queue = queue->number, .class = queue->class,
+	    .transport = queue->route.transport, .pool = queue->route.pool,
+	    .tenant = queue->route.tenant, .domain = queue->route.domain,
+	    .route = queue_route(queue));
 	if (queue->suspended)
-		JOURNAL_SAY(&q->journal, suspend, .queue = queue->number, .holder = slice_z(queue->suspend_holder),
+		JOURNAL_SAY(&q->journal, suspend, .queue = queue->number,
+		    .holder = slice_z(queue->suspend_holder),
 		    .reason = slice_z(queue->suspend_reason), .wall_ms = queue->suspend_wall_ms);
 }
 
 static void
 segment_again(struct qmgr *q, const struct seg *s)
 {
-	commit(q, segment, .segment = s->number, .class = s->class, .version = s->version, .worker = s->worker,
-	    .instance = s->instance, .floor_ms = s->floor_ms, .seed = s->seed,
-	    .state = s->state == SEG_ENDED || s->state == SEG_FREED ? JOURNAL_SEGMENT_ENDED : JOURNAL_SEGMENT_LIVE,
-	    .filed = s->filed, .durable = s->durable, .sealed = s->sealed == SEG_OPEN_END ? JOURNAL_NONE : s->sealed);
+	commit(q, segment, .segment = s->number, .class = s->class, .version = s->version,
+	    .worker = s->worker, .instance = s->instance, .floor_ms = s->floor_ms, .seed = s->seed,
+	    .state = s->state == SEG_ENDED || s->state == SEG_FREED ? JOURNAL_SEGMENT_ENDED
+								    : JOURNAL_SEGMENT_LIVE,
+	    .filed = s->filed, .durable = s->durable,
+	    .sealed = s->sealed == SEG_OPEN_END ? JOURNAL_NONE : s->sealed);
 	if (s->state == SEG_FREED)
 		JOURNAL_SAY(&q->journal, segment_freed, .segment = s->number);
 }
@@ -261,7 +291,9 @@ segment_again(struct qmgr *q, const struct seg *s)
 static uint64_t
 subject(const struct journal_rec *r)
 {
-	return r->kind == JOURNAL_KIND_FILED ? r->filed.id : r->kind == JOURNAL_KIND_MESSAGE ? r->message.id : 0;
+	return r->kind == JOURNAL_KIND_FILED	 ? r->filed.id
+	       : r->kind == JOURNAL_KIND_MESSAGE ? r->message.id
+						 : 0;
 }
 
 static void
@@ -288,7 +320,8 @@ message_slice(struct qmgr *q, struct clean *c)
 
 		if (got != JOURNAL_OK && got != JOURNAL_SKIP)
 			return false;
-		if (got == JOURNAL_OK && subject(&r) != 0 && (m = message_find(&q->messages, subject(&r))) != NULL &&
+		if (got == JOURNAL_OK && subject(&r) != 0 &&
+		    (m = message_find(&q->messages, subject(&r))) != NULL &&
 		    m->base_file <= c->file && (err = expanded_readable(q, m)) != 0) {
 			/* Its addresses are on their way to the disk, or cannot be had: it is not forgotten for that. */
 			c->rest = before;
@@ -329,14 +362,16 @@ finish(struct qmgr *q, struct clean *c)
 
 	if (highest > 0 && seg_find(&q->segtab, highest) == NULL) {
 		/* No segment has this number or one below it again, no id a time below the floor. */
-		JOURNAL_SAY(&q->journal, segment, .segment = highest, .state = JOURNAL_SEGMENT_ENDED,
-		    .floor_ms = q->segtab.floor_ms, .sealed = JOURNAL_NONE);
+		JOURNAL_SAY(&q->journal, segment, .segment = highest,
+		    .state = JOURNAL_SEGMENT_ENDED, .floor_ms = q->segtab.floor_ms,
+		    .sealed = JOURNAL_NONE);
 		JOURNAL_SAY(&q->journal, segment_freed, .segment = highest);
 	}
 #define T(name) .name = l->name,
 	JOURNAL_SAY(&q->journal, totals, LEDGER_TERMS(T));
 #undef T
-	JOURNAL_SAY(&q->journal, clock, .clock_ms = qclock_ms(&q->clock), .wall_ms = clock_wall_ms());
+	JOURNAL_SAY(
+	    &q->journal, clock, .clock_ms = qclock_ms(&q->clock), .wall_ms = clock_wall_ms());
 	journal_set_oldest(&q->journal, journal_begun_after(&q->journal, c->file));
 	free(c->bytes);
 	c->bytes = NULL;

@@ -5,9 +5,10 @@
 #include "qmgr/qmgr.h"
 
 /*
- * Cleaning of the journal (rule 20): when there is much more of it than what lives, the oldest file is
- * read by a thread, and whatever in it is still the base of something alive (a message, a queue, a segment) is
- * written anew, as it is now, in slices of about a millisecond. Then OLDEST moves on and the file serves again.
+ * Cleaning of the journal (rule 20): when there is much more of it than what lives, the oldest file
+ * is read by a thread, and whatever in it is still the base of something alive (a message, a queue,
+ * a segment) is written anew, as it is now, in slices of about a millisecond. Then OLDEST moves on
+ * and the file serves again.
  */
 struct clean *clean_new(void);
 void clean_free(struct clean *c);

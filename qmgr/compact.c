@@ -12,7 +12,13 @@
 
 enum { VICTIMS_MAX = 16, WALK_SLICE = 4096, MOVE_SLICE = 256, LIVE_PERCENT = 25 };
 
-enum compact_phase { COMPACT_IDLE, COMPACT_LEASING, COMPACT_WALKING, COMPACT_COPYING, COMPACT_MOVING };
+enum compact_phase {
+	COMPACT_IDLE,
+	COMPACT_LEASING,
+	COMPACT_WALKING,
+	COMPACT_COPYING,
+	COMPACT_MOVING
+};
 
 struct moving {
 	uint64_t id, from, to; /* to: 0: could not be copied */
@@ -97,8 +103,9 @@ leased(struct qmgr *q, struct seg *s, uint64_t instance, int fd)
 static bool
 is_victim(const struct seg *s, uint64_t min_bytes)
 {
-	return s->state == SEG_ENDED && !s->busy && !s->listed && !s->no_compact && !s->compacting && s->live > 0 &&
-	    s->filed >= min_bytes && s->live_bytes * 100 < s->filed * LIVE_PERCENT;
+	return s->state == SEG_ENDED && !s->busy && !s->listed && !s->no_compact &&
+	       !s->compacting && s->live > 0 && s->filed >= min_bytes &&
+	       s->live_bytes * 100 < s->filed * LIVE_PERCENT;
 }
 
 void
@@ -165,10 +172,11 @@ copy_one(struct compact *c, struct moving *mv, uint64_t *end, struct buf *bytes)
 	const char *why;
 	int error;
 
-	error = scan_record(c->victim[mv->victim].fd, c->victim[mv->victim].number, mv->from, c->victim[mv->victim].seed, true,
-	    bytes, &r, &why);
+	error = scan_record(c->victim[mv->victim].fd, c->victim[mv->victim].number, mv->from,
+	    c->victim[mv->victim].seed, true, bytes, &r, &why);
 	if (error != 0)
-		return error == -EBADMSG ? 0 : error; /* damage stays where it is: the reader finds it there */
+		/* damage stays where it is: the reader finds it there */
+		return error == -EBADMSG ? 0 : error;
 	record_reseed(bytes->p, r.total, c->target_seed);
 	record_seal(bytes->p, c->target, *end, c->target_seed);
 	for (size_t at = 0; at < r.total;) {

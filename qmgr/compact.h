@@ -5,9 +5,9 @@
 #include "qmgr/qmgr.h"
 
 /*
- * Compaction (rule 21): ended segments of which little lives are copied together into one of our own: a
- * thread copies and syncs, then each message's new place is journalled, then the old files are freed
- * as any empty segment is. Nothing is ever punched, cut or overwritten; ids stay.
+ * Compaction (rule 21): ended segments of which little lives are copied together into one of our
+ * own: a thread copies and syncs, then each message's new place is journalled, then the old files
+ * are freed as any empty segment is. Nothing is ever punched, cut or overwritten; ids stay.
  */
 struct compact *compact_new(void);
 void compact_free(struct compact *c);

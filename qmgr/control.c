@@ -224,7 +224,7 @@ struct walk {
 	uint32_t nqueues;
 	struct tally {
 		uint64_t deferred, held, running, failed;
-	} *tally;
+	} * tally;
 };
 
 static struct walk *
@@ -256,8 +256,8 @@ show_more(struct ctl_call *c, void *state)
 	struct qmgr *q = w->q;
 
 	for (unsigned shown = 0, seen = 0; shown < SHOW_SLICE && seen < WALK_SLICE; seen++) {
-		struct message *m = w->filter.id != 0 ? message_find(&q->messages, w->filter.id) :
-							messages_next(&q->messages, &w->cursor);
+		struct message *m = w->filter.id != 0 ? message_find(&q->messages, w->filter.id)
+						      : messages_next(&q->messages, &w->cursor);
 
 		if (m != NULL && filter_matches(q, &w->filter, m)) {
 			if (w->show == SHOW_MAILQ)
@@ -403,7 +403,8 @@ act_durable(void *arg)
 		json_close(b, '}');
 		buf_putc(b, '\n');
 		ctl_end(c, w->done > 0 || w->filter.id == 0 ? 0 : EXIT_UNAVAILABLE,
-		    w->done > 0 || w->filter.id == 0 ? NULL : "no such message, or nothing to do to it");
+		    w->done > 0 || w->filter.id == 0 ? NULL
+						     : "no such message, or nothing to do to it");
 	}
 	walk_free(w);
 }
@@ -430,8 +431,8 @@ act_step(void *arg)
 	struct walk *w = arg;
 
 	for (unsigned n = 0; n < ACT_SLICE; n++) {
-		struct message *m = w->filter.id != 0 ? message_find(&w->q->messages, w->filter.id) :
-							messages_next(&w->q->messages, &w->cursor);
+		struct message *m = w->filter.id != 0 ? message_find(&w->q->messages, w->filter.id)
+						      : messages_next(&w->q->messages, &w->cursor);
 
 		act_one(w, m);
 		if (m != NULL && w->filter.id == 0)
@@ -522,7 +523,8 @@ verb_flush(struct ctl_call *c, struct slice args)
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		rest = args;
-		if (!ctl_word(&rest, &first) || !slice_is(first, names[i]) || !ctl_word(&rest, &second))
+		if (!ctl_word(&rest, &first) || !slice_is(first, names[i]) ||
+		    !ctl_word(&rest, &second))
 			continue;
 		buf_printf(&words, "%s=%.*s", names[i], SLICE_ARG(second));
 		buf_putc(&words, '\0');
@@ -555,10 +557,12 @@ suspend_or_resume(struct ctl_call *c, struct slice args, bool suspend)
 	for (size_t i = 0; i < domain.n; i++)
 		lower[i] = ascii_lower(lower[i]);
 	domain = slice_of(lower, domain.n);
-	w->done = suspend ? operate_suspend(q, domain, slice_z(who), reason) : operate_resume(q, domain, slice_z(who));
+	w->done = suspend ? operate_suspend(q, domain, slice_z(who), reason)
+			  : operate_resume(q, domain, slice_z(who));
 	free(lower);
 	if (w->done == 0) {
-		ctl_end(c, EXIT_UNAVAILABLE, suspend ? "it is suspended already" : "it is not suspended");
+		ctl_end(c, EXIT_UNAVAILABLE,
+		    suspend ? "it is suspended already" : "it is not suspended");
 		walk_free(w);
 		return;
 	}
@@ -586,7 +590,8 @@ queue_json(struct qmgr *q, struct queue *queue, const struct tally *t, struct bu
 
 	json_open(b, '{');
 	json_ku64(b, "queue", queue->number);
-	json_kstr(b, "domain", queue->number == QUEUE_ROUTING ? SLICE_LIT("(routing)") : queue->route.domain);
+	json_kstr(b, "domain",
+	    queue->number == QUEUE_ROUTING ? SLICE_LIT("(routing)") : queue->route.domain);
 	json_kstr(b, "transport", queue->route.transport);
 	json_kstr(b, "pool", queue->route.pool);
 	json_kstr(b, "tenant", queue->route.tenant);
@@ -603,7 +608,8 @@ queue_json(struct qmgr *q, struct queue *queue, const struct tally *t, struct bu
 		json_kz(b, "down_reason", queue->down_reason);
 	}
 	json_kbool(b, "resolving", queue->resolving);
-	json_kbool(b, "suspended", queue->suspended || (queue->number != QUEUE_ROUTING && queue_is_blocked(q, queue)));
+	json_kbool(b, "suspended",
+	    queue->suspended || (queue->number != QUEUE_ROUTING && queue_is_blocked(q, queue)));
 	if (queue->suspended) {
 		json_kz(b, "suspended_by", queue->suspend_holder);
 		json_kz(b, "suspend_reason", queue->suspend_reason);
@@ -687,7 +693,8 @@ const struct ctl_verb control_verbs[] = {
 	{ "status", CTL_ANYONE, true, verb_status, "what it is doing" },
 	{ "queue", CTL_ADMIN, true, verb_queue, "one line a queue" },
 	{ "hosts", CTL_ADMIN, true, control_hosts, "one line a host that did not answer" },
-	{ "list", CTL_ADMIN, true, verb_list, "messages: [id=] [state=] [domain=] [sender=] [recipient=]" },
+	{ "list", CTL_ADMIN, true, verb_list,
+	    "messages: [id=] [state=] [domain=] [sender=] [recipient=]" },
 	{ "show", CTL_ADMIN, true, verb_show, "ID: all that is known of a message" },
 	{ "mailq", CTL_ANYONE, true, verb_mailq, "the list that mailq prints" },
 	{ "failed", CTL_ADMIN, true, verb_failed, "what failed and is owed a notice" },

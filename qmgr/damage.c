@@ -38,7 +38,8 @@ copy(const struct damage_call *c, int to)
 		uint64_t want = c->length - at < PIECE ? c->length - at : PIECE;
 		ssize_t n = pread(c->fd, piece, want, (off_t)(c->offset + at));
 
-		if (n <= 0) { /* the file is shorter, or the disk gives no more: what there is must do */
+		/* the file is shorter, or the disk gives no more: what there is must do */
+		if (n <= 0) {
 			break;
 		}
 		if (write(to, piece, (size_t)n) != n)
@@ -56,8 +57,10 @@ note(const struct damage_call *c, int dir, const char *name)
 	int n, fd, error;
 
 	snprintf(path, sizeof path, "%s.txt", name);
-	n = snprintf(text, sizeof text, "segment: %u\noffset: %llu\nlength: %llu\nid: %llu\nreason: %s\n", c->number,
-	    (unsigned long long)c->offset, (unsigned long long)c->length, (unsigned long long)c->id, c->why);
+	n = snprintf(text, sizeof text,
+	    "segment: %u\noffset: %llu\nlength: %llu\nid: %llu\nreason: %s\n", c->number,
+	    (unsigned long long)c->offset, (unsigned long long)c->length, (unsigned long long)c->id,
+	    c->why);
 	fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
@@ -115,21 +118,28 @@ damage_done(struct job *job)
 	log_u64(LOGK_SIZE, c->length);
 	log_z(LOGK_REASON, c->why);
 	log_end();
-	commit(q, damaged, .segment = c->number, .offset = c->offset, .length = c->length, .id = c->id,
-	    .reason = slice_z(c->why));
+	commit(q, damaged, .segment = c->number, .offset = c->offset, .length = c->length,
+	    .id = c->id, .reason = slice_z(c->why));
 	free(c);
 	intake_wake(q, s);
 }
 
 void
-damage_set_aside(struct qmgr *q, struct seg *s, uint64_t offset, uint64_t length, uint64_t id, const char *why)
+damage_set_aside(
+    struct qmgr *q, struct seg *s, uint64_t offset, uint64_t length, uint64_t id, const char *why)
 {
 	struct damage_call *c = xcalloc(1, sizeof *c);
 
 	assert(!s->busy);
 	s->busy = true;
-	*c = (struct damage_call){ .job = { .run = damage_run, .done = damage_done }, .q = q, .number = s->number,
-		.fd = s->fd, .offset = offset, .length = length, .id = id, .why = why };
+	*c = (struct damage_call){ .job = { .run = damage_run, .done = damage_done },
+		.q = q,
+		.number = s->number,
+		.fd = s->fd,
+		.offset = offset,
+		.length = length,
+		.id = id,
+		.why = why };
 	qmgr_offload(q, &c->job);
 }
 
@@ -163,7 +173,8 @@ look_run(struct job *job)
 	struct buf bytes = { 0 };
 	struct record r;
 
-	c->found = scan_record(c->copy.fd, c->copy.number, c->copy.offset, c->seed, true, &bytes, &r, &c->copy.why);
+	c->found = scan_record(
+	    c->copy.fd, c->copy.number, c->copy.offset, c->seed, true, &bytes, &r, &c->copy.why);
 	buf_fini(&bytes);
 	if (c->found == 0 && r.large.number != 0)
 		c->found = look_at_body(c, &r.large);
@@ -181,8 +192,8 @@ look_done(struct job *job)
 	close(c->copy.fd);
 	if (c->found != -EBADMSG || c->copy.error != 0) {
 		log_trouble(c->found < 0 ? -c->found : -c->copy.error,
-		    "segment %u: a record said to be damaged at %llu is kept queued", c->copy.number,
-		    (unsigned long long)c->copy.offset);
+		    "segment %u: a record said to be damaged at %llu is kept queued",
+		    c->copy.number, (unsigned long long)c->copy.offset);
 		free(c);
 		return;
 	}
@@ -199,8 +210,8 @@ look_done(struct job *job)
 
 		if (r->state != SPOOL_QUEUED)
 			continue;
-		commit(q, result, .id = c->copy.id, .rcpt = i, .attempt = r->attempts + 1U, .result = SPOOL_RESULT_DAMAGED,
-		    .reply = slice_z(c->copy.why));
+		commit(q, result, .id = c->copy.id, .rcpt = i, .attempt = r->attempts + 1U,
+		    .result = SPOOL_RESULT_DAMAGED, .reply = slice_z(c->copy.why));
 		m = message_find(&q->messages, c->copy.id);
 	}
 	free(c);
@@ -211,15 +222,22 @@ damage_look(struct qmgr *q, const struct message *m)
 {
 	const struct seg *s = seg_at(&q->segtab, m->seg);
 	struct look_call *c;
-	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0); /* the segment may be freed while the thread reads */
+	/* the segment may be freed while the thread reads */
+	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0) {
-		log_trouble(errno, "segment %u: a record said to be damaged is not looked at", s->number);
+		log_trouble(
+		    errno, "segment %u: a record said to be damaged is not looked at", s->number);
 		return;
 	}
 	c = xcalloc(1, sizeof *c);
-	c->copy = (struct damage_call){ .job = { .run = look_run, .done = look_done }, .q = q, .number = s->number, .fd = fd,
-		.offset = message_offset(m), .length = message_bytes(m), .id = m->id };
+	c->copy = (struct damage_call){ .job = { .run = look_run, .done = look_done },
+		.q = q,
+		.number = s->number,
+		.fd = fd,
+		.offset = message_offset(m),
+		.length = message_bytes(m),
+		.id = m->id };
 	c->seed = s->seed;
 	qmgr_offload(q, &c->copy.job);
 }

@@ -18,9 +18,10 @@
 
 enum {
 	DRAIN_MS = 5000,
-	ALONE_WAIT_MS = 30000,  /* so long at most a worker is kept from other jobs for a suspect */
-	ALONE_PAUSE_MS = 4000,  /* a suspect that finds another waiting asks again, at different times each */
-	BODY_PAUSE_MS = 60000,  /* a large body that cannot be opened */
+	ALONE_WAIT_MS = 30000, /* so long at most a worker is kept from other jobs for a suspect */
+	/* a suspect that finds another waiting asks again, at different times each */
+	ALONE_PAUSE_MS = 4000,
+	BODY_PAUSE_MS = 60000, /* a large body that cannot be opened */
 };
 
 void
@@ -49,7 +50,8 @@ may_run(struct qmgr *q, struct queue *queue)
 {
 	uint32_t connections;
 
-	if (queue->nready == 0 || queue->number == QUEUE_ROUTING || queue->down_until != 0 || queue->resolving)
+	if (queue->nready == 0 || queue->number == QUEUE_ROUTING || queue->down_until != 0 ||
+	    queue->resolving)
 		return false;
 	connections = (uint32_t)queue_limits(q, queue)->connections;
 	if (queue->njobs >= (queue->down_count > 0 || queue->probing ? 1 : connections))
@@ -101,7 +103,8 @@ dispatch_free_place(struct qmgr *q, struct queue *queue)
 static bool
 has_room(const struct worker *w, const struct queue *queue, uint64_t now)
 {
-	return w->used && w->courier == queue->courier && w->linked && w->ready && !w->alone && w->njobs < w->room && w->drain_mono_ms <= now;
+	return w->used && w->courier == queue->courier && w->linked && w->ready && !w->alone &&
+	       w->njobs < w->room && w->drain_mono_ms <= now;
 }
 
 /* The one that has most room; few workers, so a row is looked through. */
@@ -112,12 +115,14 @@ pick(struct dispatch *d, const struct queue *queue)
 	struct worker *best = NULL;
 
 	/* One that has this queue's connections open is better than an idle one. */
-	if (queue->last_worker < d->nworkers && has_room(&d->worker[queue->last_worker], queue, now))
+	if (queue->last_worker < d->nworkers &&
+	    has_room(&d->worker[queue->last_worker], queue, now))
 		return &d->worker[queue->last_worker];
 	for (unsigned i = 0; i < d->nworkers; i++) {
 		struct worker *w = &d->worker[i];
 
-		if (has_room(w, queue, now) && (best == NULL || w->room - w->njobs > best->room - best->njobs))
+		if (has_room(w, queue, now) &&
+		    (best == NULL || w->room - w->njobs > best->room - best->njobs))
 			best = w;
 	}
 	return best;
@@ -133,7 +138,8 @@ pick_alone(struct dispatch *d, const struct queue *queue)
 	for (unsigned i = 0; i < d->nworkers; i++) {
 		struct worker *w = &d->worker[i];
 
-		if (!w->used || w->courier != queue->courier || !w->linked || !w->ready || w->room == 0 || w->alone)
+		if (!w->used || w->courier != queue->courier || !w->linked || !w->ready ||
+		    w->room == 0 || w->alone)
 			continue;
 		if (w->njobs == 0)
 			return w;
@@ -154,11 +160,12 @@ compare(const void *a, const void *b)
 }
 
 /*
- * The first ready recipients of one message, as many as share a transaction; in rising order, though
- * they may have become due in another.
+ * The first ready recipients of one message, as many as share a transaction; in rising order,
+ * though they may have become due in another.
  */
 static unsigned
-gather(struct qmgr *q, struct queue *queue, struct message *m, unsigned first, uint32_t *rcpt, unsigned max)
+gather(struct qmgr *q, struct queue *queue, struct message *m, unsigned first, uint32_t *rcpt,
+    unsigned max)
 {
 	uint32_t index = message_index(m), msg = index;
 	unsigned n = 0, at = first;
@@ -172,7 +179,8 @@ gather(struct qmgr *q, struct queue *queue, struct message *m, unsigned first, u
 }
 
 static void
-send_job(struct qmgr *q, struct worker *w, struct qjob *j, const struct message *m, struct queue *queue)
+send_job(
+    struct qmgr *q, struct worker *w, struct qjob *j, const struct message *m, struct queue *queue)
 {
 	struct dispatch *d = &q->dispatch;
 	struct seg *s = seg_at(&q->segtab, m->seg);
@@ -186,11 +194,19 @@ send_job(struct qmgr *q, struct worker *w, struct qjob *j, const struct message 
 	job_limits_put(&d->limits, &queue->job_limits);
 	buf_reset(&d->hosts);
 	resolve_put(q, queue, &d->hosts, &j->partial);
-	d->bus->job(w, &(const struct msg_job){ .job = j->number, .id = m->id, .segment = s->number,
-	    .offset = message_offset(m), .length = message_bytes(m), .queue = queue->number, .route = queue_route(queue),
-	    .rcpts = slice_buf(&d->pairs), .limits = slice_buf(&d->limits), .arrival_ms = id_ms(m->id),
-	    .source = queue_source(q, queue), .hosts = slice_buf(&d->hosts),
-	    .addresses = slice_buf(&d->addresses) });
+	d->bus->job(w, &(const struct msg_job){ .job = j->number,
+			   .id = m->id,
+			   .segment = s->number,
+			   .offset = message_offset(m),
+			   .length = message_bytes(m),
+			   .queue = queue->number,
+			   .route = queue_route(queue),
+			   .rcpts = slice_buf(&d->pairs),
+			   .limits = slice_buf(&d->limits),
+			   .arrival_ms = id_ms(m->id),
+			   .source = queue_source(q, queue),
+			   .hosts = slice_buf(&d->hosts),
+			   .addresses = slice_buf(&d->addresses) });
 	w->sent++;
 }
 
@@ -242,7 +258,8 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 		struct recipient *r = &message_rcpts(m)[rcpt[i]];
 		uint32_t pair[2] = { rcpt[i], r->attempts + 1U };
 
-		commit(q, started, .id = m->id, .rcpt = pair[0], .attempt = pair[1], .worker = w->number, .instance = w->instance);
+		commit(q, started, .id = m->id, .rcpt = pair[0], .attempt = pair[1],
+		    .worker = w->number, .instance = w->instance);
 		rcpt_enter(q, m, rcpt[i], RCPT_RUNNING);
 		r->next_msg = j->slot;
 		buf_put(&d->pairs, pair, sizeof pair);
@@ -282,8 +299,8 @@ put_off(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t ms)
 }
 
 /*
- * A suspect (rule 17) leaves its queue, which goes on without it, and waits for a worker of its own; one at a
- * time, so that at most one worker is kept idle for it, and not for ever.
+ * A suspect (rule 17) leaves its queue, which goes on without it, and waits for a worker of its
+ * own; one at a time, so that at most one worker is kept idle for it, and not for ever.
  */
 static void
 alone_wait(struct qmgr *q, struct message *m, unsigned rcpt)
@@ -303,14 +320,16 @@ alone_run(struct qmgr *q)
 {
 	struct dispatch *d = &q->dispatch;
 	struct message *m = d->alone_id == 0 ? NULL : message_find(&q->messages, d->alone_id);
-	struct recipient *r = m == NULL || d->alone_rcpt >= m->nrcpt ? NULL : &message_rcpts(m)[d->alone_rcpt];
+	struct recipient *r =
+	    m == NULL || d->alone_rcpt >= m->nrcpt ? NULL : &message_rcpts(m)[d->alone_rcpt];
 	struct queue *queue = r == NULL ? NULL : queue_at(&q->queues, r->queue);
 	struct worker *w;
 
 	if (d->alone_id == 0)
 		return;
-	if (r == NULL || r->phase != RCPT_DEFERRED || (m->flags & MESSAGE_HELD) || queue->down_until != 0 ||
-	    queue_is_blocked(q, queue) || clock_mono_ms() - d->alone_since_ms > ALONE_WAIT_MS) {
+	if (r == NULL || r->phase != RCPT_DEFERRED || (m->flags & MESSAGE_HELD) ||
+	    queue->down_until != 0 || queue_is_blocked(q, queue) ||
+	    clock_mono_ms() - d->alone_since_ms > ALONE_WAIT_MS) {
 		d->alone_id = 0; /* its timer brings it back, if it is still there */
 		return;
 	}
@@ -360,7 +379,8 @@ run_ring(struct qmgr *q, enum courier_kind kind)
 {
 	struct queue *queue;
 
-	while (q->dispatch.window < q->conf->jobs_max && (queue = active_pop(&q->queues, kind)) != NULL) {
+	while (q->dispatch.window < q->conf->jobs_max &&
+	       (queue = active_pop(&q->queues, kind)) != NULL) {
 		bool room;
 
 		if (!may_run(q, queue))

@@ -5,8 +5,8 @@
 #include "qmgr/qmgr.h"
 
 /*
- * Shared by dispatch.c (who gets a place), dispatch_job.c (a job's life) and dispatch_worker.c (who is
- * there to do it).
+ * Shared by dispatch.c (who gets a place), dispatch_job.c (a job's life) and dispatch_worker.c (who
+ * is there to do it).
  */
 enum { SLOT_BITS = 20 };
 _Static_assert(JOBS_MAX == 1 << SLOT_BITS, "a job's low bits are its slot");

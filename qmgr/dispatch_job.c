@@ -73,8 +73,13 @@ dispatch_job_new(struct qmgr *q, struct worker *w)
 	j = d->job[d->free[--d->nfree]];
 	results = j->results;
 	pairs = j->pairs;
-	*j = (struct qjob){ .slot = j->slot, .state = JOB_RUNNING, .queue = QUEUE_NOWHERE,
-		.worker = (uint16_t)(w - d->worker), .results = results, .pairs = pairs, .q = q };
+	*j = (struct qjob){ .slot = j->slot,
+		.state = JOB_RUNNING,
+		.queue = QUEUE_NOWHERE,
+		.worker = (uint16_t)(w - d->worker),
+		.results = results,
+		.pairs = pairs,
+		.q = q };
 	buf_reset(&j->results);
 	buf_reset(&j->pairs);
 	j->wait = (struct journal_wait){ .durable = job_durable, .arg = j };
@@ -95,7 +100,8 @@ dispatch_job_find(struct dispatch *d, const struct worker *w, uint64_t number)
 	if (slot < d->njob && d->job[slot]->state != JOB_FREE && d->job[slot]->number == number)
 		return d->job[slot]->worker == at ? d->job[slot] : NULL;
 	for (uint32_t i = 0; d->nforeign > 0 && i < d->njob; i++)
-		if (d->job[i]->foreign && d->job[i]->state != JOB_FREE && d->job[i]->number == number && d->job[i]->worker == at)
+		if (d->job[i]->foreign && d->job[i]->state != JOB_FREE &&
+		    d->job[i]->number == number && d->job[i]->worker == at)
 			return d->job[i];
 	return NULL;
 }
@@ -126,11 +132,16 @@ dispatch_job_has(struct qmgr *q, const struct qjob *j, uint32_t rcpt, struct mes
 }
 
 static void
-attempt_from(const struct qjob *j, const struct msg_result *m, const struct msg_job_done *done, struct attempt_end *end)
+attempt_from(const struct qjob *j, const struct msg_result *m, const struct msg_job_done *done,
+    struct attempt_end *end)
 {
-	*end = (struct attempt_end){ .kind = m->kind, .code = m->code,
-		.enh = { m->enh_class, m->enh_subject, m->enh_detail }, .phase = m->phase, .text = m->text,
-		.sent_ms = j->sent_ms, .dsn = m->dsn != 0 };
+	*end = (struct attempt_end){ .kind = m->kind,
+		.code = m->code,
+		.enh = { m->enh_class, m->enh_subject, m->enh_detail },
+		.phase = m->phase,
+		.text = m->text,
+		.sent_ms = j->sent_ms,
+		.dsn = m->dsn != 0 };
 	if (done == NULL)
 		return;
 	end->host = slice_head(done->host, ROUTE_TEXT_MAX);
@@ -159,7 +170,8 @@ dispatch_job_apply(struct qmgr *q, struct qjob *j, const struct msg_job_done *do
 		if (res.kind == KIND_DAMAGED)
 			end.kind = OUTCOME_TEMP; /* until we have seen it ourselves */
 		/* "Takes no mail at all" (RFC 7504), said by some of its hosts, is no word of the others. */
-		if (j->partial && end.kind == OUTCOME_PERM && end.phase >= PHASE_CONNECT && end.phase <= PHASE_EHLO) {
+		if (j->partial && end.kind == OUTCOME_PERM && end.phase >= PHASE_CONNECT &&
+		    end.phase <= PHASE_EHLO) {
 			end.kind = OUTCOME_TEMP;
 			end.enh[0] = 4;
 		}
@@ -191,7 +203,8 @@ dispatch_job_end(struct qmgr *q, struct qjob *j)
 		dispatch_free_place(q, queue);
 		dispatch_wake(q, queue);
 	}
-	journal_after(&q->journal, &j->wait, d->waiting >= q->conf->jobs_max / 2 ? JOURNAL_NOW : JOURNAL_GROUP);
+	journal_after(&q->journal, &j->wait,
+	    d->waiting >= q->conf->jobs_max / 2 ? JOURNAL_NOW : JOURNAL_GROUP);
 }
 
 bool
@@ -215,7 +228,8 @@ dispatch_result(struct qmgr *q, struct worker *w, const struct msg_result *m)
 static void
 job_unsaid(struct qmgr *q, struct qjob *j)
 {
-	const struct attempt_end end = { .kind = OUTCOME_TEMP, .enh = { 4, 3, 0 },
+	const struct attempt_end end = { .kind = OUTCOME_TEMP,
+		.enh = { 4, 3, 0 },
 		.text = SLICE_LIT("the delivery process told no result") };
 
 	for (uint32_t i = 0; i < j->nrcpt; i++) {
@@ -242,12 +256,14 @@ first_text(const struct qjob *j)
 	struct msg_frame f;
 	struct msg_result m;
 
-	return msg_frame_next(&rest, &f) && msg_result_get(f.payload, &m) ? m.text : SLICE_LIT("no connection could be made");
+	return msg_frame_next(&rest, &f) && msg_result_get(f.payload, &m)
+		   ? m.text
+		   : SLICE_LIT("no connection could be made");
 }
 
 /*
- * Hosts that failed rest, whoever's mail is for them. The queue as a whole waits where none is left to be
- * tried.
+ * Hosts that failed rest, whoever's mail is for them. The queue as a whole waits where none is left
+ * to be tried.
  */
 static void
 hosts_told(struct qmgr *q, struct queue *queue, const struct qjob *j, const struct msg_job_done *m)
@@ -282,7 +298,8 @@ dispatch_done(struct qmgr *q, struct worker *w, const struct msg_job_done *m)
 	if (queue != NULL)
 		hosts_told(q, queue, j, m);
 	dispatch_job_over(q, j, m);
-	if (queue != NULL && !m->host_down && j->reached && (queue->down_count > 0 || queue->probing))
+	if (queue != NULL && !m->host_down && j->reached &&
+	    (queue->down_count > 0 || queue->probing))
 		schedule_up(q, queue);
 	return true;
 }
@@ -291,7 +308,9 @@ void
 dispatch_job_interrupted(struct qmgr *q, struct qjob *j)
 {
 	struct message *m = message_find(&q->messages, j->id);
-	uint8_t suspicion = m == NULL ? 0 : m->suspicion < UINT8_MAX ? m->suspicion + 1 : m->suspicion;
+	uint8_t suspicion = m == NULL		       ? 0
+			    : m->suspicion < UINT8_MAX ? m->suspicion + 1
+						       : m->suspicion;
 
 	if (j->unknown) {
 		j->over = true;

@@ -153,8 +153,8 @@ seen_load(struct qmgr *q, struct message *m)
 		const struct envelope_rcpt *to = address_rcpt(q, m, x->seen_nrcpt);
 		struct seen *s = to == NULL ? NULL : seen_at(x, to->recipient);
 
-		if (s != NULL && (s->rcpt == 0 ||
-				     message_rcpts(m)[s->rcpt - 1].state == SPOOL_EXPANDED))
+		if (s != NULL &&
+		    (s->rcpt == 0 || message_rcpts(m)[s->rcpt - 1].state == SPOOL_EXPANDED))
 			s->rcpt = x->seen_nrcpt + 1;
 	}
 }
@@ -173,8 +173,8 @@ notify_of(uint8_t notify, uint32_t total)
 
 /* The new recipients' entries; what the message has already is left out. Returns how many. */
 static uint32_t
-put_entries(
-    struct qmgr *q, struct message *m, struct under_way *u, const struct journal_rcpt *like, struct buf *out)
+put_entries(struct qmgr *q, struct message *m, struct under_way *u, const struct journal_rcpt *like,
+    struct buf *out)
 {
 	struct expand *x = q->expand;
 	struct slice rest = slice_buf(&u->list);
@@ -227,7 +227,8 @@ log_expanded(struct qmgr *q, const struct message *m, const struct under_way *u,
 }
 
 static enum expand_step
-write_record(struct qmgr *q, struct message *m, struct under_way *u, struct slice rule, const char **why)
+write_record(
+    struct qmgr *q, struct message *m, struct under_way *u, struct slice rule, const char **why)
 {
 	const struct envelope_rcpt *to = address_rcpt(q, m, u->rcpt);
 	const struct recipient *r = &message_rcpts(m)[u->rcpt];
@@ -301,8 +302,8 @@ under_way_of(struct qmgr *q, uint64_t id, uint32_t rcpt)
 	struct under_way *u;
 
 	TAILQ_FOREACH(u, &x->under_way, next)
-		if (u->id == id && u->rcpt == rcpt && !u->written)
-			return u;
+	if (u->id == id && u->rcpt == rcpt && !u->written)
+		return u;
 	if (x->n >= EXPAND_UNDER_WAY_MAX)
 		return NULL;
 	u = xcalloc(1, sizeof *u);
@@ -402,7 +403,8 @@ expand_slow(struct qmgr *q)
 		struct message *m = message_find(&q->messages, u->id);
 
 		after = TAILQ_NEXT(u, next);
-		if (!u->written && (m == NULL || u->rcpt >= m->nrcpt || message_rcpts(m)[u->rcpt].phase != RCPT_ASKED))
+		if (!u->written && (m == NULL || u->rcpt >= m->nrcpt ||
+				       message_rcpts(m)[u->rcpt].phase != RCPT_ASKED))
 			under_way_free(x, u);
 	}
 }

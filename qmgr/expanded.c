@@ -19,7 +19,7 @@ struct expanded {
 	struct chunk {
 		uint32_t first;
 		struct journal_place at;
-	} *chunk;
+	} * chunk;
 };
 RB_HEAD(expanded_tree, expanded);
 
@@ -57,7 +57,8 @@ expanded_free(struct expanded_all *x)
 
 	if (x == NULL)
 		return;
-	RB_FOREACH_SAFE(e, expanded_tree, &x->tree, after) {
+	RB_FOREACH_SAFE(e, expanded_tree, &x->tree, after)
+	{
 		RB_REMOVE(expanded_tree, &x->tree, e);
 		free(e->chunk);
 		free(e);
@@ -81,7 +82,8 @@ expanded_note(struct qmgr *q, struct message *m, uint32_t first, struct journal_
 }
 
 void
-expanded_note_in(struct qmgr *q, struct message *m, uint32_t rcpt, uint32_t first, struct journal_place at)
+expanded_note_in(
+    struct qmgr *q, struct message *m, uint32_t rcpt, uint32_t first, struct journal_place at)
 {
 	struct expanded *e = expanded_of(q, m);
 
@@ -152,7 +154,7 @@ record_read(struct qmgr *q, const struct chunk *c, uint64_t id)
 static struct slice
 entries_of(const struct journal_rec *r)
 {
-	return r->kind == JOURNAL_KIND_EXPANDED ? r->expanded.rcpts
+	return r->kind == JOURNAL_KIND_EXPANDED	 ? r->expanded.rcpts
 	       : r->kind == JOURNAL_KIND_MESSAGE ? r->message.rcpts
 						 : r->more.rcpts;
 }
@@ -216,8 +218,8 @@ expanded_pause(struct qmgr *q, struct message *m, uint32_t rcpt, int error)
 {
 	if (error != -EAGAIN)
 		log_trouble(-error, "the address of a recipient cannot be read in the journal");
-	message_rcpts(m)[rcpt].due =
-	    qclock_now_tick(&q->clock) + (error == -EAGAIN ? PAUSE_MS : UNREADABLE_MS) / QCLOCK_TICK_MS;
+	message_rcpts(m)[rcpt].due = qclock_now_tick(&q->clock) +
+				     (error == -EAGAIN ? PAUSE_MS : UNREADABLE_MS) / QCLOCK_TICK_MS;
 	rcpt_enter(q, m, rcpt, RCPT_DEFERRED);
 }
 
@@ -245,7 +247,8 @@ put_address(struct qmgr *q, struct message *m, uint32_t rcpt, struct buf *addres
 }
 
 unsigned
-expanded_for_job(struct qmgr *q, struct message *m, uint32_t *rcpt, unsigned n, struct buf *addresses)
+expanded_for_job(
+    struct qmgr *q, struct message *m, uint32_t *rcpt, unsigned n, struct buf *addresses)
 {
 	unsigned kept = 0;
 

@@ -138,17 +138,17 @@ in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 
 	(void)row;
 	switch (msg->type) {
-#define ON(NAME, name)                                                                          \
-	case MSG_##NAME: {                                                                      \
-		struct msg_##name m;                                                            \
-		return msg_##name##_get(msg->payload, &m) && on_##name(c, &m);                  \
+#define ON(NAME, name)                                                         \
+	case MSG_##NAME: {                                                     \
+		struct msg_##name m;                                           \
+		return msg_##name##_get(msg->payload, &m) && on_##name(c, &m); \
 	}
-	ON(RESULT, result)
-	ON(JOB_DONE, job_done)
-	ON(RUNNING, running)
-	ON(WORKER_ROOM, worker_room)
-	ON(WORKERS, workers)
-	ON(FORGOTTEN, forgotten)
+		ON(RESULT, result)
+		ON(JOB_DONE, job_done)
+		ON(RUNNING, running)
+		ON(WORKER_ROOM, worker_room)
+		ON(WORKERS, workers)
+		ON(FORGOTTEN, forgotten)
 #undef ON
 	}
 	return false;

@@ -45,7 +45,9 @@ asking_free(struct asking *a)
 static void
 cannot_ask(struct qmgr *q, struct message *m, unsigned rcpt, const char *text)
 {
-	const struct attempt_end end = { .kind = OUTCOME_TEMP, .enh = { 4, 3, 0 }, .text = slice_z(text) };
+	const struct attempt_end end = {
+		.kind = OUTCOME_TEMP, .enh = { 4, 3, 0 }, .text = slice_z(text)
+	};
 
 	schedule_result(q, m, rcpt, message_rcpts(m)[rcpt].attempts + 1U, &end);
 }
@@ -83,8 +85,9 @@ ask(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t from)
 	a->open[at].token = ++a->serial << TOKEN_BITS | at;
 	a->nopen++;
 	rcpt_enter(q, m, rcpt, RCPT_ASKED);
-	peer_send(q->router, resolve, .token = a->open[at].token, .class = s->class, .login = e->login, .sender = e->sender,
-	    .rcpt = to->recipient, .again = expanded_has(q, m, rcpt) ? 2 : 1, .from = from);
+	peer_send(q->router, resolve, .token = a->open[at].token, .class = s->class,
+	    .login = e->login, .sender = e->sender, .rcpt = to->recipient,
+	    .again = expanded_has(q, m, rcpt) ? 2 : 1, .from = from);
 }
 
 void
@@ -96,7 +99,8 @@ routes_run(struct qmgr *q)
 
 	if (!peer_is_up(q->router))
 		return;
-	while (q->asking->nfree > 0 && peer_backlog(q->router) < BACKLOG_MAX && ready_first(waiting, &msg, &rcpt))
+	while (q->asking->nfree > 0 && peer_backlog(q->router) < BACKLOG_MAX &&
+	       ready_first(waiting, &msg, &rcpt))
 		ask(q, message_at(&q->messages, msg), rcpt, 0);
 }
 
@@ -112,10 +116,13 @@ routes_renewed(struct qmgr *q, uint32_t generation)
 static void
 end_of(const struct msg_route *r, uint8_t kind, struct attempt_end *end)
 {
-	*end = (struct attempt_end){ .kind = kind, .code = r->code,
-		.enh = { r->enh_class, r->enh_subject, r->enh_detail }, .text = slice_head(r->text, TEXT_MAX) };
+	*end = (struct attempt_end){ .kind = kind,
+		.code = r->code,
+		.enh = { r->enh_class, r->enh_subject, r->enh_detail },
+		.text = slice_head(r->text, TEXT_MAX) };
 	if (end->text.n == 0)
-		end->text = slice_z(kind == OUTCOME_PERM ? "refused by a rule of the router" : "the router cannot tell now");
+		end->text = slice_z(kind == OUTCOME_PERM ? "refused by a rule of the router"
+							 : "the router cannot tell now");
 }
 
 static void
@@ -135,7 +142,8 @@ delivered_to(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_
 static void
 hold(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_route *r)
 {
-	struct slice reason = r->text.n > 0 ? slice_head(r->text, REASON_MAX) : SLICE_LIT("held by a rule of the router");
+	struct slice reason = r->text.n > 0 ? slice_head(r->text, REASON_MAX)
+					    : SLICE_LIT("held by a rule of the router");
 
 	rcpt_leave(q, m, rcpt);
 	rcpt_enter(q, m, rcpt, RCPT_DEFERRED);
@@ -146,7 +154,8 @@ hold(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_route *r
 	log_str(LOGK_RULE, r->rule);
 	log_str(LOGK_REASON, reason);
 	log_end();
-	commit(q, hold, .id = m->id, .holder = SLICE_LIT("router"), .reason = reason, .wall_ms = clock_wall_ms());
+	commit(q, hold, .id = m->id, .holder = SLICE_LIT("router"), .reason = reason,
+	    .wall_ms = clock_wall_ms());
 }
 
 static void
@@ -184,7 +193,8 @@ answered(struct qmgr *q, struct message *m, unsigned rcpt, const struct msg_rout
 		hold(q, m, rcpt, r);
 		return true;
 	case ROUTE_DROP:
-		schedule_dropped(q, m, rcpt, r->rule.n > 0 ? slice_head(r->rule, TEXT_MAX) : SLICE_LIT("router"));
+		schedule_dropped(q, m, rcpt,
+		    r->rule.n > 0 ? slice_head(r->rule, TEXT_MAX) : SLICE_LIT("router"));
 		return true;
 	case ROUTE_REFUSE:
 		end_of(r, OUTCOME_PERM, &end);
@@ -210,7 +220,8 @@ routes_answered(struct qmgr *q, const struct msg_route *r)
 	routes_renewed(q, r->generation);
 	if (r->token == 0)
 		return true; /* the question of routes_slow() */
-	if (id == 0 || a->open[at].token != r->token || r->action < ROUTE_DELIVER || r->action > ROUTE_TEMP)
+	if (id == 0 || a->open[at].token != r->token || r->action < ROUTE_DELIVER ||
+	    r->action > ROUTE_TEMP)
 		return false;
 	a->open[at].id = 0;
 	a->free[a->nfree++] = (uint16_t)at;
@@ -263,7 +274,8 @@ void
 routes_slow(struct qmgr *q)
 {
 	if (q->conf->generation > q->router_generation)
-		peer_send(q->router, resolve, .token = 0, .class = CLASS_LOCAL, .rcpt = SLICE_LIT("postmaster"), .again = 1);
+		peer_send(q->router, resolve, .token = 0, .class = CLASS_LOCAL,
+		    .rcpt = SLICE_LIT("postmaster"), .again = 1);
 }
 
 static void

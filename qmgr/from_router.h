@@ -5,8 +5,8 @@
 #include "qmgr/qmgr.h"
 
 /*
- * The questions to router: those in queue 0 (filed without a route that can be relied on, or whose route
- * is of an older generation). At most ASKING_MAX are open; when router goes, they wait.
+ * The questions to router: those in queue 0 (filed without a route that can be relied on, or whose
+ * route is of an older generation). At most ASKING_MAX are open; when router goes, they wait.
  */
 enum { ASKING_MAX = 512 };
 

@@ -17,7 +17,7 @@ struct writer {
 	TAILQ_ENTRY(writer) next;
 	struct qmgr *q;
 	struct peer *peer;
-	uint8_t class; /* 0: it may not write */
+	uint8_t class;	 /* 0: it may not write */
 	unsigned making; /* leases that were asked for over this link and are not made yet */
 };
 
@@ -27,8 +27,8 @@ by_instance(struct qmgr *q, uint64_t instance)
 	struct writer *w;
 
 	TAILQ_FOREACH(w, &q->writers, next)
-		if (peer_hello(w->peer)->instance == instance)
-			return w;
+	if (peer_hello(w->peer)->instance == instance)
+		return w;
 	return NULL;
 }
 
@@ -103,7 +103,8 @@ supersede(struct qmgr *q, const struct seg *newest)
 	struct seg *s;
 
 	while ((s = segtab_next(&q->segtab, &cursor)) != NULL)
-		if (s->instance == newest->instance && s->number < newest->number && s->worker != SEG_OWN_WORKER)
+		if (s->instance == newest->instance && s->number < newest->number &&
+		    s->worker != SEG_OWN_WORKER)
 			s->superseded = true;
 }
 
@@ -126,9 +127,14 @@ lease_made(struct qmgr *q, struct seg *s, uint64_t instance, int fd)
 	}
 	s->writer_linked = true;
 	supersede(q, s);
-	msg_lease_put(&frame, &(const struct msg_lease){ .segment = s->number, .start = SEGMENT_HEADER, .seed = s->seed,
-	    .floor_ms = s->floor_ms, .class = s->class, .version = s->version, .soft_bytes = SEGMENT_SOFT_BYTES,
-	    .floor_bytes = q->conf->disk_floor });
+	msg_lease_put(&frame, &(const struct msg_lease){ .segment = s->number,
+				  .start = SEGMENT_HEADER,
+				  .seed = s->seed,
+				  .floor_ms = s->floor_ms,
+				  .class = s->class,
+				  .version = s->version,
+				  .soft_bytes = SEGMENT_SOFT_BYTES,
+				  .floor_bytes = q->conf->disk_floor });
 	peer_send_fd(w->peer, &frame, fd);
 	buf_fini(&frame);
 	close(fd);
@@ -142,7 +148,8 @@ on_lease_want(struct writer *w, const struct msg_lease_want *m)
 	if (w->class == 0 || m->count > WANT_MAX)
 		return false;
 	if (m->version < w->q->identity.version) {
-		peer_send(w->peer, lease_none, .retry_ms = 60 * RETRY_MS); /* it cannot write what this spool holds */
+		/* it cannot write what this spool holds */
+		peer_send(w->peer, lease_none, .retry_ms = 60 * RETRY_MS);
 		return true;
 	}
 	for (unsigned i = 0; i < m->count && w->making < WANT_MAX; i++) {
@@ -169,7 +176,8 @@ large_made(struct qmgr *q, uint64_t instance, uint32_t number, int fd)
 		return;
 	}
 	if (w != NULL) {
-		msg_large_put(&frame, &(const struct msg_large){ .large = number, .floor_bytes = q->conf->disk_floor });
+		msg_large_put(&frame, &(const struct msg_large){
+					  .large = number, .floor_bytes = q->conf->disk_floor });
 		peer_send_fd(w->peer, &frame, fd);
 		buf_fini(&frame);
 	} else
@@ -194,7 +202,7 @@ static bool
 on_large_drop(struct writer *w, const struct msg_large_drop *m)
 {
 	return large_dropped(w->q, peer_hello(w->peer)->instance, m->large) &&
-	    peer_send(w->peer, large_dropped, .large = m->large);
+	       peer_send(w->peer, large_dropped, .large = m->large);
 }
 
 /* ---- doorbells and seals ---- */
@@ -250,12 +258,15 @@ on_seal(struct writer *w, const struct msg_seal *m)
 	struct seal_note *n;
 
 	if (s == NULL)
-		return m->segment <= w->q->segtab.highest && peer_send(w->peer, sealed, .segment = m->segment);
+		return m->segment <= w->q->segtab.highest &&
+		       peer_send(w->peer, sealed, .segment = m->segment);
 	if (!holds(w, s) || !intake_sealed(w->q, s, m->end))
 		return false;
 	n = xcalloc(1, sizeof *n);
-	*n = (struct seal_note){ .wait = { .durable = seal_durable, .arg = n }, .q = w->q,
-		.instance = peer_hello(w->peer)->instance, .number = s->number };
+	*n = (struct seal_note){ .wait = { .durable = seal_durable, .arg = n },
+		.q = w->q,
+		.instance = peer_hello(w->peer)->instance,
+		.number = s->number };
 	journal_after(&w->q->journal, &n->wait, JOURNAL_NOW);
 	return true;
 }
@@ -273,17 +284,17 @@ in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 
 	(void)row;
 	switch (msg->type) {
-#define ON(NAME, name)                                                                          \
-	case MSG_##NAME: {                                                                      \
-		struct msg_##name m;                                                            \
-		return msg_##name##_get(msg->payload, &m) && on_##name(w, &m);                  \
+#define ON(NAME, name)                                                         \
+	case MSG_##NAME: {                                                     \
+		struct msg_##name m;                                           \
+		return msg_##name##_get(msg->payload, &m) && on_##name(w, &m); \
 	}
-	ON(LEASE_WANT, lease_want)
-	ON(DOORBELL, doorbell)
-	ON(SEAL, seal)
-	ON(NOTICE_LATER, notice_later)
-	ON(LARGE_WANT, large_want)
-	ON(LARGE_DROP, large_drop)
+		ON(LEASE_WANT, lease_want)
+		ON(DOORBELL, doorbell)
+		ON(SEAL, seal)
+		ON(NOTICE_LATER, notice_later)
+		ON(LARGE_WANT, large_want)
+		ON(LARGE_DROP, large_drop)
 #undef ON
 	}
 	return false;

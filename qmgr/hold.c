@@ -21,7 +21,8 @@ hold_of(const struct qmgr *q, const struct message *m)
 }
 
 void
-hold_put(struct qmgr *q, const struct message *m, struct slice holder, struct slice reason, uint64_t wall_ms)
+hold_put(struct qmgr *q, const struct message *m, struct slice holder, struct slice reason,
+    uint64_t wall_ms)
 {
 	uint32_t i = message_index(m), h;
 	struct hold *old = q->holds;

@@ -121,7 +121,8 @@ hosts_failed(struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint
 }
 
 void
-hosts_say(struct hosts *all, const uint8_t ip[static 16], uint16_t port, struct slice name, struct slice why)
+hosts_say(struct hosts *all, const uint8_t ip[static 16], uint16_t port, struct slice name,
+    struct slice why)
 {
 	struct host_rest *h;
 

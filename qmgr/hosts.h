@@ -18,7 +18,8 @@ enum { HOSTS_MAX = 65536 };
 
 struct host_rest {
 	struct host_rest *next;
-	char *name, *why; /* for people: the name by which it was tried, and what it came to; NULL: not known */
+	/* for people: the name by which it was tried, and what it came to; NULL: not known */
+	char *name, *why;
 	uint8_t ip[16];
 	uint16_t port;
 	uint16_t count; /* failures in a row */
@@ -37,7 +38,8 @@ void hosts_fini(struct hosts *all);
 void hosts_failed(struct hosts *all, const uint8_t ip[static 16], uint16_t port, uint64_t now_ms,
     uint64_t first_ms, uint64_t max_ms);
 /* About one that failed. The texts are copied; a name of "" says nothing new. */
-void hosts_say(struct hosts *all, const uint8_t ip[static 16], uint16_t port, struct slice name, struct slice why);
+void hosts_say(struct hosts *all, const uint8_t ip[static 16], uint16_t port, struct slice name,
+    struct slice why);
 void hosts_answered(struct hosts *all, const uint8_t ip[static 16], uint16_t port);
 /* When its rest is over; 0: it does not rest. */
 uint64_t hosts_until_ms(

@@ -50,9 +50,10 @@ intake_rung(struct qmgr *q, struct seg *s, uint64_t durable)
 
 	if (durable <= s->durable)
 		return true; /* repeated */
-	if (s->state != SEG_LIVE || durable > s->sealed || durable > SEGMENT_MAX_BYTES || durable % SPOOL_ALIGN != 0 ||
-	    fstat(s->fd, &st) != 0 || durable > (uint64_t)st.st_size)
-		return s->state != SEG_LIVE && s->state != SEG_MAKING; /* late, from a writer that was thought gone */
+	if (s->state != SEG_LIVE || durable > s->sealed || durable > SEGMENT_MAX_BYTES ||
+	    durable % SPOOL_ALIGN != 0 || fstat(s->fd, &st) != 0 || durable > (uint64_t)st.st_size)
+		/* late, from a writer that was thought gone */
+		return s->state != SEG_LIVE && s->state != SEG_MAKING;
 	s->durable = durable;
 	intake_wake(q, s);
 	return true;
@@ -63,7 +64,8 @@ intake_sealed(struct qmgr *q, struct seg *s, uint64_t end)
 {
 	if (s->sealed == end)
 		return true; /* repeated */
-	if (s->sealed != SEG_OPEN_END || end < s->durable || end < SEGMENT_HEADER || end % SPOOL_ALIGN != 0)
+	if (s->sealed != SEG_OPEN_END || end < s->durable || end < SEGMENT_HEADER ||
+	    end % SPOOL_ALIGN != 0)
 		return false;
 	commit(q, seal, .segment = s->number, .offset = end);
 	journal_hurry(&q->journal, JOURNAL_NOW);
@@ -77,7 +79,8 @@ authority(const struct seg *s, const struct envelope *e)
 	switch ((enum origin_class)s->class) {
 	case CLASS_MX:
 		if (e->login.n > 0 || envelope_has(e, ENVELOPE_UID) || e->tenant.n > 0)
-			return "claims a login, a local user or a tenant, which its lease does not permit";
+			return "claims a login, a local user or a tenant, which its lease does not "
+			       "permit";
 		break;
 	case CLASS_SUBMISSION:
 		if (envelope_has(e, ENVELOPE_UID))
@@ -104,11 +107,12 @@ queue_of(struct qmgr *q, const struct seg *s, const struct envelope_rcpt *r)
 	struct queue *queue;
 	bool ok = false;
 
-	if (r->route.bytes.p == NULL || r->route.generation > UINT32_MAX || generation < q->router_generation)
+	if (r->route.bytes.p == NULL || r->route.generation > UINT32_MAX ||
+	    generation < q->router_generation)
 		return QUEUE_ROUTING;
 	for (int i = 0; i < 2 && !ok; i++)
-		ok = q->sealer[i] != NULL &&
-		    route_seal_ok(q->sealer[i], generation, ROUTE_DELIVER, r->route.bytes, r->recipient, seal);
+		ok = q->sealer[i] != NULL && route_seal_ok(q->sealer[i], generation, ROUTE_DELIVER,
+						 r->route.bytes, r->recipient, seal);
 	queue = ok ? queue_intern(q, s->class, r->route.bytes) : NULL;
 	if (queue == NULL)
 		return QUEUE_ROUTING;
@@ -119,7 +123,8 @@ queue_of(struct qmgr *q, const struct seg *s, const struct envelope_rcpt *r)
 }
 
 static const char *
-read_rcpts(struct qmgr *q, const struct seg *s, const struct record *rec, const struct envelope *e, struct buf *out)
+read_rcpts(struct qmgr *q, const struct seg *s, const struct record *rec, const struct envelope *e,
+    struct buf *out)
 {
 	struct envelope_iter it;
 	struct envelope_rcpt r;
@@ -130,11 +135,14 @@ read_rcpts(struct qmgr *q, const struct seg *s, const struct record *rec, const 
 	while ((got = envelope_rcpt_next(&it, &r)) > 0) {
 		if (++n > rec->nrcpt)
 			break;
-		journal_rcpt_put(out, &(const struct journal_rcpt){ .queue = queue_of(q, s, &r), .notify = r.notify });
+		journal_rcpt_put(out, &(const struct journal_rcpt){
+					  .queue = queue_of(q, s, &r), .notify = r.notify });
 	}
 	if (got < 0)
 		return it.why != NULL ? it.why : "recipients cannot be read";
-	return n != rec->nrcpt || n == 0 || n > RECORD_RCPT_MAX ? "does not hold as many recipients as it says" : NULL;
+	return n != rec->nrcpt || n == 0 || n > RECORD_RCPT_MAX
+		   ? "does not hold as many recipients as it says"
+		   : NULL;
 }
 
 static uint64_t
@@ -157,7 +165,8 @@ notice_is_late(struct qmgr *q, const struct envelope *e)
 	for (size_t i = 0; origin != NULL && i < e->notice_rcpts.n / 4; i++) {
 		uint32_t rcpt = envelope_u32(e->notice_rcpts, i);
 
-		if (rcpt < origin->nrcpt && (message_rcpts(origin)[rcpt].owed & e->notice_kind) != 0)
+		if (rcpt < origin->nrcpt &&
+		    (message_rcpts(origin)[rcpt].owed & e->notice_kind) != 0)
 			return false;
 	}
 	return true;
@@ -183,11 +192,12 @@ admit(struct qmgr *q, struct message *m, const struct envelope *e)
 		log_id(m->id);
 		log_str(LOGK_REASON, e->hold);
 		log_end();
-		commit(q, hold, .id = m->id, .holder = SLICE_LIT("smtpd"), .reason = slice_head(e->hold, REASON_MAX),
-		    .wall_ms = wall);
+		commit(q, hold, .id = m->id, .holder = SLICE_LIT("smtpd"),
+		    .reason = slice_head(e->hold, REASON_MAX), .wall_ms = wall);
 	}
 	if (envelope_has(e, ENVELOPE_HOLD_UNTIL) && e->hold_until_ms > wall) {
-		commit(q, due, .id = m->id, .rcpt = JOURNAL_ALL, .due_ms = qclock_ms(&q->clock) + (e->hold_until_ms - wall),
+		commit(q, due, .id = m->id, .rcpt = JOURNAL_ALL,
+		    .due_ms = qclock_ms(&q->clock) + (e->hold_until_ms - wall),
 		    .holder = SLICE_LIT("hold-until"));
 		return;
 	}
@@ -225,13 +235,16 @@ file_record(struct qmgr *q, struct seg *s, const struct record *rec)
 	}
 	notice = envelope_has(&e, ENVELOPE_NOTICE_OF);
 	late = notice && notice_is_late(q, &e);
-	commit(q, filed, .id = rec->id, .segment = s->number, .offset = rec->offset, .total = rec->total,
-	    .digest = record_digest(rec->envelope), .arrival_ms = arrival_of(q, rec),
-	    .expiry_ms = arrival_of(q, rec) + queue_limits(q, NULL)->life_ms, .wall_ms = rec->arrival_ms,
-	    .flags = (e.sender.n == 0 ? JOURNAL_NULL_SENDER : 0U) | (notice ? JOURNAL_IS_NOTICE : 0U),
-	    .priority = (uint8_t)e.priority, .origin = notice ? e.notice_of : 0, .notice = notice ? e.notice_kind : 0,
-	    .settled = notice ? e.notice_rcpts : SLICE_NONE, .nrcpt = rec->nrcpt, .rcpts = slice_buf(&rcpts),
-	    .large = rec->large.number);
+	commit(q, filed, .id = rec->id, .segment = s->number, .offset = rec->offset,
+	    .total = rec->total, .digest = record_digest(rec->envelope),
+	    .arrival_ms = arrival_of(q, rec),
+	    .expiry_ms = arrival_of(q, rec) + queue_limits(q, NULL)->life_ms,
+	    .wall_ms = rec->arrival_ms,
+	    .flags =
+		(e.sender.n == 0 ? JOURNAL_NULL_SENDER : 0U) | (notice ? JOURNAL_IS_NOTICE : 0U),
+	    .priority = (uint8_t)e.priority, .origin = notice ? e.notice_of : 0,
+	    .notice = notice ? e.notice_kind : 0, .settled = notice ? e.notice_rcpts : SLICE_NONE,
+	    .nrcpt = rec->nrcpt, .rcpts = slice_buf(&rcpts), .large = rec->large.number);
 	buf_fini(&rcpts);
 	if (late)
 		drop_all(q, rec->id, SLICE_LIT("duplicate-notice"));

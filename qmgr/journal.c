@@ -11,7 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LAZY_HOLDS = 10, LAZY_MIN_MS = 20, PAUSE_FIRST_MS = 100, PAUSE_LAST_MS = 5000, BUF_KEEP = 1 << 20 };
+enum {
+	LAZY_HOLDS = 10,
+	LAZY_MIN_MS = 20,
+	PAUSE_FIRST_MS = 100,
+	PAUSE_LAST_MS = 5000,
+	BUF_KEEP = 1 << 20
+};
 
 static void start(struct journal *j);
 
@@ -25,8 +31,14 @@ void
 journal_init(struct journal *j, int dirfd, const uint8_t id[static SPOOL_ID], struct loop *loop,
     struct offload *writer, struct offload *disk)
 {
-	*j = (struct journal){ .dirfd = dirfd, .loop = loop, .writer = writer, .disk = disk, .hold_ms = 5,
-		.want_ms = UINT64_MAX, .fd = -1, .read_fd = -1 };
+	*j = (struct journal){ .dirfd = dirfd,
+		.loop = loop,
+		.writer = writer,
+		.disk = disk,
+		.hold_ms = 5,
+		.want_ms = UINT64_MAX,
+		.fd = -1,
+		.read_fd = -1 };
 	memcpy(j->spool_id, id, SPOOL_ID);
 	STAILQ_INIT(&j->pending);
 	STAILQ_INIT(&j->group);
@@ -78,9 +90,11 @@ batch_new(struct journal *j, uint32_t file, uint64_t at, bool fresh)
 static void
 put_file_start(struct journal *j, struct buf *b, uint32_t file)
 {
-	struct journal_file_start start = { .version = SPOOL_VERSION, .file = file,
+	struct journal_file_start start = { .version = SPOOL_VERSION,
+		.file = file,
 		.oldest = j->oldest_waits ? j->oldest_gone : j->oldest,
-		.clock_ms = j->clock_ms == NULL ? 0 : j->clock_ms(j->clock_arg), .wall_ms = clock_wall_ms() };
+		.clock_ms = j->clock_ms == NULL ? 0 : j->clock_ms(j->clock_arg),
+		.wall_ms = clock_wall_ms() };
 
 	memcpy(start.spool_id.b, j->spool_id, SPOOL_ID);
 	journal_put_file_start(b, &start);
@@ -281,7 +295,8 @@ group_write(struct job *job)
 	struct batch *b;
 
 	j->error = 0;
-	STAILQ_FOREACH(b, &j->group, next) {
+	STAILQ_FOREACH(b, &j->group, next)
+	{
 		j->error = batch_write(j, b);
 		if (j->error != 0)
 			break;
@@ -379,8 +394,8 @@ group_written(struct job *job)
 	j->failing = false;
 	j->stats.syncs++;
 	STAILQ_FOREACH(b, &j->group, next)
-		if (b->fresh)
-			buf_put(&j->begun, &b->file, sizeof b->file);
+	if (b->fresh)
+		buf_put(&j->begun, &b->file, sizeof b->file);
 	batches_free(&j->group);
 	j->durable = j->group_lsn;
 	call_waits(j);
@@ -439,8 +454,8 @@ start(struct journal *j)
 	j->group_lsn = j->lsn;
 	STAILQ_CONCAT(&j->group, &j->pending);
 	STAILQ_FOREACH(b, &j->group, next)
-		if (b->fresh && j->taken_spare == 0 && j->nspare > 0)
-			j->taken_spare = j->spare[--j->nspare];
+	if (b->fresh && j->taken_spare == 0 && j->nspare > 0)
+		j->taken_spare = j->spare[--j->nspare];
 	j->job = (struct job){ .run = group_write, .done = group_written };
 	if (j->writer != NULL) {
 		offload_submit(j->writer, &j->job);
@@ -523,7 +538,8 @@ oldest_durable(void *arg)
 	struct journal *j = arg;
 	size_t kept = 0;
 
-	if (j->oldest_said != j->oldest) { /* recovery asks the newest file, and one was begun meanwhile */
+	/* recovery asks the newest file, and one was begun meanwhile */
+	if (j->oldest_said != j->oldest) {
 		say_oldest(j);
 		return;
 	}
@@ -555,7 +571,8 @@ journal_set_oldest(struct journal *j, uint32_t oldest)
 {
 	size_t before = 0;
 
-	assert(oldest > j->oldest && oldest == journal_begun_after(j, oldest - 1) && !j->oldest_waits);
+	assert(
+	    oldest > j->oldest && oldest == journal_begun_after(j, oldest - 1) && !j->oldest_waits);
 	while (before < j->begun.n && memcmp(j->begun.p + before, &oldest, sizeof oldest) != 0)
 		before += sizeof oldest;
 	buf_drop(&j->begun, before);

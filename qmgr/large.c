@@ -35,9 +35,9 @@ struct large {
 	enum large_state state;
 	uint64_t instance, id, done_lsn;
 	bool dropped, unsure;
-	bool keep;  /* to damaged/ instead of away */
-	bool busy;  /* a thread works on it */
-	bool there; /* seen in large/ at start */
+	bool keep;		/* to damaged/ instead of away */
+	bool busy;		/* a thread works on it */
+	bool there;		/* seen in large/ at start */
 	struct make_call *call; /* waits for the journal */
 };
 
@@ -192,8 +192,8 @@ larges_damaged(struct qmgr *q, uint64_t instance)
 	struct large *e;
 
 	TAILQ_FOREACH(e, &q->larges->open, list)
-		if (e->state == LARGE_LEASED && e->instance == instance)
-			e->keep = true;
+	if (e->state == LARGE_LEASED && e->instance == instance)
+		e->keep = true;
 }
 
 void
@@ -203,8 +203,8 @@ larges_again(struct qmgr *q, uint32_t file)
 	struct large *e;
 
 	TAILQ_FOREACH(e, &l->open, list)
-		if ((e->state == LARGE_MAKING || e->state == LARGE_LEASED) && e->base_file <= file)
-			commit(q, large, .large = e->number, .instance = e->instance);
+	if ((e->state == LARGE_MAKING || e->state == LARGE_LEASED) && e->base_file <= file)
+		commit(q, large, .large = e->number, .instance = e->instance);
 	if (l->highest > 0 && l->highest_file <= file)
 		commit(q, large, .large = l->highest);
 }
@@ -305,7 +305,7 @@ held_by(const struct qmgr *q, uint64_t instance)
 	unsigned n = 0;
 
 	TAILQ_FOREACH(e, &q->larges->open, list)
-		n += e->state != LARGE_DEAD && e->instance == instance;
+	n += e->state != LARGE_DEAD && e->instance == instance;
 	return n;
 }
 
@@ -323,8 +323,11 @@ larges_lease(struct qmgr *q, uint64_t instance, large_made_fn *made)
 	e->state = LARGE_MAKING;
 	e->busy = true;
 	c = xcalloc(1, sizeof *c);
-	*c = (struct make_call){ .q = q, .number = e->number, .instance = instance,
-		.floor_bytes = q->conf->disk_floor, .made = made };
+	*c = (struct make_call){ .q = q,
+		.number = e->number,
+		.instance = instance,
+		.floor_bytes = q->conf->disk_floor,
+		.made = made };
 	e->call = c;
 	c->wait = (struct journal_wait){ .durable = make_durable, .arg = c };
 	journal_after(&q->journal, &c->wait, JOURNAL_NOW);
@@ -350,8 +353,8 @@ larges_unlinked(struct qmgr *q, uint64_t instance)
 	struct large *e;
 
 	TAILQ_FOREACH(e, &q->larges->open, list)
-		if (e->instance == instance)
-			e->unsure = true;
+	if (e->instance == instance)
+		e->unsure = true;
 }
 
 /* ---- the end ---- */
@@ -371,7 +374,9 @@ end_submit(struct qmgr *q, struct large *e, void (*run)(struct job *), void (*do
 	struct end_call *c = xcalloc(1, sizeof *c);
 
 	e->busy = true;
-	*c = (struct end_call){ .job = { .run = run, .done = done }, .q = q, .number = e->number, .keep = e->keep };
+	*c = (struct end_call){
+		.job = { .run = run, .done = done }, .q = q, .number = e->number, .keep = e->keep
+	};
 	qmgr_offload(q, &c->job);
 }
 
@@ -407,8 +412,8 @@ has_unfiled(const struct qmgr *q, uint64_t instance)
 	struct seg *s;
 
 	while ((s = segtab_next(&q->segtab, &cursor)) != NULL)
-		if (s->instance == instance && s->worker != SEG_OWN_WORKER && s->state != SEG_ENDED &&
-		    s->state != SEG_FREED)
+		if (s->instance == instance && s->worker != SEG_OWN_WORKER &&
+		    s->state != SEG_ENDED && s->state != SEG_FREED)
 			return true;
 	return false;
 }
@@ -423,7 +428,8 @@ look_done(struct job *job)
 	assert(e != NULL && e->busy);
 	e->busy = false;
 	if (c->error != 0 || c->gone < 0)
-		log_trouble(c->error != 0 ? -c->error : -c->gone, "large/%u cannot be looked at", c->number);
+		log_trouble(c->error != 0 ? -c->error : -c->gone, "large/%u cannot be looked at",
+		    c->number);
 	else if (c->gone > 0 && e->state == LARGE_LEASED &&
 		 (e->dropped || c->size == 0 || !has_unfiled(q, e->instance))) {
 		e->state = LARGE_DEAD;
@@ -446,7 +452,8 @@ remove_run(struct job *job)
 	}
 	spool_large_name(c->number, name);
 	snprintf(to, sizeof to, SPOOL_DAMAGED "/large.%010u", c->number);
-	c->error = renameat(c->q->dirfd, name, c->q->dirfd, to) != 0 && errno != ENOENT ? -errno : 0;
+	c->error =
+	    renameat(c->q->dirfd, name, c->q->dirfd, to) != 0 && errno != ENOENT ? -errno : 0;
 }
 
 static void
@@ -512,7 +519,8 @@ found(struct qmgr *q, uint32_t number)
 		e = make(q, number, LARGE_DEAD);
 		e->keep = strange;
 		if (strange)
-			log_trouble(0, "large/%u is not in the journal and goes to damaged/", number);
+			log_trouble(
+			    0, "large/%u is not in the journal and goes to damaged/", number);
 	}
 	e->there = true;
 }
@@ -535,7 +543,8 @@ larges_open(struct qmgr *q)
 		if (e->there)
 			continue;
 		if (e->state == LARGE_FILED)
-			log_trouble(0, "large/%u is gone: the body of a message in the queue", e->number);
+			log_trouble(
+			    0, "large/%u is gone: the body of a message in the queue", e->number);
 		else
 			forget(q, e);
 	}

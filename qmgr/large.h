@@ -13,8 +13,8 @@
  *			writer said so; or it is empty; or all segments of its writer are filed to
  *			their ends
  *
- * Its number is durable in the journal before the file is made, so a crash leaves no file that nobody
- * knows. What may belong to a damaged record goes to damaged/ instead.
+ * Its number is durable in the journal before the file is made, so a crash leaves no file that
+ * nobody knows. What may belong to a damaged record goes to damaged/ instead.
  */
 struct larges *larges_new(void);
 void larges_free(struct larges *l);

@@ -2,10 +2,11 @@
 /*
  * qmgr: the queue. Files what writers append, gives it to deliver, remembers what became of it.
  *
- * User _angqmgr. Files: the spool folder, whole and alone (state/lock is held while it runs); configuration
- * generations, read. Sockets: listens on the edges from smtpd, deliver and bounced, and on ctl/qmgr;
- * connects to router, dnscache and logd. Sandbox: PROFILE_QMGR; no network at all. Threads: one writes the journal,
- * two do what else blocks (segments made, synced, copied, unlinked).
+ * User _angqmgr. Files: the spool folder, whole and alone (state/lock is held while it runs);
+ * configuration generations, read. Sockets: listens on the edges from smtpd, deliver and bounced,
+ * and on ctl/qmgr; connects to router, dnscache and logd. Sandbox: PROFILE_QMGR; no network at all.
+ * Threads: one writes the journal, two do what else blocks (segments made, synced, copied,
+ * unlinked).
  */
 #include "base/clock.h"
 #include "base/die.h"
@@ -47,8 +48,8 @@ end_if_quiet(void *arg)
 }
 
 /*
- * The disk is the whole truth, a kill loses nothing; but each job under way might be done twice (rule 16). Told to
- * end, there is time for those that are short.
+ * The disk is the whole truth, a kill loses nothing; but each job under way might be done twice
+ * (rule 16). Told to end, there is time for those that are short.
  */
 static void
 on_term(int signo, void *arg)
@@ -91,13 +92,15 @@ open_spool(int dirfd)
 	int error = spool_make(dirfd, &id);
 
 	if (error != 0)
-		die(error == -ENOTSUP ? EXIT_CONFIG : EXIT_TEMP, "the spool cannot be opened: %s", strerror(-error));
+		die(error == -ENOTSUP ? EXIT_CONFIG : EXIT_TEMP, "the spool cannot be opened: %s",
+		    strerror(-error));
 	queue.lockfd = spool_lock(dirfd, true);
 	if (queue.lockfd < 0)
 		die(EXIT_TEMP, "the spool cannot be locked: %s", strerror(-queue.lockfd));
 	error = spool_identity_read(dirfd, &id);
 	if (error != 0)
-		die(error == -ENOTSUP ? EXIT_CONFIG : EXIT_TEMP, "state/spool cannot be read: %s", strerror(-error));
+		die(error == -ENOTSUP ? EXIT_CONFIG : EXIT_TEMP, "state/spool cannot be read: %s",
+		    strerror(-error));
 	qmgr_set_identity(&queue, &id);
 	error = recover_open(&queue, &why);
 	if (error != 0)
@@ -133,11 +136,16 @@ main(int argc, char *argv[])
 	loglink_dial(loop, daemon_uid_of(SERVICE_LOGD, &self));
 	metrics_refresh(control_count, &queue);
 	from_dnscache_start(&queue, daemon_uid_of(SERVICE_DNSCACHE, &self));
-	queue.router = peer_dial(loop, SERVICE_ROUTER, daemon_uid_of(SERVICE_ROUTER, &self), &from_router_ops, &queue);
-	peer_listen(loop, smtpd, SERVICE_SMTPD, daemon_uid_of(SERVICE_SMTPD, &self), &from_smtpd_ops, &queue);
-	peer_listen(loop, bounced, SERVICE_BOUNCED, daemon_uid_of(SERVICE_BOUNCED, &self), &from_smtpd_ops, &queue);
-	peer_listen(loop, deliver, SERVICE_DELIVER, daemon_uid_of(SERVICE_DELIVER, &self), &from_deliver_ops, &queue);
-	peer_listen(loop, local, SERVICE_LOCAL, daemon_uid_of(SERVICE_LOCAL, &self), &from_deliver_ops, &queue);
+	queue.router = peer_dial(
+	    loop, SERVICE_ROUTER, daemon_uid_of(SERVICE_ROUTER, &self), &from_router_ops, &queue);
+	peer_listen(loop, smtpd, SERVICE_SMTPD, daemon_uid_of(SERVICE_SMTPD, &self),
+	    &from_smtpd_ops, &queue);
+	peer_listen(loop, bounced, SERVICE_BOUNCED, daemon_uid_of(SERVICE_BOUNCED, &self),
+	    &from_smtpd_ops, &queue);
+	peer_listen(loop, deliver, SERVICE_DELIVER, daemon_uid_of(SERVICE_DELIVER, &self),
+	    &from_deliver_ops, &queue);
+	peer_listen(loop, local, SERVICE_LOCAL, daemon_uid_of(SERVICE_LOCAL, &self),
+	    &from_deliver_ops, &queue);
 	queue.ctl = ctl_serve(loop, ctl, control_verbs, self.ids.gid[GROUP_ADM], &queue);
 
 	daemon_ready(&self);

@@ -120,7 +120,8 @@ slot_take(struct messages *all)
 		return i;
 	}
 	if (all->used == all->nchunk * (uint32_t)MESSAGES_CHUNK) {
-		struct messages_chunk *c = aligned_alloc(MESSAGES_CHUNK_BYTES, MESSAGES_CHUNK_BYTES);
+		struct messages_chunk *c =
+		    aligned_alloc(MESSAGES_CHUNK_BYTES, MESSAGES_CHUNK_BYTES);
 
 		if (c == NULL)
 			die(EXIT_TEMP, "out of memory");

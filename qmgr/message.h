@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * What is queued, in memory: a message and its first recipient are one object of 80 bytes in a slab,
- * found by index or by id (QUEUE.md rule 25: at most 100 bytes a queued recipient, index included).
- * No text is kept: addresses stand in the segment, the last reply in the journal.
+ * What is queued, in memory: a message and its first recipient are one object of 80 bytes in a
+ * slab, found by index or by id (QUEUE.md rule 25: at most 100 bytes a queued recipient, index
+ * included). No text is kept: addresses stand in the segment, the last reply in the journal.
  *
  * Times are ticks of the queue clock (qclock.h).
  */
@@ -22,7 +22,8 @@ enum rcpt_phase {
 	RCPT_ROUTING,  /* in the list of queue 0: router is to be asked */
 	RCPT_ASKED,    /* router was asked */
 	RCPT_ORPHAN,   /* started before we were: its worker has not reported yet (rule 15) */
-	RCPT_OWED,     /* failed or expired, its notice is owed (rule 18): `due` is when it is settled by rule */
+	/* failed or expired, its notice is owed (rule 18): `due` is when it is settled by rule */
+	RCPT_OWED,
 	RCPT_CLOSED,
 };
 
@@ -51,16 +52,16 @@ enum { MESSAGE_NONE = UINT32_MAX, MESSAGE_MORE_MAX = 65535 };
 
 struct message {
 	uint64_t id;
-	uint32_t seg;       /* slot in the segment table */
-	uint32_t at64;      /* offset / 64 */
-	uint32_t len64;     /* total / 64 */
-	uint32_t arrival;   /* tick */
-	uint32_t wake;      /* tick the wheel timer is set for */
+	uint32_t seg;	  /* slot in the segment table */
+	uint32_t at64;	  /* offset / 64 */
+	uint32_t len64;	  /* total / 64 */
+	uint32_t arrival; /* tick */
+	uint32_t wake;	  /* tick the wheel timer is set for */
 	uint32_t wheel_next, wheel_prev;
-	uint32_t base_file; /* journal file of its FILED or newest MESSAGE */
+	uint32_t base_file;    /* journal file of its FILED or newest MESSAGE */
 	uint16_t wheel_bucket; /* WHEEL_OUT: in none */
 	uint16_t nrcpt;
-	uint16_t nopen;        /* recipients that are not RCPT_CLOSED */
+	uint16_t nopen; /* recipients that are not RCPT_CLOSED */
 	uint8_t flags;
 	uint8_t suspicion; /* workers that died over it (rule 17) */
 	union {
@@ -74,16 +75,19 @@ struct messages_chunk;
 struct messages {
 	struct messages_chunk **chunk;
 	uint32_t nchunk, used; /* slots ever taken */
-	uint32_t free;         /* chained by wheel_next */
-	uint32_t count;        /* messages */
-	uint64_t recipients; /* queued ones, counted one by one: the ledger's other side */
-	uint32_t *slot; /* open addressing, MESSAGE_NONE: empty */
+	uint32_t free;	       /* chained by wheel_next */
+	uint32_t count;	       /* messages */
+	uint64_t recipients;   /* queued ones, counted one by one: the ledger's other side */
+	uint32_t *slot;	       /* open addressing, MESSAGE_NONE: empty */
 	uint32_t nslot;
 };
 
 /* Chunks are aligned to their size, so that a message knows its index. */
-enum { MESSAGES_CHUNK_BYTES = 1 << 20, MESSAGES_CHUNK_HEAD = 16,
-	MESSAGES_CHUNK = (MESSAGES_CHUNK_BYTES - MESSAGES_CHUNK_HEAD) / sizeof(struct message) };
+enum {
+	MESSAGES_CHUNK_BYTES = 1 << 20,
+	MESSAGES_CHUNK_HEAD = 16,
+	MESSAGES_CHUNK = (MESSAGES_CHUNK_BYTES - MESSAGES_CHUNK_HEAD) / sizeof(struct message)
+};
 
 struct messages_chunk {
 	uint32_t number, unused[3];

@@ -25,7 +25,7 @@ enum {
 struct entry {
 	TAILQ_ENTRY(entry) order;
 	LIST_ENTRY(entry) bucket;
-	uint64_t id, lsn; /* what it speaks of is durable when the journal is there */
+	uint64_t id, lsn;	   /* what it speaks of is durable when the journal is there */
 	uint64_t due_ms, first_ms; /* monotonic */
 	uint32_t retry_ms;
 	uint8_t sent; /* kind under way; 0: none */
@@ -129,7 +129,8 @@ notice_for_success(struct message *m, unsigned rcpt, bool dsn)
 uint32_t
 notice_delay_tick(const struct qmgr *q, const struct message *m, const struct recipient *r)
 {
-	if (q->conf->delay_notice_ms == 0 || (m->flags & (MESSAGE_NULL_SENDER | MESSAGE_NOTICE)) != 0 ||
+	if (q->conf->delay_notice_ms == 0 ||
+	    (m->flags & (MESSAGE_NULL_SENDER | MESSAGE_NOTICE)) != 0 ||
 	    (r->owed & (SPOOL_NOTICE_DELAYED | SPOOL_NOTICE_TOLD)) != 0)
 		return UINT32_MAX;
 	if ((r->notify & NOTIFY_DELAY) == 0 && (r->notify != 0 || !q->conf->delay_notice_unasked))
@@ -142,7 +143,8 @@ notice_delayed(struct qmgr *q, struct message *m, unsigned rcpt)
 {
 	uint32_t number = rcpt;
 
-	commit(q, notice, .id = m->id, .notice = SPOOL_NOTICE_DELAYED, .rcpts = slice_of(&number, sizeof number));
+	commit(q, notice, .id = m->id, .notice = SPOOL_NOTICE_DELAYED,
+	    .rcpts = slice_of(&number, sizeof number));
 	journal_hurry(&q->journal, JOURNAL_GROUP);
 }
 
@@ -166,8 +168,8 @@ entry_find(const struct notices *all, uint64_t id)
 	struct entry *e;
 
 	LIST_FOREACH(e, &all->bucket[(id ^ id >> 22) % BUCKETS], bucket)
-		if (e->id == id)
-			return e;
+	if (e->id == id)
+		return e;
 	return NULL;
 }
 
@@ -256,7 +258,8 @@ set_out(struct qmgr *q, struct message *m)
 	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++) {
 		const struct recipient *r = &message_rcpts(m)[i];
 
-		if (r->phase == RCPT_DEFERRED && r->state == SPOOL_QUEUED && r->due == m->arrival && r->attempts == 0)
+		if (r->phase == RCPT_DEFERRED && r->state == SPOOL_QUEUED && r->due == m->arrival &&
+		    r->attempts == 0)
 			rcpt_enter_queue(q, m, i);
 	}
 }
@@ -322,7 +325,8 @@ give_up(struct qmgr *q, struct message *m, uint8_t kind, const char *rule)
 		if (message_rcpts(m)[i].owed & kind)
 			buf_put(&rcpts, &i, sizeof i);
 	log_trouble(0, "a notice is not sent: %s", rule);
-	commit(q, settled, .id = m->id, .notice = kind, .rcpts = slice_buf(&rcpts), .rule = slice_z(rule));
+	commit(q, settled, .id = m->id, .notice = kind, .rcpts = slice_buf(&rcpts),
+	    .rule = slice_z(rule));
 	buf_fini(&rcpts);
 }
 
@@ -344,7 +348,9 @@ ask(struct qmgr *q, struct entry *e, struct message *m, uint8_t kind, uint64_t n
 		log_trouble(-fd, "a notice cannot be handed over");
 		due_at(all, e, now + RETRY_FIRST_MS);
 	} else {
-		const struct msg_notice msg = { .id = e->id, .kind = kind, .size = (uint32_t)bytes.n };
+		const struct msg_notice msg = {
+			.id = e->id, .kind = kind, .size = (uint32_t)bytes.n
+		};
 
 		(all->send != NULL ? all->send : send_by_link)(q, &msg, fd);
 		close(fd);
@@ -446,7 +452,9 @@ notices_look(const struct qmgr *q, struct notices_state *out)
 {
 	const struct notices *all = q->notices;
 
-	*out = (struct notices_state){ .waiting = all->n - all->sent, .sent = all->sent, .unheard = all->unheard };
+	*out = (struct notices_state){
+		.waiting = all->n - all->sent, .sent = all->sent, .unheard = all->unheard
+	};
 }
 
 /* ---- the link ---- */
@@ -486,7 +494,9 @@ notice_put_off(struct qmgr *q, const struct msg_notice_later *m)
 {
 	struct notices *all = q->notices;
 	struct entry *e = entry_find(all, m->id);
-	uint32_t wait = m->retry_ms < 100 ? 100 : m->retry_ms > NOTICES_RETRY_MAX_MS ? NOTICES_RETRY_MAX_MS : m->retry_ms;
+	uint32_t wait = m->retry_ms < 100		     ? 100
+			: m->retry_ms > NOTICES_RETRY_MAX_MS ? NOTICES_RETRY_MAX_MS
+							     : m->retry_ms;
 
 	if (e != NULL && e->sent != 0 && e->sent == m->kind)
 		unsend(all, e, clock_mono_ms() + wait);
@@ -500,13 +510,15 @@ notice_reply(struct qmgr *q, const struct message *m, unsigned rcpt, enum notice
 	struct notices *all = q->notices;
 	const struct envelope_rcpt *to;
 
-	if (all->bounced == NULL || !peer_is_up(all->bounced) || peer_backlog(all->bounced) > BACKLOG_BYTES) {
+	if (all->bounced == NULL || !peer_is_up(all->bounced) ||
+	    peer_backlog(all->bounced) > BACKLOG_BYTES) {
 		all->unheard++;
 		return;
 	}
 	to = address_rcpt(q, m, rcpt);
 	peer_send(all->bounced, reply, .id = m->id, .rcpt = rcpt, .action = (uint8_t)action,
-	    .code = end->code <= 999 ? end->code : 0, .enh_class = end->enh[0], .enh_subject = end->enh[1],
-	    .enh_detail = end->enh[2], .to = to == NULL ? SLICE_NONE : to->recipient, .host = end->host,
+	    .code = end->code <= 999 ? end->code : 0, .enh_class = end->enh[0],
+	    .enh_subject = end->enh[1], .enh_detail = end->enh[2],
+	    .to = to == NULL ? SLICE_NONE : to->recipient, .host = end->host,
 	    .text = slice_head(end->text, 2000));
 }

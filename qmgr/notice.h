@@ -25,13 +25,15 @@ struct notices;
 struct notices *notices_new(void);
 void notices_free(struct notices *all);
 /* For tests: instead of the link. */
-void notices_set_send(struct qmgr *q, void (*send)(struct qmgr *q, const struct msg_notice *m, int fd));
+void notices_set_send(
+    struct qmgr *q, void (*send)(struct qmgr *q, const struct msg_notice *m, int fd));
 
 /* What is owed when a recipient ends so: bits of enum spool_notice. dsn: the next hop tells itself. */
 uint8_t notice_for_failure(struct qmgr *q, struct message *m, unsigned rcpt);
 uint8_t notice_for_success(struct message *m, unsigned rcpt, bool dsn);
 /* Tick at which the delay of this queued recipient is to be told; UINT32_MAX: never (again). */
-uint32_t notice_delay_tick(const struct qmgr *q, const struct message *m, const struct recipient *r);
+uint32_t notice_delay_tick(
+    const struct qmgr *q, const struct message *m, const struct recipient *r);
 /* It is that tick. */
 void notice_delayed(struct qmgr *q, struct message *m, unsigned rcpt);
 

@@ -122,7 +122,8 @@ read_large(struct qmgr *q, const struct record_large *large, struct buf *out)
 	if (fd < 0)
 		return;
 	while (out->n < large->bytes) {
-		ssize_t n = pread(fd, buf_room(out, large->bytes - out->n), large->bytes - out->n, (off_t)out->n);
+		ssize_t n = pread(
+		    fd, buf_room(out, large->bytes - out->n), large->bytes - out->n, (off_t)out->n);
 
 		if (n <= 0)
 			break;
@@ -135,8 +136,8 @@ read_large(struct qmgr *q, const struct record_large *large, struct buf *out)
 
 /* What is damaged is left out: the notice goes out all the same. */
 static void
-put_content(struct qmgr *q, struct message *m, const struct record *rec, const struct envelope *e, uint8_t kind,
-    struct slice head, struct buf *out)
+put_content(struct qmgr *q, struct message *m, const struct record *rec, const struct envelope *e,
+    uint8_t kind, struct slice head, struct buf *out)
 {
 	const struct seg *s = seg_at(&q->segtab, m->seg);
 	struct buf bytes = { 0 };
@@ -148,8 +149,8 @@ put_content(struct qmgr *q, struct message *m, const struct record *rec, const s
 	if (wants_body(q, rec, e, kind) && (rec->flags & RECORD_LARGE) != 0) {
 		read_large(q, &rec->large, &bytes);
 		body = slice_buf(&bytes);
-	} else if (wants_body(q, rec, e, kind) &&
-		   scan_record(s->fd, s->number, message_offset(m), s->seed, true, &bytes, &whole, &why) == 0) {
+	} else if (wants_body(q, rec, e, kind) && scan_record(s->fd, s->number, message_offset(m),
+						      s->seed, true, &bytes, &whole, &why) == 0) {
 		body = whole.body;
 	}
 	put_part(out, body);
@@ -179,10 +180,17 @@ notice_make(struct qmgr *q, struct message *m, uint8_t kind, struct buf *out)
 
 	if (e == NULL || rec == NULL)
 		return -EBADMSG;
-	n = (struct notice){ .id = m->id, .kind = kind, .sender = e->sender, .envid = e->envid, .ret = e->ret,
-		.to = e->sender.n > 0 ? e->sender : slice_z(q->conf->double_bounce_to), .utf8 = e->smtputf8,
-		.arrival_ms = rec->arrival_ms, .hostname = slice_z(q->conf->hostname),
-		.received_from = envelope_has(e, ENVELOPE_CLIENT) ? e->helo : SLICE_NONE, .nrcpt = count_owed(m, kind) };
+	n = (struct notice){ .id = m->id,
+		.kind = kind,
+		.sender = e->sender,
+		.envid = e->envid,
+		.ret = e->ret,
+		.to = e->sender.n > 0 ? e->sender : slice_z(q->conf->double_bounce_to),
+		.utf8 = e->smtputf8,
+		.arrival_ms = rec->arrival_ms,
+		.hostname = slice_z(q->conf->hostname),
+		.received_from = envelope_has(e, ENVELOPE_CLIENT) ? e->helo : SLICE_NONE,
+		.nrcpt = count_owed(m, kind) };
 	if (n.nrcpt == 0 || n.to.n == 0)
 		return -ENOENT;
 	error = edited_head(rec, e, &a, &head);
@@ -196,7 +204,8 @@ notice_make(struct qmgr *q, struct message *m, uint8_t kind, struct buf *out)
 		put++;
 	}
 	if (error == 0)
-		put_content(q, m, address_record(q, m), address_envelope(q, m), kind, slice_buf(&head), out);
+		put_content(q, m, address_record(q, m), address_envelope(q, m), kind,
+		    slice_buf(&head), out);
 	buf_fini(&head);
 	arena_fini(&a);
 	return error;
@@ -217,7 +226,8 @@ notice_seal(const struct buf *bytes)
 			break;
 		done += (size_t)n;
 	}
-	if (done == bytes->n && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+	if (done == bytes->n &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
 		return fd;
 	done = (size_t)errno;
 	close(fd);

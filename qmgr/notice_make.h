@@ -6,8 +6,8 @@
 
 /*
  * What bounced is handed for one kind of notice of a message: bounce/notice.h, of NOTICE_RCPTS_MAX
- * recipients at most. 0; -ENOENT: nothing of the kind is owed; -EBADMSG: the message's record cannot
- * be read.
+ * recipients at most. 0; -ENOENT: nothing of the kind is owed; -EBADMSG: the message's record
+ * cannot be read.
  */
 int notice_make(struct qmgr *q, struct message *m, uint8_t kind, struct buf *out);
 

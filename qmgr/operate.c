@@ -66,7 +66,8 @@ hold(struct qmgr *q, struct message *m, struct slice holder, struct slice reason
 	if (m->flags & MESSAGE_HELD)
 		return false;
 	log_operation(LOG_HELD, m->id, holder, reason);
-	commit(q, hold, .id = m->id, .holder = holder, .reason = reason, .wall_ms = clock_wall_ms());
+	commit(
+	    q, hold, .id = m->id, .holder = holder, .reason = reason, .wall_ms = clock_wall_ms());
 	return true;
 }
 
@@ -83,7 +84,8 @@ release(struct qmgr *q, struct message *m, struct slice holder)
 static bool
 end(struct qmgr *q, struct message *m, bool fail, struct slice holder, struct slice reason)
 {
-	uint8_t owed = fail && !(m->flags & (MESSAGE_NULL_SENDER | MESSAGE_NOTICE)) ? SPOOL_NOTICE_FAILED : 0;
+	uint8_t owed =
+	    fail && !(m->flags & (MESSAGE_NULL_SENDER | MESSAGE_NOTICE)) ? SPOOL_NOTICE_FAILED : 0;
 
 	if (count_state(m, SPOOL_QUEUED) == 0)
 		return false;
@@ -98,21 +100,24 @@ end(struct qmgr *q, struct message *m, bool fail, struct slice holder, struct sl
 
 		if (r->state != SPOOL_QUEUED || r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0)
 			continue;
-		commit(q, operator, .id = id, .rcpt = i, .result = SPOOL_RESULT_FAILED, .holder = holder, .reason = reason,
-		    .wall_ms = clock_wall_ms());
+		commit(q, operator, .id = id, .rcpt = i, .result = SPOOL_RESULT_FAILED,
+		    .holder = holder, .reason = reason, .wall_ms = clock_wall_ms());
 		if (m->id != id)
 			return true;
 	}
-	commit(q, operator, .id = m->id, .rcpt = JOURNAL_ALL, .result = fail ? SPOOL_RESULT_FAILED : SPOOL_RESULT_DROPPED,
-	    .owed = owed, .holder = holder, .reason = reason, .wall_ms = clock_wall_ms());
+	commit(q, operator, .id = m->id, .rcpt = JOURNAL_ALL,
+	    .result = fail ? SPOOL_RESULT_FAILED : SPOOL_RESULT_DROPPED, .owed = owed,
+	    .holder = holder, .reason = reason, .wall_ms = clock_wall_ms());
 	return true;
 }
 
 static bool
 due_now(struct qmgr *q, struct message *m, struct slice holder, bool record)
 {
-	const struct journal_due now = { .id = m->id, .rcpt = JOURNAL_ALL, .due_ms = qclock_ms(&q->clock) / QCLOCK_TICK_MS *
-	    QCLOCK_TICK_MS, .holder = holder };
+	const struct journal_due now = { .id = m->id,
+		.rcpt = JOURNAL_ALL,
+		.due_ms = qclock_ms(&q->clock) / QCLOCK_TICK_MS * QCLOCK_TICK_MS,
+		.holder = holder };
 	bool any = false, woke = false;
 
 	for (unsigned i = 0; i < m->nrcpt; i++) {
@@ -132,14 +137,16 @@ due_now(struct qmgr *q, struct message *m, struct slice holder, bool record)
 	if (!any)
 		return woke;
 	if (record)
-		commit(q, due, .id = now.id, .rcpt = now.rcpt, .due_ms = now.due_ms, .holder = holder);
+		commit(
+		    q, due, .id = now.id, .rcpt = now.rcpt, .due_ms = now.due_ms, .holder = holder);
 	else
 		state_due(q, &now, (struct journal_place){ 0 });
 	return true;
 }
 
 bool
-operate(struct qmgr *q, enum operation what, struct message *m, struct slice holder, struct slice reason)
+operate(struct qmgr *q, enum operation what, struct message *m, struct slice holder,
+    struct slice reason)
 {
 	reason = slice_head(reason, REASON_MAX);
 	holder = slice_head(holder, REASON_MAX);
@@ -167,7 +174,8 @@ operate_suspend(struct qmgr *q, struct slice domain, struct slice holder, struct
 
 	if (marker == NULL || marker->suspended)
 		return false;
-	commit(q, suspend, .queue = marker->number, .holder = holder, .reason = reason, .wall_ms = clock_wall_ms());
+	commit(q, suspend, .queue = marker->number, .holder = holder, .reason = reason,
+	    .wall_ms = clock_wall_ms());
 	return true;
 }
 

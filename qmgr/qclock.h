@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /*
- * The queue clock (QUEUE.md rule 13): milliseconds since the spool was made, as far as it lived. It goes
- * on with the boot clock; over a restart it is advanced by the wall time since the last checkpoint,
- * clamped to 0..1 day, so that a wall clock set wrongly for a while expires no mail.
+ * The queue clock (QUEUE.md rule 13): milliseconds since the spool was made, as far as it lived. It
+ * goes on with the boot clock; over a restart it is advanced by the wall time since the last
+ * checkpoint, clamped to 0..1 day, so that a wall clock set wrongly for a while expires no mail.
  *
  * Messages keep it in ticks of 250 ms: 32 bits last 34 years.
  */

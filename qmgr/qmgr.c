@@ -22,7 +22,13 @@
 #include <bsd/stdlib.h>
 #include <stdlib.h>
 
-enum { SLOW_MS = 1000, CHECKPOINT_SLOW = 60, ARM_SLICE = 20000, DISK_THREADS = 2, TICK_MAX_MS = 60000 };
+enum {
+	SLOW_MS = 1000,
+	CHECKPOINT_SLOW = 60,
+	ARM_SLICE = 20000,
+	DISK_THREADS = 2,
+	TICK_MAX_MS = 60000
+};
 
 static void
 turn_end(void *arg)
@@ -55,8 +61,8 @@ queues_slow(struct qmgr *q)
 	for (uint32_t i = 1; i < q->queues.n; i++) {
 		struct queue *queue = q->queues.at[i];
 
-		if (queue == NULL || queue->nrcpt > 0 || queue->njobs > 0 || queue->active || queue->suspended ||
-		    queue->down_until != 0)
+		if (queue == NULL || queue->nrcpt > 0 || queue->njobs > 0 || queue->active ||
+		    queue->suspended || queue->down_until != 0)
 			continue;
 		if (queue->idle)
 			commit(q, queue_freed, .queue = i);

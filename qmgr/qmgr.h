@@ -31,8 +31,8 @@
  *	leasing intake ending compact clean   segments and journal files come, are read, and go
  *	from_smtpd from_router control        the other edges
  *
- * Nothing in it is global, time comes from base/clock.h, chance from `rng`, threads may be left out:
- * so the whole runs in one process, for tests and simulation.
+ * Nothing in it is global, time comes from base/clock.h, chance from `rng`, threads may be left
+ * out: so the whole runs in one process, for tests and simulation.
  */
 struct hold {
 	uint32_t msg; /* index; MESSAGE_NONE: free */
@@ -58,20 +58,20 @@ struct partial {
 	struct {
 		uint32_t first;
 		struct journal_place at;
-	} *chunk;
+	} * chunk;
 };
 
-struct clean; /* clean.c */
-struct compact; /* compact.c */
-struct larges; /* large.c */
-struct asking; /* from_router.c */
+struct clean;	      /* clean.c */
+struct compact;	      /* compact.c */
+struct larges;	      /* large.c */
+struct asking;	      /* from_router.c */
 struct address_cache; /* address.c */
-struct notices; /* notice.c */
-struct expand; /* expand.c */
-struct expanded_all; /* expanded.c */
+struct notices;	      /* notice.c */
+struct expand;	      /* expand.c */
+struct expanded_all;  /* expanded.c */
 
 struct qmgr {
-	struct loop *loop;                    /* NULL: none, for the simulation */
+	struct loop *loop;		       /* NULL: none, for the simulation */
 	struct offload *journal_thread, *disk; /* NULL: inline */
 	const struct conf *conf;
 	int dirfd;
@@ -87,8 +87,8 @@ struct qmgr {
 	struct journal journal;
 	struct ledger ledger;
 
-	bool replaying;  /* the journal is read: nothing is linked, armed, logged */
-	bool arming;     /* its messages are armed in slices */
+	bool replaying; /* the journal is read: nothing is linked, armed, logged */
+	bool arming;	/* its messages are armed in slices */
 	uint32_t arm_cursor;
 	uint64_t checkpoint_ms, checkpoint_wall_ms; /* while replaying: the newest CLOCK */
 	struct partial partial;
@@ -109,7 +109,8 @@ struct qmgr {
 	struct compact *compact;
 	struct larges *larges;
 
-	void (*tell_filed)(struct qmgr *q, struct seg *s); /* to the writer: s->acked is journalled */
+	/* to the writer: s->acked is journalled */
+	void (*tell_filed)(struct qmgr *q, struct seg *s);
 
 	struct peer *router;
 	uint32_t router_generation;

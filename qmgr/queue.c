@@ -99,12 +99,13 @@ queue_find(struct queues *all, uint8_t class, struct slice route)
 	uint32_t i;
 
 	/* Mail comes in runs for one place. */
-	if (all->last_found < all->n && all->at[all->last_found] != NULL && all->at[all->last_found]->key != NULL &&
-	    is_key(all->at[all->last_found], class, route))
+	if (all->last_found < all->n && all->at[all->last_found] != NULL &&
+	    all->at[all->last_found]->key != NULL && is_key(all->at[all->last_found], class, route))
 		return all->at[all->last_found];
 	if (all->nbucket == 0)
 		return NULL;
-	for (i = all->bucket[hash(class, route) % all->nbucket]; i != QUEUE_NOWHERE; i = all->at[i]->next_hash)
+	for (i = all->bucket[hash(class, route) % all->nbucket]; i != QUEUE_NOWHERE;
+	     i = all->at[i]->next_hash)
 		if (is_key(all->at[i], class, route)) {
 			all->last_found = i;
 			return all->at[i];
@@ -235,7 +236,8 @@ list_of(struct queue *q, const struct message *m)
 }
 
 void
-ready_push(struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt)
+ready_push(
+    struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt)
 {
 	struct recipient *r = &message_rcpts(m)[rcpt];
 	struct ready *l = list_of(q, m);
@@ -260,7 +262,8 @@ ready_push(struct queues *all, struct messages *ms, struct queue *q, struct mess
 }
 
 void
-ready_remove(struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt)
+ready_remove(
+    struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt)
 {
 	struct recipient *r = &message_rcpts(m)[rcpt];
 	struct ready *l = list_of(q, m);
@@ -348,7 +351,8 @@ heap_sift(struct queues *all, uint32_t at)
 	for (;;) {
 		uint32_t child = 2 * at + 1;
 
-		if (child + 1 < all->nheap && all->heap[child + 1]->down_until < all->heap[child]->down_until)
+		if (child + 1 < all->nheap &&
+		    all->heap[child + 1]->down_until < all->heap[child]->down_until)
 			child++;
 		if (child >= all->nheap || all->heap[child]->down_until >= q->down_until)
 			break;

@@ -40,7 +40,7 @@ struct queue {
 	bool defined; /* its QUEUE record is known (while replaying, names may come first) */
 	uint8_t class;
 	uint8_t courier; /* enum courier_kind */
-	char *key; /* class, then the encoded route: what is interned */
+	char *key;	 /* class, then the encoded route: what is interned */
 	size_t key_n;
 	struct route route;  /* points into key */
 	uint32_t generation; /* of router, when it last said so */
@@ -56,10 +56,10 @@ struct queue {
 	bool active;	      /* in the ring of those that may be dispatched from */
 	struct queue *active_next;
 
-	struct site *site;  /* NULL: not defined yet, or the queue that asks router */
-	uint32_t site_jobs; /* of njobs, counted at the site */
-	bool in_line;	    /* waits for a place at its site */
-	bool resolving;	    /* its hops are being looked up */
+	struct site *site;	 /* NULL: not defined yet, or the queue that asks router */
+	uint32_t site_jobs;	 /* of njobs, counted at the site */
+	bool in_line;		 /* waits for a place at its site */
+	bool resolving;		 /* its hops are being looked up */
 	struct resolve *resolve; /* what is known of them; NULL: nothing yet (resolve.h) */
 	struct queue *line_next;
 
@@ -70,7 +70,7 @@ struct queue {
 	uint32_t down_until; /* tick; 0: its host answers as far as known */
 	uint32_t down_count; /* times in a row */
 	uint32_t heap_at;    /* index + 1 in the heap of down ones; 0: not there */
-	uint8_t wait;        /* enum queue_wait: why it is down */
+	uint8_t wait;	     /* enum queue_wait: why it is down */
 	bool probing;	     /* was down: one job first */
 	char *down_reason;
 

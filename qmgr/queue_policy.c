@@ -17,24 +17,32 @@ queue_limits(struct qmgr *q, struct queue *queue)
 	queue->conf = conf_ref(q->conf);
 	pool = queue->route.pool;
 	group = pool.n > 0 && conf_group(q->conf, pool) != NULL;
-	queue->limits = scope_values(q->conf, group ? pool : none, group ? none : pool, queue->route.domain);
-	queue->job_limits = (struct job_limits){
-		.connections = (uint32_t)queue->limits->connections, .rcpts = (uint32_t)queue->limits->rcpts,
-		.messages = (uint32_t)queue->limits->messages, .connect_ms = (uint32_t)queue->limits->connect_ms,
-		.banner_ms = (uint32_t)queue->limits->banner_ms, .helo_ms = (uint32_t)queue->limits->helo_ms,
-		.mail_ms = (uint32_t)queue->limits->mail_ms, .rcpt_ms = (uint32_t)queue->limits->rcpt_ms,
-		.data_ms = (uint32_t)queue->limits->data_ms, .body_ms = (uint32_t)queue->limits->body_ms,
-		.dot_ms = (uint32_t)queue->limits->dot_ms,
-		.tries = (uint32_t)queue->limits->host_tries };
+	queue->limits =
+	    scope_values(q->conf, group ? pool : none, group ? none : pool, queue->route.domain);
+	queue->job_limits =
+	    (struct job_limits){ .connections = (uint32_t)queue->limits->connections,
+		    .rcpts = (uint32_t)queue->limits->rcpts,
+		    .messages = (uint32_t)queue->limits->messages,
+		    .connect_ms = (uint32_t)queue->limits->connect_ms,
+		    .banner_ms = (uint32_t)queue->limits->banner_ms,
+		    .helo_ms = (uint32_t)queue->limits->helo_ms,
+		    .mail_ms = (uint32_t)queue->limits->mail_ms,
+		    .rcpt_ms = (uint32_t)queue->limits->rcpt_ms,
+		    .data_ms = (uint32_t)queue->limits->data_ms,
+		    .body_ms = (uint32_t)queue->limits->body_ms,
+		    .dot_ms = (uint32_t)queue->limits->dot_ms,
+		    .tries = (uint32_t)queue->limits->host_tries };
 	return queue->limits;
 }
 
 struct slice
 queue_source(struct qmgr *q, const struct queue *queue)
 {
-	const struct conf_binding *b = queue->route.pool.n == 0 ? NULL : conf_binding(q->conf, queue->route.pool);
+	const struct conf_binding *b =
+	    queue->route.pool.n == 0 ? NULL : conf_binding(q->conf, queue->route.pool);
 
-	return b == NULL || !b->source.set ? SLICE_NONE : slice_of(b->source.host, sizeof b->source.host);
+	return b == NULL || !b->source.set ? SLICE_NONE
+					   : slice_of(b->source.host, sizeof b->source.host);
 }
 
 const char *
@@ -68,7 +76,8 @@ queue_marker(struct qmgr *q, struct slice domain, bool make)
 	if (domain.n > ROUTE_TEXT_MAX)
 		return NULL;
 	marker_key(domain, &key);
-	found = make ? queue_intern(q, 0, slice_buf(&key)) : queue_find(&q->queues, 0, slice_buf(&key));
+	found =
+	    make ? queue_intern(q, 0, slice_buf(&key)) : queue_find(&q->queues, 0, slice_buf(&key));
 	buf_fini(&key);
 	return found;
 }
@@ -97,8 +106,8 @@ queue_intern(struct qmgr *q, uint8_t class, struct slice route)
 	number = queue_number(&q->queues);
 	if (!route_get(route, &r) || number > QUEUE_MAX)
 		return NULL;
-	commit(q, queue, .queue = number, .class = class, .transport = r.transport, .pool = r.pool, .tenant = r.tenant,
-	    .domain = r.domain, .route = route);
+	commit(q, queue, .queue = number, .class = class, .transport = r.transport, .pool = r.pool,
+	    .tenant = r.tenant, .domain = r.domain, .route = route);
 	queue = queue_at(&q->queues, number);
 	queue->generation = q->router_generation;
 	return queue;

@@ -25,8 +25,8 @@ static int
 gap(void *ctx, uint32_t file, uint64_t expected, uint64_t found)
 {
 	larges_keep_unknown(ctx);
-	log_trouble(0, "journal %u is damaged: records %llu to %llu are lost", file, (unsigned long long)expected,
-	    (unsigned long long)found - 1);
+	log_trouble(0, "journal %u is damaged: records %llu to %llu are lost", file,
+	    (unsigned long long)expected, (unsigned long long)found - 1);
 	return 0;
 }
 
@@ -48,7 +48,8 @@ strangers(struct qmgr *q, unsigned *count)
 		return error;
 	}
 	while (errno = 0, (e = readdir(dir)) != NULL) {
-		if (!spool_segment_number(e->d_name, &number) || seg_find(&q->segtab, number) != NULL)
+		if (!spool_segment_number(e->d_name, &number) ||
+		    seg_find(&q->segtab, number) != NULL)
 			continue;
 		(*count)++;
 		if (number > q->segtab.highest)
@@ -115,8 +116,8 @@ open_file(struct qmgr *q, struct seg *s)
 	s->fd = openat(q->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (s->fd < 0)
 		return false;
-	if (scan_segment(s->fd, &head, &why) == 0 && head.number == s->number && head.seed == s->seed &&
-	    memcmp(head.spool_id, q->identity.id, SPOOL_ID) == 0)
+	if (scan_segment(s->fd, &head, &why) == 0 && head.number == s->number &&
+	    head.seed == s->seed && memcmp(head.spool_id, q->identity.id, SPOOL_ID) == 0)
 		return true;
 	log_trouble(0, "segment %u: its header is damaged or another spool's", s->number);
 	return true; /* records verify by the journal's seed, not by this header */
@@ -129,7 +130,8 @@ lost(struct qmgr *q, const struct seg *s)
 	uint32_t cursor = 0, slot = s->slot;
 	struct message *m;
 
-	log_trouble(0, "segment %u is gone with %llu messages", s->number, (unsigned long long)s->live);
+	log_trouble(
+	    0, "segment %u is gone with %llu messages", s->number, (unsigned long long)s->live);
 	while ((m = messages_next(&q->messages, &cursor)) != NULL) {
 		uint64_t id = m->id;
 
@@ -137,12 +139,15 @@ lost(struct qmgr *q, const struct seg *s)
 			const struct recipient *r = &message_rcpts(m)[i];
 
 			if (r->phase == RCPT_OWED)
-				commit(q, settled, .id = id, .notice = r->owed, .rcpts = slice_of(&(uint32_t){ i }, 4),
+				commit(q, settled, .id = id, .notice = r->owed,
+				    .rcpts = slice_of(&(uint32_t){ i }, 4),
 				    .rule = SLICE_LIT("segment-lost"));
 			else if (r->phase != RCPT_CLOSED)
 				commit(q, result, .id = id, .rcpt = i,
-				    .attempt = r->state == SPOOL_STARTED ? r->attempts : r->attempts + 1U,
-				    .result = SPOOL_RESULT_DAMAGED, .reply = SLICE_LIT("its segment is gone"));
+				    .attempt =
+					r->state == SPOOL_STARTED ? r->attempts : r->attempts + 1U,
+				    .result = SPOOL_RESULT_DAMAGED,
+				    .reply = SLICE_LIT("its segment is gone"));
 		}
 	}
 }
@@ -183,7 +188,8 @@ open_segment(struct qmgr *q, struct seg *s)
 		s->durable = s->filed;
 	s->acked = s->filed;
 	if (s->state == SEG_LIVE && s->worker == SEG_OWN_WORKER)
-		segments_ended(q, s); /* a compaction was cut: what was moved counts, the rest never did */
+		/* a compaction was cut: what was moved counts, the rest never did */
+		segments_ended(q, s);
 }
 
 int

@@ -18,8 +18,8 @@ retry_of(struct qmgr *q, struct queue *queue)
 }
 
 static void
-log_common(struct qmgr *q, enum log_event event, const struct message *m, unsigned rcpt, uint32_t attempt,
-    const struct attempt_end *end)
+log_common(struct qmgr *q, enum log_event event, const struct message *m, unsigned rcpt,
+    uint32_t attempt, const struct attempt_end *end)
 {
 	const struct envelope_rcpt *to = address_rcpt(q, m, rcpt);
 	uint64_t now = clock_wall_ms();
@@ -70,8 +70,8 @@ log_delays(const struct message *m, const struct attempt_end *end)
 }
 
 static void
-log_attempt(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end,
-    const char *status, uint64_t next_ms)
+log_attempt(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt,
+    const struct attempt_end *end, const char *status, uint64_t next_ms)
 {
 	const struct queue *queue = queue_at(&q->queues, message_rcpts(m)[rcpt].queue);
 
@@ -89,12 +89,13 @@ log_attempt(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, 
 }
 
 static void
-put_result(struct qmgr *q, const struct message *m, unsigned rcpt, uint32_t attempt, uint8_t result, uint8_t owed,
-    uint64_t due_ms, const struct attempt_end *end)
+put_result(struct qmgr *q, const struct message *m, unsigned rcpt, uint32_t attempt, uint8_t result,
+    uint8_t owed, uint64_t due_ms, const struct attempt_end *end)
 {
-	commit(q, result, .id = m->id, .rcpt = rcpt, .attempt = attempt, .result = result, .owed = owed, .due_ms = due_ms,
-	    .code = end->code, .enh0 = end->enh[0], .enh1 = end->enh[1], .enh2 = end->enh[2], .host = end->host,
-	    .reply = end->text, .wall_ms = clock_wall_ms());
+	commit(q, result, .id = m->id, .rcpt = rcpt, .attempt = attempt, .result = result,
+	    .owed = owed, .due_ms = due_ms, .code = end->code, .enh0 = end->enh[0],
+	    .enh1 = end->enh[1], .enh2 = end->enh[2], .host = end->host, .reply = end->text,
+	    .wall_ms = clock_wall_ms());
 }
 
 /* Why the sender of what failed is not told. */
@@ -105,7 +106,8 @@ untold(const struct message *m)
 }
 
 static void
-fail(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end, bool expired)
+fail(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt,
+    const struct attempt_end *end, bool expired)
 {
 	uint8_t owed = notice_for_failure(q, m, rcpt);
 
@@ -122,7 +124,8 @@ fail(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const s
 }
 
 static void
-defer(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end)
+defer(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt,
+    const struct attempt_end *end)
 {
 	struct recipient *r = &message_rcpts(m)[rcpt];
 	struct retry how = retry_of(q, queue_at(&q->queues, r->queue));
@@ -146,7 +149,8 @@ defer(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const 
 }
 
 static void
-deliver(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end)
+deliver(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt,
+    const struct attempt_end *end)
 {
 	uint8_t owed = notice_for_success(m, rcpt, end->dsn);
 
@@ -155,7 +159,8 @@ deliver(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, cons
 }
 
 void
-schedule_result(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end)
+schedule_result(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt,
+    const struct attempt_end *end)
 {
 	switch ((enum outcome_kind)end->kind) {
 	case OUTCOME_OK:
@@ -183,7 +188,8 @@ schedule_dropped(struct qmgr *q, struct message *m, unsigned rcpt, struct slice 
 }
 
 void
-schedule_interrupted(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, uint8_t suspicion)
+schedule_interrupted(
+    struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, uint8_t suspicion)
 {
 	struct retry how = { INTERRUPTED_PAUSE_MS, 60 * INTERRUPTED_PAUSE_MS, 20 };
 	uint64_t wait = retry_wait_ms(&how, suspicion, &q->rng);
@@ -194,8 +200,9 @@ schedule_interrupted(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t 
 	log_u64(LOGK_RCPT, rcpt);
 	log_u64(LOGK_COUNT, suspicion);
 	log_end();
-	commit(q, result, .id = m->id, .rcpt = rcpt, .attempt = attempt, .result = SPOOL_RESULT_INTERRUPTED,
-	    .suspicion = suspicion, .due_ms = qclock_ms(&q->clock) + wait,
+	commit(q, result, .id = m->id, .rcpt = rcpt, .attempt = attempt,
+	    .result = SPOOL_RESULT_INTERRUPTED, .suspicion = suspicion,
+	    .due_ms = qclock_ms(&q->clock) + wait,
 	    .reply = SLICE_LIT("the delivery process ended during the attempt"));
 	if (suspicion < SUSPECT_HELD || (m->flags & MESSAGE_HELD))
 		return;
@@ -203,8 +210,8 @@ schedule_interrupted(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t 
 	log_id(m->id);
 	log_z(LOGK_REASON, "delivery processes died over it");
 	log_end();
-	commit(q, hold, .id = m->id, .holder = SLICE_LIT("qmgr"), .reason = SLICE_LIT("delivery processes died over it"),
-	    .wall_ms = clock_wall_ms());
+	commit(q, hold, .id = m->id, .holder = SLICE_LIT("qmgr"),
+	    .reason = SLICE_LIT("delivery processes died over it"), .wall_ms = clock_wall_ms());
 }
 
 /* ---- timers ---- */
@@ -234,13 +241,13 @@ settle_by_rule(struct qmgr *q, struct message *m, unsigned rcpt)
 {
 	uint32_t number = rcpt;
 
-	commit(q, settled, .id = m->id, .notice = message_rcpts(m)[rcpt].owed, .rcpts = slice_of(&number, sizeof number),
-	    .rule = SLICE_LIT("failed-keep"));
+	commit(q, settled, .id = m->id, .notice = message_rcpts(m)[rcpt].owed,
+	    .rcpts = slice_of(&number, sizeof number), .rule = SLICE_LIT("failed-keep"));
 }
 
 /*
- * One recipient whose message's timer went off. Returns the next tick at which it wants to be looked
- * at; sets *worked when something was done. The message may be gone.
+ * One recipient whose message's timer went off. Returns the next tick at which it wants to be
+ * looked at; sets *worked when something was done. The message may be gone.
  */
 static uint32_t
 look_at(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t now, bool *worked)
@@ -371,8 +378,8 @@ schedule_up(struct qmgr *q, struct queue *queue)
 }
 
 void
-schedule_pause(
-    struct qmgr *q, struct queue *queue, uint64_t until_ms, enum queue_wait why, struct slice reason)
+schedule_pause(struct qmgr *q, struct queue *queue, uint64_t until_ms, enum queue_wait why,
+    struct slice reason)
 {
 	uint32_t next = qclock_now_tick(&q->clock) + 1, until = qclock_tick(until_ms);
 

@@ -5,8 +5,8 @@
 #include "qmgr/qmgr.h"
 
 /*
- * What a recipient's attempt came to, and when it is tried again: results become journal records and
- * events here, whoever brings them.
+ * What a recipient's attempt came to, and when it is tried again: results become journal records
+ * and events here, whoever brings them.
  */
 struct attempt_end {
 	uint8_t kind; /* enum outcome_kind */
@@ -23,9 +23,11 @@ struct attempt_end {
 };
 
 /* The message may be gone afterwards. attempt: the one that ended, or a new one where it never started. */
-void schedule_result(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, const struct attempt_end *end);
+void schedule_result(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt,
+    const struct attempt_end *end);
 /* Its worker died (rule 17): a short pause, then alone, then held. suspicion: deaths so far, this one included. */
-void schedule_interrupted(struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, uint8_t suspicion);
+void schedule_interrupted(
+    struct qmgr *q, struct message *m, unsigned rcpt, uint32_t attempt, uint8_t suspicion);
 /* Dropped by a rule, with its text. */
 void schedule_dropped(struct qmgr *q, struct message *m, unsigned rcpt, struct slice text);
 
@@ -41,7 +43,7 @@ uint64_t schedule_next_ms(struct qmgr *q);
 void schedule_down(struct qmgr *q, struct queue *queue, struct slice reason);
 void schedule_up(struct qmgr *q, struct queue *queue);
 /* The queue waits until then, for another reason (enum queue_wait); its retries are not counted on. */
-void schedule_pause(
-    struct qmgr *q, struct queue *queue, uint64_t until_ms, enum queue_wait why, struct slice reason);
+void schedule_pause(struct qmgr *q, struct queue *queue, uint64_t until_ms, enum queue_wait why,
+    struct slice reason);
 
 #endif

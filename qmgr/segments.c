@@ -48,7 +48,8 @@ lease_run(struct job *job)
 	if (c->error == 0) {
 		c->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 		/* Room for what it may hold, above the floor that its writer keeps to (rule 11). */
-		if (c->free_bytes < c->floor_bytes + SEGMENT_SOFT_BYTES || (fs.f_files > 0 && fs.f_favail < 64))
+		if (c->free_bytes < c->floor_bytes + SEGMENT_SOFT_BYTES ||
+		    (fs.f_files > 0 && fs.f_favail < 64))
 			c->error = -ENOSPC;
 	}
 	if (c->error == 0)
@@ -114,15 +115,24 @@ lease(struct qmgr *q, uint8_t class, uint32_t worker, uint64_t instance,
 		return false;
 	if (floor < q->segtab.floor_ms)
 		floor = q->segtab.floor_ms + 1;
-	commit(q, lease, .segment = number, .class = class, .version = (uint16_t)q->identity.version, .worker = worker,
-	    .instance = instance, .floor_ms = floor, .seed = seed);
+	commit(q, lease, .segment = number, .class = class,
+	    .version = (uint16_t)q->identity.version, .worker = worker, .instance = instance,
+	    .floor_ms = floor, .seed = seed);
 	s = seg_find(&q->segtab, number);
 	s->busy = true;
 	c = xcalloc(1, sizeof *c);
-	*c = (struct lease_call){ .q = q, .number = number, .instance = instance, .floor_bytes = q->conf->disk_floor,
+	*c = (struct lease_call){ .q = q,
+		.number = number,
+		.instance = instance,
+		.floor_bytes = q->conf->disk_floor,
 		.made = made };
-	c->segment = (struct segment){ .number = number, .version = s->version, .class = class, .instance = instance,
-		.floor_ms = floor, .seed = seed, .made_ms = clock_wall_ms() };
+	c->segment = (struct segment){ .number = number,
+		.version = s->version,
+		.class = class,
+		.instance = instance,
+		.floor_ms = floor,
+		.seed = seed,
+		.made_ms = clock_wall_ms() };
 	memcpy(c->segment.spool_id, q->identity.id, SPOOL_ID);
 	s->call = c;
 	s->wait = (struct journal_wait){ .durable = lease_durable, .arg = c };
@@ -138,7 +148,8 @@ segments_lease(struct qmgr *q, uint8_t class, uint16_t worker, uint64_t instance
 }
 
 bool
-segments_lease_own(struct qmgr *q, uint8_t class, void (*made)(struct qmgr *q, struct seg *s, uint64_t instance, int fd))
+segments_lease_own(struct qmgr *q, uint8_t class,
+    void (*made)(struct qmgr *q, struct seg *s, uint64_t instance, int fd))
 {
 	return lease(q, class, SEG_OWN_WORKER, 0, made);
 }
@@ -160,9 +171,9 @@ end_run(struct job *job)
 	struct stat st = { 0 };
 
 	/*
-	 * Ours to sync now: nobody's error can be eaten any more. Where it fails, the writer may have
-	 * said 250 all the same, after a sync of its own: what the disk has is read, and the pages
-	 * that it has not are forgotten.
+	 * Ours to sync now: nobody's error can be eaten any more. Where it fails, the writer may
+	 * have said 250 all the same, after a sync of its own: what the disk has is read, and the
+	 * pages that it has not are forgotten.
 	 */
 	c->error = fdatasync(c->fd) != 0 ? -errno : 0;
 	if (c->error != 0)
@@ -182,7 +193,9 @@ end_done(struct job *job)
 	s->busy = false;
 	s->limit = c->size < SEGMENT_MAX_BYTES ? c->size : SEGMENT_MAX_BYTES;
 	if (c->error != 0)
-		log_trouble(-c->error, "segment %u: its writer is dead and it cannot be synced: what the disk has is filed",
+		log_trouble(-c->error,
+		    "segment %u: its writer is dead and it cannot be synced: what the disk has is "
+		    "filed",
 		    s->number);
 	if (s->limit < s->durable)
 		s->limit = s->durable; /* shorter than rung: what is missing is damage */
@@ -198,7 +211,10 @@ end_begin(struct qmgr *q, struct seg *s)
 	s->state = SEG_ENDING;
 	s->busy = true;
 	s->limit = s->durable;
-	*c = (struct end_call){ .job = { .run = end_run, .done = end_done }, .q = q, .number = s->number, .fd = s->fd };
+	*c = (struct end_call){ .job = { .run = end_run, .done = end_done },
+		.q = q,
+		.number = s->number,
+		.fd = s->fd };
 	qmgr_offload(q, &c->job);
 }
 
@@ -270,7 +286,9 @@ free_begin(struct qmgr *q, struct seg *s)
 	struct free_call *c = xcalloc(1, sizeof *c);
 
 	s->busy = true;
-	*c = (struct free_call){ .job = { .run = free_run, .done = free_done }, .q = q, .number = s->number };
+	*c = (struct free_call){
+		.job = { .run = free_run, .done = free_done }, .q = q, .number = s->number
+	};
 	qmgr_offload(q, &c->job);
 }
 
@@ -298,7 +316,8 @@ segments_sweep(struct qmgr *q)
 
 	while ((s = segtab_next(&q->segtab, &cursor)) != NULL) {
 		tell_filed(q, s);
-		if (s->busy || s->listed || s->live > 0 || s->compacting || s->done_lsn > q->journal.durable)
+		if (s->busy || s->listed || s->live > 0 || s->compacting ||
+		    s->done_lsn > q->journal.durable)
 			continue;
 		if (s->state == SEG_ENDED)
 			seg_drop(q, s);

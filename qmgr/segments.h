@@ -6,19 +6,20 @@
 #include "spool/lease.h"
 
 /*
- * Segments come (rule 2), their writers go (rules 6, 7), they are freed (rule 19). What blocks runs in
- * a thread: qmgr_offload().
+ * Segments come (rule 2), their writers go (rules 6, 7), they are freed (rule 19). What blocks runs
+ * in a thread: qmgr_offload().
  */
 
 /*
- * A lease: numbered, journalled, durable, then the file is made, then `made` is called from the loop: fd is
- * the writer's descriptor, to be handed over and closed by the callee; -1: none can be had now (the
- * disk's floor, or an error). False: not even begun.
+ * A lease: numbered, journalled, durable, then the file is made, then `made` is called from the
+ * loop: fd is the writer's descriptor, to be handed over and closed by the callee; -1: none can be
+ * had now (the disk's floor, or an error). False: not even begun.
  */
 bool segments_lease(struct qmgr *q, uint8_t class, uint16_t worker, uint64_t instance,
     void (*made)(struct qmgr *q, struct seg *s, uint64_t instance, int fd));
 /* The same for ourselves, for compaction; the descriptor is O_WRONLY|O_APPEND. */
-bool segments_lease_own(struct qmgr *q, uint8_t class, void (*made)(struct qmgr *q, struct seg *s, uint64_t instance, int fd));
+bool segments_lease_own(struct qmgr *q, uint8_t class,
+    void (*made)(struct qmgr *q, struct seg *s, uint64_t instance, int fd));
 
 /* Is the writer gone? Then the segment's end begins. For those whose writer is not linked, or has a newer one. */
 void segments_look(struct qmgr *q, struct seg *s);

@@ -22,7 +22,8 @@ bucket_of(const struct sites *all, struct slice key)
 static void
 grow(struct sites *all)
 {
-	struct sites more = { .nbucket = all->nbucket == 0 ? BUCKETS_FIRST : all->nbucket * 2, .count = all->count };
+	struct sites more = { .nbucket = all->nbucket == 0 ? BUCKETS_FIRST : all->nbucket * 2,
+		.count = all->count };
 
 	more.bucket = xcalloc(more.nbucket, sizeof(struct site *));
 	for (uint32_t i = 0; i < all->nbucket; i++)

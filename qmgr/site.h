@@ -6,18 +6,19 @@
 #include "ipc/route.h"
 
 /*
- * A site: the hosts that several queues share, as all domains behind one relay host or one set of mail
- * exchangers do. The receiver counts connections there, so the limit of connections holds there too.
- * Interned by transport, pool, tenant and the hops; once these are looked up (resolve.h), by the names and
- * ports of the hosts instead.
+ * A site: the hosts that several queues share, as all domains behind one relay host or one set of
+ * mail exchangers do. The receiver counts connections there, so the limit of connections holds
+ * there too. Interned by transport, pool, tenant and the hops; once these are looked up
+ * (resolve.h), by the names and ports of the hosts instead.
  */
 struct queue;
 struct site {
 	struct site *next;
 	struct buf key;
-	uint32_t refs;  /* queues */
+	uint32_t refs;	/* queues */
 	uint32_t njobs; /* running, of all of them */
-	struct queue *wait_first, *wait_last; /* have something ready and wait for a place, in order */
+	/* have something ready and wait for a place, in order */
+	struct queue *wait_first, *wait_last;
 };
 
 struct sites {

@@ -25,11 +25,13 @@ rcpt_leave(struct qmgr *q, struct message *m, unsigned rcpt)
 	switch ((enum rcpt_phase)r->phase) {
 	case RCPT_READY:
 		if (!q->replaying)
-			ready_remove(&q->queues, &q->messages, queue_at(&q->queues, r->queue), m, rcpt);
+			ready_remove(
+			    &q->queues, &q->messages, queue_at(&q->queues, r->queue), m, rcpt);
 		break;
 	case RCPT_ROUTING:
 		if (!q->replaying)
-			ready_remove(&q->queues, &q->messages, queue_at(&q->queues, QUEUE_ROUTING), m, rcpt);
+			ready_remove(
+			    &q->queues, &q->messages, queue_at(&q->queues, QUEUE_ROUTING), m, rcpt);
 		break;
 	case RCPT_ORPHAN:
 		assert(r->next_msg < q->norphans && q->orphans[r->next_msg].count > 0);
@@ -113,7 +115,9 @@ rcpt_enter_queue(struct qmgr *q, struct message *m, unsigned rcpt)
 		rcpt_enter(q, m, rcpt, RCPT_DEFERRED);
 		return;
 	}
-	rcpt_enter(q, m, rcpt, r->queue == QUEUE_ROUTING || queue == NULL || !queue->defined ? RCPT_ROUTING : RCPT_READY);
+	rcpt_enter(q, m, rcpt,
+	    r->queue == QUEUE_ROUTING || queue == NULL || !queue->defined ? RCPT_ROUTING
+									  : RCPT_READY);
 }
 
 uint32_t
@@ -225,7 +229,8 @@ rcpt_close(struct qmgr *q, struct message *m, struct recipient *r)
 /* The recipient ends as `state`; what is owed is settled by rule at due_ms (0: now and failed_keep). The
  * message may be gone afterwards. */
 static void
-rcpt_finish(struct qmgr *q, struct message *m, unsigned rcpt, uint8_t state, uint8_t owed, uint64_t due_ms)
+rcpt_finish(
+    struct qmgr *q, struct message *m, unsigned rcpt, uint8_t state, uint8_t owed, uint64_t due_ms)
 {
 	struct recipient *r = &message_rcpts(m)[rcpt];
 
@@ -236,7 +241,8 @@ rcpt_finish(struct qmgr *q, struct message *m, unsigned rcpt, uint8_t state, uin
 	if (owed != 0) {
 		r->owed = owed & 15U;
 		if (due_ms == 0)
-			due_ms = (q->replaying ? q->checkpoint_ms : qclock_ms(&q->clock)) + q->conf->failed_keep_ms;
+			due_ms = (q->replaying ? q->checkpoint_ms : qclock_ms(&q->clock)) +
+				 q->conf->failed_keep_ms;
 		r->due = qclock_tick(due_ms);
 		rcpt_enter(q, m, rcpt, RCPT_OWED);
 		return;
@@ -272,8 +278,9 @@ filed_common(struct qmgr *q, const struct journal_filed *r, struct journal_place
 	m->arrival = (uint32_t)(r->arrival_ms / QCLOCK_TICK_MS);
 	m->base_file = at.file;
 	m->flags = (r->flags & JOURNAL_NULL_SENDER ? MESSAGE_NULL_SENDER : 0) |
-	    (r->flags & JOURNAL_IS_NOTICE ? MESSAGE_NOTICE : 0) | ((int8_t)r->priority > 0 ? MESSAGE_URGENT : 0) |
-	    (q->replaying ? MESSAGE_NO_TIMER : 0) | (r->large != 0 ? MESSAGE_LARGE : 0);
+		   (r->flags & JOURNAL_IS_NOTICE ? MESSAGE_NOTICE : 0) |
+		   ((int8_t)r->priority > 0 ? MESSAGE_URGENT : 0) |
+		   (q->replaying ? MESSAGE_NO_TIMER : 0) | (r->large != 0 ? MESSAGE_LARGE : 0);
 	if (r->large != 0)
 		large_filed(q, r->large, r->id);
 	m->nopen = m->nrcpt;
@@ -311,7 +318,10 @@ state_filed(struct qmgr *q, const struct journal_filed *r, struct journal_place 
 	else
 		q->ledger.accepted += m->nrcpt;
 	if (r->origin != 0)
-		state_settled(q, &(const struct journal_settled){ .id = r->origin, .notice = r->notice, .rcpts = r->settled }, at);
+		state_settled(q,
+		    &(const struct journal_settled){
+			.id = r->origin, .notice = r->notice, .rcpts = r->settled },
+		    at);
 }
 
 /* Which record holds the entry of recipient i: a long MESSAGE goes on in MORE. */
@@ -341,7 +351,8 @@ entry_begins(const struct partial *p, uint32_t i)
 }
 
 static void
-rcpt_restore(struct qmgr *q, struct message *m, unsigned i, const struct journal_rcpt *e, struct journal_place at)
+rcpt_restore(struct qmgr *q, struct message *m, unsigned i, const struct journal_rcpt *e,
+    struct journal_place at)
 {
 	struct recipient *to = &message_rcpts(m)[i];
 
@@ -418,8 +429,8 @@ partial_begin(struct qmgr *q, const struct journal_message *r, struct journal_pl
 	partial_add(q, 0, r->rcpts, at);
 }
 
-static void expansion_apply(
-    struct qmgr *q, const struct journal_expanded *r, const struct partial *where, struct journal_place at);
+static void expansion_apply(struct qmgr *q, const struct journal_expanded *r,
+    const struct partial *where, struct journal_place at);
 
 void
 state_more(struct qmgr *q, const struct journal_more *r, struct journal_place at)
@@ -445,8 +456,15 @@ state_more(struct qmgr *q, const struct journal_more *r, struct journal_place at
 void
 state_message(struct qmgr *q, const struct journal_message *r, struct journal_place at)
 {
-	const struct journal_filed head = { .id = r->id, .segment = r->segment, .offset = r->offset, .total = r->total,
-		.arrival_ms = r->arrival_ms, .flags = r->flags, .priority = r->priority, .nrcpt = r->nrcpt, .large = r->large };
+	const struct journal_filed head = { .id = r->id,
+		.segment = r->segment,
+		.offset = r->offset,
+		.total = r->total,
+		.arrival_ms = r->arrival_ms,
+		.flags = r->flags,
+		.priority = r->priority,
+		.nrcpt = r->nrcpt,
+		.large = r->large };
 	struct message *m = message_find(&q->messages, r->id);
 	struct slice rest = r->rcpts;
 	struct journal_rcpt e;
@@ -485,7 +503,8 @@ state_message(struct qmgr *q, const struct journal_message *r, struct journal_pl
 			continue;
 		/* Each record of the snapshot is noted once, by the first such recipient in it. */
 		if (i == 0 || !expanded_has(q, m, i - 1) || entry_begins(&q->partial, i))
-			expanded_note_in(q, m, i, entry_first(&q->partial, i), entry_place(&q->partial, i, at));
+			expanded_note_in(
+			    q, m, i, entry_first(&q->partial, i), entry_place(&q->partial, i, at));
 	}
 	if (r->holder.n > 0) {
 		m->flags |= MESSAGE_HELD;
@@ -594,7 +613,8 @@ state_due(struct qmgr *q, const struct journal_due *r, struct journal_place at)
 	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++) {
 		struct recipient *to = &message_rcpts(m)[i];
 
-		if ((r->rcpt != JOURNAL_ALL && r->rcpt != i) || to->state != SPOOL_QUEUED || to->phase != RCPT_DEFERRED)
+		if ((r->rcpt != JOURNAL_ALL && r->rcpt != i) || to->state != SPOOL_QUEUED ||
+		    to->phase != RCPT_DEFERRED)
 			continue;
 		to->due = qclock_tick(r->due_ms);
 		rcpt_enter(q, m, i, RCPT_DEFERRED);
@@ -633,8 +653,10 @@ state_release(struct qmgr *q, const struct journal_release *r, struct journal_pl
 	hold_drop(q, m);
 	m->suspicion = 0; /* someone looked at it */
 	for (unsigned i = 0; i < m->nrcpt; i++)
-		if (message_rcpts(m)[i].phase == RCPT_DEFERRED && message_rcpts(m)[i].state == SPOOL_QUEUED)
-			rcpt_enter(q, m, i, RCPT_DEFERRED); /* its timer again: the wheel finds what is due */
+		if (message_rcpts(m)[i].phase == RCPT_DEFERRED &&
+		    message_rcpts(m)[i].state == SPOOL_QUEUED)
+			/* its timer again: the wheel finds what is due */
+			rcpt_enter(q, m, i, RCPT_DEFERRED);
 }
 
 void
@@ -725,15 +747,18 @@ state_moved(struct qmgr *q, const struct journal_moved *r, struct journal_place 
 
 /* Its new recipients, all of them: where it fits. `where`: whose parts stand in which record. */
 static void
-expansion_apply(struct qmgr *q, const struct journal_expanded *r, const struct partial *where, struct journal_place at)
+expansion_apply(struct qmgr *q, const struct journal_expanded *r, const struct partial *where,
+    struct journal_place at)
 {
 	struct message *m;
 	struct recipient *old = rcpt_find(q, r->id, r->rcpt, &m);
-	uint32_t wait = q->replaying ? 0 : qclock_now_tick(&q->clock) + EXPAND_WAIT_MS / QCLOCK_TICK_MS;
+	uint32_t wait =
+	    q->replaying ? 0 : qclock_now_tick(&q->clock) + EXPAND_WAIT_MS / QCLOCK_TICK_MS;
 	struct slice rest = r->rcpts;
 	struct journal_rcpt e;
 
-	if (old == NULL || !is_queued(old) || r->first != m->nrcpt || r->nrcpt > MESSAGE_MORE_MAX - (uint32_t)m->nrcpt)
+	if (old == NULL || !is_queued(old) || r->first != m->nrcpt ||
+	    r->nrcpt > MESSAGE_MORE_MAX - (uint32_t)m->nrcpt)
 		return;
 	message_grow(m, r->nrcpt);
 	for (size_t k = 0; k < where->nchunk; k++)
@@ -790,39 +815,39 @@ state_apply(struct qmgr *q, const struct journal_rec *r, struct journal_place at
 	if (r->kind != JOURNAL_KIND_MORE && r->kind != JOURNAL_KIND_FILE_START)
 		partial_drop(q); /* the rest did not follow at once: void */
 	switch (r->kind) {
-#define APPLY(NAME, name) \
-	case JOURNAL_KIND_##NAME: \
+#define APPLY(NAME, name)                      \
+	case JOURNAL_KIND_##NAME:              \
 		state_##name(q, &r->name, at); \
 		return 0;
-	APPLY(FILE_START, file_start)
-	APPLY(OLDEST, oldest)
-	APPLY(CLOCK, clock)
-	APPLY(LEASE, lease)
-	APPLY(LARGE, large)
-	APPLY(SEGMENT, segment)
-	APPLY(SEAL, seal)
-	APPLY(SEGMENT_END, segment_end)
-	APPLY(SEGMENT_FREED, segment_freed)
-	APPLY(QUEUE, queue)
-	APPLY(QUEUE_FREED, queue_freed)
-	APPLY(SUSPEND, suspend)
-	APPLY(RESUME, resume)
-	APPLY(FILED, filed)
-	APPLY(MESSAGE, message)
-	APPLY(EXPANDED, expanded)
-	APPLY(STARTED, started)
-	APPLY(RESULT, result)
-	APPLY(ROUTED, routed)
-	APPLY(DUE, due)
-	APPLY(HOLD, hold)
-	APPLY(RELEASE, release)
-	APPLY(OPERATOR, operator)
-	APPLY(NOTICE, notice)
-	APPLY(SETTLED, settled)
-	APPLY(MOVED, moved)
-	APPLY(MORE, more)
-	APPLY(TOTALS, totals)
-	APPLY(DAMAGED, damaged)
+		APPLY(FILE_START, file_start)
+		APPLY(OLDEST, oldest)
+		APPLY(CLOCK, clock)
+		APPLY(LEASE, lease)
+		APPLY(LARGE, large)
+		APPLY(SEGMENT, segment)
+		APPLY(SEAL, seal)
+		APPLY(SEGMENT_END, segment_end)
+		APPLY(SEGMENT_FREED, segment_freed)
+		APPLY(QUEUE, queue)
+		APPLY(QUEUE_FREED, queue_freed)
+		APPLY(SUSPEND, suspend)
+		APPLY(RESUME, resume)
+		APPLY(FILED, filed)
+		APPLY(MESSAGE, message)
+		APPLY(EXPANDED, expanded)
+		APPLY(STARTED, started)
+		APPLY(RESULT, result)
+		APPLY(ROUTED, routed)
+		APPLY(DUE, due)
+		APPLY(HOLD, hold)
+		APPLY(RELEASE, release)
+		APPLY(OPERATOR, operator)
+		APPLY(NOTICE, notice)
+		APPLY(SETTLED, settled)
+		APPLY(MOVED, moved)
+		APPLY(MORE, more)
+		APPLY(TOTALS, totals)
+		APPLY(DAMAGED, damaged)
 #undef APPLY
 	}
 	return -ENOTSUP;

@@ -7,20 +7,20 @@
 #include "qmgr/queue_policy.h"
 
 /*
- * What each journal record does. Live, a change is written and then applied; in recovery only applied: the
- * same functions, so that a restart cannot mean something else than the run before.
+ * What each journal record does. Live, a change is written and then applied; in recovery only
+ * applied: the same functions, so that a restart cannot mean something else than the run before.
  *
  * Records of what is not there any more (done, freed) are passed over: files are cleaned from the
  * front, so the beginning of the journal speaks of such.
  */
 
 /* commit(q, hold, .id = ..., ...): writes the record and applies it; gives its place. */
-#define commit(q, name, ...)                                                                 \
-	({                                                                                    \
-		const struct journal_##name commit_r_ = { __VA_ARGS__ };                      \
+#define commit(q, name, ...)                                                                    \
+	({                                                                                      \
+		const struct journal_##name commit_r_ = { __VA_ARGS__ };                        \
 		struct journal_place commit_at_ = JOURNAL_ADD(&(q)->journal, name, &commit_r_); \
-		state_##name(q, &commit_r_, commit_at_);                                      \
-		commit_at_;                                                                   \
+		state_##name(q, &commit_r_, commit_at_);                                        \
+		commit_at_;                                                                     \
 	})
 
 #define K(NAME, name, number, critical) \
@@ -41,6 +41,7 @@ void rcpt_enter_queue(struct qmgr *q, struct message *m, unsigned rcpt);
 
 /* The timer goes off at `tick` at the latest. */
 void message_wake_by(struct qmgr *q, struct message *m, uint32_t tick);
-uint32_t message_expiry(struct qmgr *q, const struct message *m, const struct recipient *r); /* tick */
+/* tick */
+uint32_t message_expiry(struct qmgr *q, const struct message *m, const struct recipient *r);
 
 #endif

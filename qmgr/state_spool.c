@@ -86,8 +86,13 @@ void
 state_segment(struct qmgr *q, const struct journal_segment *r, struct journal_place at)
 {
 	struct seg *s = seg_make(&q->segtab, r->segment);
-	const struct journal_lease lease = { .segment = r->segment, .class = r->class, .version = r->version,
-		.worker = r->worker, .instance = r->instance, .floor_ms = r->floor_ms, .seed = r->seed };
+	const struct journal_lease lease = { .segment = r->segment,
+		.class = r->class,
+		.version = r->version,
+		.worker = r->worker,
+		.instance = r->instance,
+		.floor_ms = r->floor_ms,
+		.seed = r->seed };
 
 	if (!q->replaying) {
 		s->base_file = at.file;
@@ -127,7 +132,8 @@ state_segment_end(struct qmgr *q, const struct journal_segment_end *r, struct jo
 void
 state_segment_freed(struct qmgr *q, const struct journal_segment_freed *r, struct journal_place at)
 {
-	struct seg *s = q->replaying ? seg_make(&q->segtab, r->segment) : seg_find(&q->segtab, r->segment);
+	struct seg *s =
+	    q->replaying ? seg_make(&q->segtab, r->segment) : seg_find(&q->segtab, r->segment);
 
 	(void)at;
 	if (s != NULL)

@@ -122,7 +122,8 @@ bucket_due(struct wheel *w, uint32_t to)
 }
 
 bool
-wheel_run(struct wheel *w, uint32_t to, unsigned budget, void (*due)(void *arg, struct message *m), void *arg)
+wheel_run(struct wheel *w, uint32_t to, unsigned budget, void (*due)(void *arg, struct message *m),
+    void *arg)
 {
 	while (bucket_due(w, to)) {
 		while (w->head[WHEEL_DUE] != MESSAGE_NONE) {
@@ -154,8 +155,8 @@ wheel_next(const struct wheel *w)
 
 		for (uint32_t i = at & (WHEEL_BUCKETS - 1); i < WHEEL_BUCKETS; i++)
 			if (w->head[ring * WHEEL_BUCKETS + i] != MESSAGE_NONE)
-				return ring == 0 ? (w->now & ~UINT32_C(255)) + i :
-						   ((at & ~UINT32_C(255)) + i) << 8 * ring;
+				return ring == 0 ? (w->now & ~UINT32_C(255)) + i
+						 : ((at & ~UINT32_C(255)) + i) << 8 * ring;
 	}
 	return w->now;
 }

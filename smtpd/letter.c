@@ -69,7 +69,7 @@ head_end(const struct buf *content)
 
 	header_scan(slice_buf(content), RECORD_HEAD_MAX, &head);
 	return slice_find(slice_from(slice_buf(content), head.bytes), '\n') >= 0 ? head.bytes
-										: SIZE_MAX;
+										 : SIZE_MAX;
 }
 
 enum letter_flow

@@ -35,8 +35,7 @@ struct letter_flow_to {
 	void (*ready)(void *arg); /* stream_open() */
 	void *arg;
 };
-enum letter_flow letter_flow(
-    struct letter *l, unsigned seen, const struct letter_flow_to *to);
+enum letter_flow letter_flow(struct letter *l, unsigned seen, const struct letter_flow_to *to);
 
 /* The checks of a whole message: REPLY_OK, or why it is refused. Finds l->head_bytes and l->msgid.
  */

@@ -559,7 +559,8 @@ ends_here(const struct session *s, struct slice route)
 {
 	struct route r;
 
-	return s->world->class == CLASS_LOCAL && route_get(route, &r) && slice_is(r.transport, "local");
+	return s->world->class == CLASS_LOCAL && route_get(route, &r) &&
+	       slice_is(r.transport, "local");
 }
 
 /* What router said becomes the reply's text, in the arena until its turn comes. */
@@ -578,7 +579,8 @@ judge(struct session *s, struct rcpt *r, const struct msg_route *m, struct buf *
 				r->generation = m->generation;
 				memcpy(r->seal, m->seal.p, ROUTE_SEAL);
 			}
-			buf_slice(text, reply_line(ends_here(s, m->route) ? REPLY_RCPT_LOCAL : REPLY_RCPT_OK));
+			buf_slice(text,
+			    reply_line(ends_here(s, m->route) ? REPLY_RCPT_LOCAL : REPLY_RCPT_OK));
 			return true;
 		case ROUTE_EXPAND:
 			/* Taken all the same: a notice is better than an exit code nobody reads. */

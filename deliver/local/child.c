@@ -39,7 +39,8 @@ temp(const struct child *c, uint8_t subject, uint8_t detail, const char *what, i
 	const uint8_t enh[3] = { 4, subject, detail };
 	char text[CHILD_TEXT];
 
-	snprintf(text, sizeof text, "%s%s%s", what, err != 0 ? ": " : "", err != 0 ? strerror(err) : "");
+	snprintf(
+	    text, sizeof text, "%s%s%s", what, err != 0 ? ": " : "", err != 0 ? strerror(err) : "");
 	report(c, OUTCOME_TEMP, enh, text);
 }
 
@@ -74,8 +75,8 @@ compare_fd(const void *a, const void *b)
 }
 
 /*
- * Nothing stays open but what tells the result, what the body is read from, and, until its mailbox is
- * open (folder -1), the folders that it may have to be reached through.
+ * Nothing stays open but what tells the result, what the body is read from, and, until its mailbox
+ * is open (folder -1), the folders that it may have to be reached through.
  */
 static void
 close_others(const struct child *c, int folder)
@@ -227,12 +228,14 @@ child_run(const struct child_order *o)
 		err = maildir_deliver(folder, &c.letter, o->conf->hostname, &what);
 	else
 		err = mbox_deliver(folder, c.box.name,
-		    &(const struct mbox_how){ .owner = c.user.uid, .lock_ms = o->conf->mailbox_lock_ms,
+		    &(const struct mbox_how){ .owner = c.user.uid,
+			.lock_ms = o->conf->mailbox_lock_ms,
 			.mark = o->lock_mark },
 		    &c.letter, &what);
 	if (err != 0)
 		failed(&c, what, -err);
-	report(&c, OUTCOME_OK, done, c.box.maildir ? "delivered to Maildir" : "delivered to mailbox");
+	report(
+	    &c, OUTCOME_OK, done, c.box.maildir ? "delivered to Maildir" : "delivered to mailbox");
 }
 
 void

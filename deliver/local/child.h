@@ -7,9 +7,9 @@
 #include "priv/sandbox.h"
 
 /*
- * The process of one delivery: looks the user up, becomes it for good, opens the one folder it needs,
- * enters its sandbox, writes, and tells how it went by one packet into a pipe. It trusts nothing
- * but the order it was forked with.
+ * The process of one delivery: looks the user up, becomes it for good, opens the one folder it
+ * needs, enters its sandbox, writes, and tells how it went by one packet into a pipe. It trusts
+ * nothing but the order it was forked with.
  */
 enum { CHILD_TEXT = 400 };
 
@@ -28,7 +28,7 @@ struct child_order {
 	const struct users *table; /* NULL: NSS */
 	const char *lock_mark;	   /* see mbox.h */
 	gid_t mail_gid;		   /* of mail_dir's deliveries; 0: none */
-	const int *held; /* folders for place_name(), see base/place.h */
+	const int *held;	   /* folders for place_name(), see base/place.h */
 	unsigned nheld;
 	bool sandbox_off;
 	int report_fd;
@@ -38,8 +38,8 @@ struct child_order {
 /* In the forked child. */
 _Noreturn void child_run(const struct child_order *o);
 /*
- * Likewise, for a delivery whose process its user has stopped, which only this user may end: with his
- * rights to signal, but a process of ours, which he cannot stop.
+ * Likewise, for a delivery whose process its user has stopped, which only this user may end: with
+ * his rights to signal, but a process of ours, which he cannot stop.
  */
 _Noreturn void child_end(const struct child_order *o);
 

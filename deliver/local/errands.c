@@ -101,7 +101,9 @@ read_report(struct errand *e, struct child_report *r)
 	ssize_t n = read(e->report, r, sizeof *r);
 
 	return n == sizeof *r && r->kind <= OUTCOME_PERM && r->text_n < sizeof r->text &&
-	       r->enh[0] == (r->kind == OUTCOME_OK ? 2 : r->kind == OUTCOME_TEMP ? 4 : 5);
+	       r->enh[0] == (r->kind == OUTCOME_OK	  ? 2
+				: r->kind == OUTCOME_TEMP ? 4
+							  : 5);
 }
 
 static void
@@ -120,15 +122,16 @@ ended(struct errands *all, struct errand *e, int status)
 	}
 	all->lost++;
 	if (e->stopped)
-		snprintf(text, sizeof text, "the delivery process was stopped by its user, and ended");
+		snprintf(
+		    text, sizeof text, "the delivery process was stopped by its user, and ended");
 	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		snprintf(text, sizeof text, "the delivery took longer than local_time_max");
 	else if (WIFSIGNALED(status))
 		snprintf(text, sizeof text, "the delivery process was killed by signal %d",
 		    WTERMSIG(status));
 	else
-		snprintf(text, sizeof text, "the delivery process ended with status %d and no result",
-		    WEXITSTATUS(status));
+		snprintf(text, sizeof text,
+		    "the delivery process ended with status %d and no result", WEXITSTATUS(status));
 	conclude(all, e->d, e->rcpt, OUTCOME_TEMP, 0, broken, slice_z(text));
 }
 
@@ -137,8 +140,7 @@ static bool
 users_now(struct errands *all, const struct users **table, struct buf *why)
 {
 	*table = NULL;
-	return all->users == NULL ||
-	       users_file_get(all->users, clock_mono_ms(), table, why) == 0;
+	return all->users == NULL || users_file_get(all->users, clock_mono_ms(), table, why) == 0;
 }
 
 static struct child_order
@@ -158,8 +160,8 @@ order_of(const struct errand *e)
 }
 
 /*
- * No alarm ends a process that is stopped, and it would hold its place for ever. We may not signal the
- * user's processes; who becomes the user may.
+ * No alarm ends a process that is stopped, and it would hold its place for ever. We may not signal
+ * the user's processes; who becomes the user may.
  */
 static void
 end_stopped(struct errand *e)
@@ -343,8 +345,7 @@ loaded(struct delivery *d)
 	if (d->damage != NULL) {
 		for (uint32_t i = 0; i < d->nrcpts; i++)
 			d->rcpts[i].damaged = true;
-		delivery_end_open(
-		    d, OUTCOME_PERM, PHASE_LOCAL, 0, damaged, slice_z(d->damage));
+		delivery_end_open(d, OUTCOME_PERM, PHASE_LOCAL, 0, damaged, slice_z(d->damage));
 		job_ended(all, d);
 		return;
 	}
@@ -401,8 +402,8 @@ errands_open(const struct carrier_env *env)
 	all->env = *env;
 	all->last = &all->first;
 	all->again = timer_new(env->loop, again, all);
-	all->pool = pool_new(
-	    env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
+	all->pool =
+	    pool_new(env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
 	errands_config(all, env->daemon->conf);
 	loop_signal(env->loop, SIGCHLD, on_child, all);
 	return all;

@@ -5,9 +5,9 @@
 #include "deliver/worker.h"
 
 /*
- * Jobs of transport local: an errand for each recipient, a child process for each errand, so many at
- * a time as the configuration says and one for each user, in the order in which they came: that is
- * the order in which an mbox has its mail. Jobs of transport lmtp go to deliver's connections.
+ * Jobs of transport local: an errand for each recipient, a child process for each errand, so many
+ * at a time as the configuration says and one for each user, in the order in which they came: that
+ * is the order in which an mbox has its mail. Jobs of transport lmtp go to deliver's connections.
  */
 extern const struct carrier_ops errands_ops;
 

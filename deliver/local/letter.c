@@ -140,8 +140,8 @@ from_file(struct out *o, const struct letter *l)
 
 	while (done < l->body_bytes && o->err == 0) {
 		uint64_t left = l->body_bytes - done;
-		ssize_t n = pread(l->body_fd, bytes, left < CHUNK ? left : CHUNK,
-		    (off_t)(l->body_at + done));
+		ssize_t n = pread(
+		    l->body_fd, bytes, left < CHUNK ? left : CHUNK, (off_t)(l->body_at + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -203,7 +203,9 @@ put_fields(struct out *o, const struct letter *l)
 int
 letter_write(const struct letter *l, int fd, enum letter_form form, time_t now)
 {
-	struct out o = { .fd = fd, .quote = form == LETTER_MBOX, .until_mono_ms = l->until_mono_ms };
+	struct out o = {
+		.fd = fd, .quote = form == LETTER_MBOX, .until_mono_ms = l->until_mono_ms
+	};
 
 	if (form == LETTER_MBOX)
 		put_from_line(&o, l->sender, now);

@@ -11,9 +11,9 @@
  * A message as it stands in a mailbox: Return-Path, X-Original-To where the recipient had another
  * address before, Delivered-To, then the content with LF for CR LF and an LF at its end.
  *
- * In an mbox a From_ line comes first and an empty line last, and each line that begins with "From "
- * behind any number of '>' gets one more '>' ("mboxrd"): what was quoted can be told apart from what
- * came so, and be taken back.
+ * In an mbox a From_ line comes first and an empty line last, and each line that begins with "From
+ * " behind any number of '>' gets one more '>' ("mboxrd"): what was quoted can be told apart from
+ * what came so, and be taken back.
  */
 enum letter_form { LETTER_MAILDIR, LETTER_MBOX };
 
@@ -22,7 +22,8 @@ struct letter {
 	struct slice recipient; /* whole, with extension */
 	struct slice original;	/* empty, or equal to recipient: no X-Original-To */
 	const struct content *content;
-	int body_fd; /* -1: the body is in content->iov; else what follows its pieces is read here */
+	/* -1: the body is in content->iov; else what follows its pieces is read here */
+	int body_fd;
 	uint64_t body_at, body_bytes;
 	uint64_t until_mono_ms; /* later, writing ends with -ETIMEDOUT; 0: never */
 };

@@ -43,7 +43,8 @@ mailbox_find(struct mailbox *m, const struct user *u, const char *configured, co
 		folders.n = 0;
 	} else {
 		m->in_home = !m->in_mail_dir;
-		fits &= slice_copy(slice_z(m->in_home ? u->home : mail_dir), m->base, sizeof m->base);
+		fits &=
+		    slice_copy(slice_z(m->in_home ? u->home : mail_dir), m->base, sizeof m->base);
 	}
 	fits &= slice_copy(m->maildir ? path : folders, m->below, sizeof m->below);
 	return fits ? 0 : odd(why, "the path of the mailbox is too long");

@@ -12,7 +12,8 @@
  *		local_uid_min. Children PROFILE_LOCAL_CHILD: one mailbox. Root folder not changed:
  *		homes and sockets may lie anywhere.
  *
- * One worker: the order of an mbox is its order. It is told addresses, never a command, path or uid.
+ * One worker: the order of an mbox is its order. It is told addresses, never a command, path or
+ * uid.
  */
 #include "conf/conf.h"
 #include "deliver/local/errands.h"

@@ -199,8 +199,9 @@ lock(struct mbox *m)
 			if (err == 0)
 				return 0;
 			fcntl_unlock(m);
-			m->why = err == -EEXIST ? "another program holds the mailbox by its .lock file"
-						: "make the .lock file of the mailbox";
+			m->why = err == -EEXIST
+				     ? "another program holds the mailbox by its .lock file"
+				     : "make the .lock file of the mailbox";
 		}
 		if (err != -EEXIST)
 			return err;
@@ -275,8 +276,8 @@ append(struct mbox *m, const struct letter *l)
 }
 
 int
-mbox_deliver(int dir, const char *name, const struct mbox_how *how, const struct letter *l,
-    const char **why)
+mbox_deliver(
+    int dir, const char *name, const struct mbox_how *how, const struct letter *l, const char **why)
 {
 	struct mbox m = { .dir = dir, .fd = -1, .name = name, .how = how };
 	int err;

@@ -9,8 +9,9 @@
 /*
  * Appends to the mbox `name` in the folder dir (which is open for reading); it is made where it is
  * missing, 0600. Locks: fcntl(2), then NAME.lock, made by link(2); both are let go between two
- * tries. A NAME.lock older than MBOX_STALE_S by the file system's own clock is taken away, and at once
- * one with our mark: who holds it has the fcntl lock as well, so that without it nobody does any more.
+ * tries. A NAME.lock older than MBOX_STALE_S by the file system's own clock is taken away, and at
+ * once one with our mark: who holds it has the fcntl lock as well, so that without it nobody does
+ * any more.
  *
  * What is no regular file of `owner` with one name is left alone: -EBADF, and *why says what it
  * is. Else 0, or -errno with *why; after a failed write the file has its old length again, and the

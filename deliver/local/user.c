@@ -44,8 +44,10 @@ by_table(const struct users *t, const char *name, struct user *u)
 
 	if (row == NULL)
 		return 0;
-	*u = (struct user){ .uid = row->uid, .gid = row->gid, .groups = { row->gid }, .ngroups = 1 };
-	return keep(row->name, u->name, sizeof u->name) && keep(row->home, u->home, sizeof u->home) &&
+	*u =
+	    (struct user){ .uid = row->uid, .gid = row->gid, .groups = { row->gid }, .ngroups = 1 };
+	return keep(row->name, u->name, sizeof u->name) &&
+		       keep(row->home, u->home, sizeof u->home) &&
 		       keep(row->mailbox, u->mailbox, sizeof u->mailbox)
 		   ? 1
 		   : -EINVAL;
@@ -59,7 +61,8 @@ by_nss(const char *name, struct user *u)
 	int err = bytes == NULL ? ENOMEM : getpwnam_r(name, &pw, bytes, NSS_BYTES, &got);
 
 	if (err == 0 && got != NULL) {
-		*u = (struct user){ .uid = pw.pw_uid, .gid = pw.pw_gid, .ngroups = PRIV_GROUPS_MAX };
+		*u =
+		    (struct user){ .uid = pw.pw_uid, .gid = pw.pw_gid, .ngroups = PRIV_GROUPS_MAX };
 		if (!keep(pw.pw_name, u->name, sizeof u->name) ||
 		    !keep(pw.pw_dir, u->home, sizeof u->home) || strchr(u->name, '/') != NULL)
 			err = EINVAL;

@@ -25,8 +25,9 @@ bool user_local_part(struct slice address, char out[USERS_NAME_MAX + 1]);
 
 /*
  * The user of the local part; where there is none, of what stands before the first of the
- * `delimiters` (may be NULL). table NULL: the users of the system, by NSS, which may wait for others.
- * OUTCOME_OK, or what the delivery came to, with `text` in *why. Below uid_min: TEMP, never root.
+ * `delimiters` (may be NULL). table NULL: the users of the system, by NSS, which may wait for
+ * others. OUTCOME_OK, or what the delivery came to, with `text` in *why. Below uid_min: TEMP, never
+ * root.
  */
 struct user_how {
 	const struct users *table;

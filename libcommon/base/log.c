@@ -332,7 +332,8 @@ log_seconds(struct buf *out, uint64_t ms)
 {
 	/* In steps of a hundredth, a tenth, a second: what two digits can tell. */
 	uint64_t step = ms < 995 ? 10 : ms < 9950 ? 100 : 1000;
-	uint64_t n = ms / step + (ms % step * 2 >= step), hundredths = n % (1000 / step) * step / 10;
+	uint64_t n = ms / step + (ms % step * 2 >= step),
+		 hundredths = n % (1000 / step) * step / 10;
 
 	buf_printf(out, "%llu", (unsigned long long)(n / (1000 / step)));
 	if (hundredths % 10 != 0)

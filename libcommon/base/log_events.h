@@ -10,7 +10,8 @@
  * LOG_KEYS: NAME, number, word in the log, how the value is shown:
  *   U64 decimal, ID a queue id (base/id.h), HEX 16 digits, STR text, ADDR 16 bytes and a port, ENH enhanced
  *   status code as its three digits in one number (class << 16 | subject << 8 | detail).
- * No word is one of those that each line begins with (time, service, pid, event, level, generation).
+ * No word is one of those that each line begins with (time, service, pid, event, level,
+ * generation).
  */
 #define LOG_KEYS(K)                    \
 	K(ID, 1, "id", ID)             \

@@ -18,35 +18,40 @@
  * at the end of its length reads as zero, what is more than known is skipped. Times are of the wall
  * clock, ms.
  */
-#define NOTICE_FACTS(F)                                                         \
-	F(u64, id, "of the message")                                            \
-	F(u8, kind, "enum spool_notice")                                        \
-	F(text, to, "who gets the notice: the sender, or double_bounce_to")     \
-	F(text, sender, "reverse path; empty: null sender")                     \
-	F(text, envid, "ENVID, xtext as received")                              \
-	F(u8, ret, "enum envelope_ret, 0: not given")                           \
-	F(u8, utf8, "1: SMTPUTF8 was asked for")                                \
-	F(u64, arrival_ms, "")                                                  \
-	F(text, hostname, "ours: the reporting MTA")                            \
+#define NOTICE_FACTS(F)                                                                        \
+	F(u64, id, "of the message")                                                           \
+	F(u8, kind, "enum spool_notice")                                                       \
+	F(text, to, "who gets the notice: the sender, or double_bounce_to")                    \
+	F(text, sender, "reverse path; empty: null sender")                                    \
+	F(text, envid, "ENVID, xtext as received")                                             \
+	F(u8, ret, "enum envelope_ret, 0: not given")                                          \
+	F(u8, utf8, "1: SMTPUTF8 was asked for")                                               \
+	F(u64, arrival_ms, "")                                                                 \
+	F(text, hostname, "ours: the reporting MTA")                                           \
 	F(text, received_from, "who brought it: the name in HELO; empty: a user of this host") \
 	F(u8, cut, "1: the header section is not whole")
 
-#define NOTICE_RCPT(F)                                                          \
-	F(u32, number, "of the recipient in the message")                       \
-	F(u8, action, "enum notice_action")                                     \
-	F(text, address, "final recipient")                                     \
-	F(text, orcpt, "ORCPT, type;xtext as received")                         \
-	F(text, original, "as the client gave it, if another")                  \
-	F(u32, code, "SMTP reply code, 0: none")                                \
-	F(u8, enh_class, "enhanced status code; 0: none")                       \
-	F(u8, enh_subject, "")                                                  \
-	F(u8, enh_detail, "")                                                   \
-	F(text, reply, "what was said, in one line")                            \
-	F(text, host, "the host that said so; empty: we ourselves")             \
-	F(u64, attempt_ms, "last attempt, 0: none")                             \
+#define NOTICE_RCPT(F)                                              \
+	F(u32, number, "of the recipient in the message")           \
+	F(u8, action, "enum notice_action")                         \
+	F(text, address, "final recipient")                         \
+	F(text, orcpt, "ORCPT, type;xtext as received")             \
+	F(text, original, "as the client gave it, if another")      \
+	F(u32, code, "SMTP reply code, 0: none")                    \
+	F(u8, enh_class, "enhanced status code; 0: none")           \
+	F(u8, enh_subject, "")                                      \
+	F(u8, enh_detail, "")                                       \
+	F(text, reply, "what was said, in one line")                \
+	F(text, host, "the host that said so; empty: we ourselves") \
+	F(u64, attempt_ms, "last attempt, 0: none")                 \
 	F(u64, retry_until_ms, "delayed: when it is given up")
 
-enum { NOTICE_MAGIC = 0x4e474e41, NOTICE_VERSION = 1, NOTICE_RCPTS_MAX = 1000, NOTICE_MAX_BYTES = 8 << 20 };
+enum {
+	NOTICE_MAGIC = 0x4e474e41,
+	NOTICE_VERSION = 1,
+	NOTICE_RCPTS_MAX = 1000,
+	NOTICE_MAX_BYTES = 8 << 20
+};
 
 /* Numbers are in messages; the words are those of RFC 3464 section 2.3.3. */
 enum notice_action {

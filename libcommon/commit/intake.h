@@ -30,8 +30,9 @@ struct letter {
 	struct buf content;  /* as received, CRLF, dots not doubled */
 	struct buf envelope; /* spool/envelope.h */
 	size_t head_bytes;   /* of content: its header section */
-	struct stream *stream; /* not NULL: the body goes to large/, content is the header section */
-	size_t flow_at;	       /* content of so many bytes is looked at again: may it go there? */
+	/* not NULL: the body goes to large/, content is the header section */
+	struct stream *stream;
+	size_t flow_at; /* content of so many bytes is looked at again: may it go there? */
 	uint64_t id, arrival_ms;
 	uint32_t nrcpt, flags; /* flags: enum record_flag */
 	uint64_t charged;
@@ -74,7 +75,7 @@ void intake_init(struct intake *in, uint64_t limit_bytes, void (*freed)(void *),
 void intake_fini(struct intake *in); /* no letter may be in use */
 
 struct letter *letter_new(struct intake *in) __attribute__((returns_nonnull));
-void letter_free(struct letter *l); /* NULL allowed */
+void letter_free(struct letter *l);	       /* NULL allowed */
 uint64_t letter_bytes(const struct letter *l); /* header section and body, wherever it is */
 
 /*

@@ -15,7 +15,7 @@ struct stream {
 	struct streams *all;
 	int fd;
 	uint32_t number;
-	uint64_t bytes; /* put so far */
+	uint64_t bytes;	 /* put so far */
 	struct buf next; /* filled by the loop */
 	void (*ready)(void *arg);
 	void *arg;
@@ -131,7 +131,8 @@ streams_tick(struct streams *st)
 {
 	unsigned n = 0;
 
-	for (const struct drop *d = st->drops; d != NULL && st->up && n < DROPS_AT_ONCE; d = d->next)
+	for (const struct drop *d = st->drops; d != NULL && st->up && n < DROPS_AT_ONCE;
+	     d = d->next)
 		n += st->ops->drop(st->arg, d->number);
 	ask(st);
 }

@@ -25,8 +25,7 @@ struct streams_ops {
 };
 
 struct streams;
-struct streams *streams_new(
-    const struct writer_io *io, const struct streams_ops *ops, void *arg);
+struct streams *streams_new(const struct writer_io *io, const struct streams_ops *ops, void *arg);
 /* No job may be under way (offload_free() sees to that), and no letter may have a stream. */
 void streams_free(struct streams *st);
 

@@ -574,7 +574,8 @@ writer_submit(struct writer *w, struct letter *l)
 
 	assert(l->id != 0 && l->nrcpt > 0 && l->head_bytes <= l->content.n);
 	/* Rule 10: a body in large/ is durable before its record enters a batch. */
-	assert(l->stream == NULL || (l->content.n == l->head_bytes && stream_is_finished(l->stream)));
+	assert(
+	    l->stream == NULL || (l->content.n == l->head_bytes && stream_is_finished(l->stream)));
 	l->room = room_of(l);
 	l->segment = lease == NULL ? 0 : lease->segment;
 	l->next = NULL;

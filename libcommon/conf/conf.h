@@ -36,7 +36,13 @@ struct conf_listens {
 	size_t n;
 };
 
-enum { CONF_HOPS_MAX = 8, CONF_LIST_MAX = 65536, CONF_PORT_SMTP = 25, CONF_PORT_LMTP = 24, CONF_PORT_DNS = 53 };
+enum {
+	CONF_HOPS_MAX = 8,
+	CONF_LIST_MAX = 65536,
+	CONF_PORT_SMTP = 25,
+	CONF_PORT_LMTP = 24,
+	CONF_PORT_DNS = 53
+};
 
 struct conf_hop {
 	const char *host; /* a host name, or an address as text without brackets */

@@ -369,8 +369,7 @@ static const struct {
 	[VALUE_CHARS] = { "few characters", "at most eight of + - _ = . # % & ! ~" },
 	[VALUE_SERVERS] = { "list of addresses",
 	    "an address with or without a port (such as 192.0.2.1, [2001:db8::1]:53)" },
-	[VALUE_LOCALLY] = { "local transport",
-	    "local, lmtp:unix:/path or lmtp:host:port" },
+	[VALUE_LOCALLY] = { "local transport", "local, lmtp:unix:/path or lmtp:host:port" },
 	[VALUE_BELOW] = { "path below home", "a path below home, without .." },
 };
 

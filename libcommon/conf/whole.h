@@ -42,7 +42,7 @@ struct conf_whole {
 	unsigned refs;
 	struct arena arena;
 	struct setting set[WHOLE_KEY_COUNT];
-	struct setting *source; /* of c.binding */
+	struct setting *source;	   /* of c.binding */
 	const char *local_domains; /* as text, where they are not set */
 	struct scope_set scopes;
 };

@@ -263,8 +263,8 @@ note_trouble(struct mx *m, const char *name, enum dns_type type, struct slice te
 	if (text.n == 0)
 		text = SLICE_LIT("no answer");
 	if (m->trouble[0] == '\0')
-		snprintf(m->trouble, sizeof m->trouble, "%s of %.64s: %.*s", dns_type_word((uint16_t)type),
-		    name, SLICE_ARG(text));
+		snprintf(m->trouble, sizeof m->trouble, "%s of %.64s: %.*s",
+		    dns_type_word((uint16_t)type), name, SLICE_ARG(text));
 }
 
 void

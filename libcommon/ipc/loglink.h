@@ -9,8 +9,8 @@
  * to stderr, the rest is dropped and counted; mail never waits for a log. logd calls nothing of
  * this: its own events are handed to itself.
  *
- * What base/metrics.h counts goes the same way: all of it when the link comes up, then once a second
- * what has changed, as long as the process does anything.
+ * What base/metrics.h counts goes the same way: all of it when the link comes up, then once a
+ * second what has changed, as long as the process does anything.
  */
 void loglink_dial(struct loop *l, uid_t logd_uid); /* services: connect ourselves */
 /* workers: give the result to nest_link() */

@@ -7,8 +7,8 @@
 /* clang-format off */
 /*
  * THE table of messages between the processes of the house. A number is never reused; rows and
- * fields are only appended; a field that a peer did not send is zero or empty. Field kinds: u8, u16,
- * u32, u64, str (bytes with a length in front).
+ * fields are only appended; a field that a peer did not send is zero or empty. Field kinds: u8,
+ * u16, u32, u64, str (bytes with a length in front).
  *
  * "addr" fields are 16 bytes, IPv4 mapped. Times are milliseconds. `route`: see ipc/route.h.
  */

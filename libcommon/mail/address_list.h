@@ -34,7 +34,7 @@ size_t address_list_each(struct slice value, unsigned flags, address_list_fn *ea
 /* The same, and `group` for the name of each group before its mailboxes (plain text, for the call),
  * with p NULL behind them. */
 typedef void address_group_fn(void *arg, struct slice name);
-size_t address_list_groups(struct slice value, unsigned flags, address_list_fn *each,
-    address_group_fn *group, void *arg);
+size_t address_list_groups(
+    struct slice value, unsigned flags, address_list_fn *each, address_group_fn *group, void *arg);
 
 #endif

@@ -18,7 +18,11 @@ static size_t
 utf8_len(struct slice s)
 {
 	unsigned char c = (unsigned char)s.p[0];
-	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+	size_t n = c < 0x80		   ? 1
+		   : c >= 0xc2 && c < 0xe0 ? 2
+		   : c >= 0xe0 && c < 0xf0 ? 3
+		   : c >= 0xf0 && c < 0xf5 ? 4
+					   : 0;
 
 	if (n == 0 || n > s.n)
 		return 0;
@@ -161,7 +165,8 @@ print_header(struct buf *out, const struct dsn_facts *f)
 	buf_puts(out, ">\r\nTo: <");
 	put_text(out, slice_head(f->to, WORD_MAX_BYTES), f->utf8);
 	buf_puts(out, ">\r\n");
-	buf_printf(out, "Subject: %s%s\r\n", f->to_postmaster ? "Postmaster Copy: " : "", subjects[f->kind]);
+	buf_printf(out, "Subject: %s%s\r\n", f->to_postmaster ? "Postmaster Copy: " : "",
+	    subjects[f->kind]);
 	field(out, "Message-ID", "", f->message_id, false);
 	if (f->references.n > 0 && f->references.n < WORD_MAX_BYTES) {
 		field(out, "References", "", f->references, false);
@@ -192,11 +197,13 @@ print_people_rcpt(struct buf *out, const struct dsn_rcpt *r)
 	if (r->remote_mta.n > 0) {
 		struct buf said = { 0 };
 
-		buf_printf(&said, "host %.*s said: %.*s", SLICE_ARG(r->remote_mta), SLICE_ARG(r->diagnostic));
+		buf_printf(&said, "host %.*s said: %.*s", SLICE_ARG(r->remote_mta),
+		    SLICE_ARG(r->diagnostic));
 		put_folded(out, slice_buf(&said), out->n - from, "\r\n    ", true);
 		buf_fini(&said);
 	} else {
-		put_folded(out, r->diagnostic.n > 0 ? r->diagnostic : r->action, out->n - from, "\r\n    ", true);
+		put_folded(out, r->diagnostic.n > 0 ? r->diagnostic : r->action, out->n - from,
+		    "\r\n    ", true);
 	}
 	buf_puts(out, "\r\n");
 }
@@ -209,19 +216,23 @@ print_people(struct buf *out, const struct dsn_facts *f)
 	buf_puts(out, ".\r\n\r\n");
 	switch (f->kind) {
 	case DSN_FAILED:
-		buf_puts(out, f->to_postmaster
-		        ? "A message without a sender could not be delivered, so nobody else is told.\r\n"
-		        : "Your message could not be delivered to one or more recipients, and it\r\n"
-		          "will not be tried again.\r\n");
-		buf_puts(out, "What was said is listed below; the message, or its header, is attached.\r\n");
+		buf_puts(out, f->to_postmaster ? "A message without a sender could not be "
+						 "delivered, so nobody else is told.\r\n"
+					       : "Your message could not be delivered to one or "
+						 "more recipients, and it\r\n"
+						 "will not be tried again.\r\n");
+		buf_puts(out,
+		    "What was said is listed below; the message, or its header, is attached.\r\n");
 		break;
 	case DSN_DELAYED:
-		buf_puts(out, "Your message has not been delivered yet. Nothing needs to be done:\r\n"
-			      "delivery will go on being tried. You will hear of it if it fails.\r\n");
+		buf_puts(out,
+		    "Your message has not been delivered yet. Nothing needs to be done:\r\n"
+		    "delivery will go on being tried. You will hear of it if it fails.\r\n");
 		break;
 	case DSN_DELIVERED:
-		buf_puts(out, "As you asked to be told: your message reached the following recipients,\r\n"
-			      "or a mail system that does not tell more.\r\n");
+		buf_puts(out,
+		    "As you asked to be told: your message reached the following recipients,\r\n"
+		    "or a mail system that does not tell more.\r\n");
 		break;
 	}
 	buf_puts(out, "\r\n");
@@ -256,7 +267,8 @@ print_status_rcpt(struct buf *out, const struct dsn_facts *f, const struct dsn_r
 	if (r->remote_mta.n > 0)
 		field(out, "Remote-MTA", "dns; ", r->remote_mta, false);
 	if (r->diagnostic.n > 0)
-		field(out, "Diagnostic-Code", r->remote_mta.n > 0 ? "smtp; " : "x-angarium; ", r->diagnostic, utf8);
+		field(out, "Diagnostic-Code", r->remote_mta.n > 0 ? "smtp; " : "x-angarium; ",
+		    r->diagnostic, utf8);
 	date_field(out, "Last-Attempt-Date", r->attempt_ms, f->zone_min);
 	date_field(out, "Will-Retry-Until", r->retry_until_ms, f->zone_min);
 	if (r->class.n > 0)
@@ -344,9 +356,11 @@ is_utf8(struct slice s)
 }
 
 static void
-begin_part(struct buf *out, const struct dsn_facts *f, const char *what, const char *type, bool eight_bit)
+begin_part(
+    struct buf *out, const struct dsn_facts *f, const char *what, const char *type, bool eight_bit)
 {
-	buf_printf(out, "\r\n--%.*s\r\nContent-Description: %s\r\nContent-Type: %s\r\n", SLICE_ARG(f->boundary), what, type);
+	buf_printf(out, "\r\n--%.*s\r\nContent-Description: %s\r\nContent-Type: %s\r\n",
+	    SLICE_ARG(f->boundary), what, type);
 	if (eight_bit)
 		buf_puts(out, "Content-Transfer-Encoding: 8bit\r\n");
 	buf_puts(out, "\r\n");
@@ -360,7 +374,8 @@ print_returned(struct buf *out, const struct dsn_facts *f)
 	bool global = is_global(f) && has_eight_bit(f->head) && is_utf8(f->head);
 
 	if (whole)
-		begin_part(out, f, "Undelivered Message", global ? "message/global" : "message/rfc822", eight);
+		begin_part(out, f, "Undelivered Message",
+		    global ? "message/global" : "message/rfc822", eight);
 	else
 		begin_part(out, f, "Undelivered Message Headers",
 		    global ? "message/global-headers" : "text/rfc822-headers", eight);
@@ -388,14 +403,16 @@ dsn_print(struct buf *out, const struct dsn_facts *f, struct dsn_made *made)
 	print_header(out, f);
 	made->eight_bit = has_eight_bit(slice_from(slice_buf(out), made->head_bytes));
 	/* Parts that hold 8-bit bytes make the whole so (RFC 2045 section 6.4). */
-	made->eight_bit |= eight_people || eight_status || has_eight_bit(f->head) || has_eight_bit(f->body);
+	made->eight_bit |=
+	    eight_people || eight_status || has_eight_bit(f->head) || has_eight_bit(f->body);
 	if (made->eight_bit)
 		buf_puts(out, "Content-Transfer-Encoding: 8bit\r\n");
 	made->head_bytes = out->n - made->head_bytes;
 	buf_puts(out, "\r\nThis is a MIME-encapsulated message.\r\n");
 	begin_part(out, f, "Notification", "text/plain; charset=utf-8", eight_people);
 	buf_slice(out, slice_buf(&people));
-	begin_part(out, f, "Delivery report", is_global(f) ? "message/global-delivery-status" : "message/delivery-status",
+	begin_part(out, f, "Delivery report",
+	    is_global(f) ? "message/global-delivery-status" : "message/delivery-status",
 	    eight_status);
 	buf_slice(out, slice_buf(&status));
 	print_returned(out, f);

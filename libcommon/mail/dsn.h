@@ -12,12 +12,14 @@
 struct dsn_rcpt {
 	struct slice final_type, final;	      /* "rfc822", address */
 	struct slice original_type, original; /* empty: not given; decoded */
-	struct slice action;		      /* "failed", "delayed", "delivered", "relayed", "expanded" */
-	struct slice status;		      /* "5.1.1" */
-	struct slice remote_mta;	      /* without its type; empty: none */
-	struct slice diagnostic;	      /* without its type */
-	uint64_t attempt_ms, retry_until_ms;  /* writing only; 0: not said */
-	struct slice class;		      /* of the bounce, "10 invalid-recipient"; empty: none */
+	/* "failed", "delayed", "delivered", "relayed", "expanded" */
+	struct slice action;
+	struct slice status;		     /* "5.1.1" */
+	struct slice remote_mta;	     /* without its type; empty: none */
+	struct slice diagnostic;	     /* without its type */
+	uint64_t attempt_ms, retry_until_ms; /* writing only; 0: not said */
+	/* of the bounce, "10 invalid-recipient"; empty: none */
+	struct slice class;
 	/* Reading only: types, and the whole of Status with what stands behind the code. */
 	struct slice remote_type, diagnostic_type, status_text;
 };

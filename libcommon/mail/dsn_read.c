@@ -48,7 +48,8 @@ entity_of(struct slice bytes, struct entity *out)
 			continue;
 		out->type_line = f.value;
 		semi = slice_find(f.value, ';');
-		out->type = slice_trim(chomp(slice_head(f.value, semi < 0 ? f.value.n : (size_t)semi)));
+		out->type =
+		    slice_trim(chomp(slice_head(f.value, semi < 0 ? f.value.n : (size_t)semi)));
 	}
 	out->body = rest;
 	line = take_line(&rest);
@@ -208,8 +209,8 @@ rcpt_field(struct reading *rd, const struct header_field *f, struct dsn_rcpt *r)
 static bool
 is_rcpt_field(struct slice name)
 {
-	return slice_iis(name, "Final-Recipient") || slice_iis(name, "Original-Recipient") || slice_iis(name, "Action") ||
-	       slice_iis(name, "Status");
+	return slice_iis(name, "Final-Recipient") || slice_iis(name, "Original-Recipient") ||
+	       slice_iis(name, "Action") || slice_iis(name, "Status");
 }
 
 static struct dsn_rcpt *
@@ -240,8 +241,8 @@ begins_another(const struct dsn_rcpt *r, struct slice name)
 }
 
 /*
- * Groups of fields with empty lines between. The first is the message's; but some mailers forget it,
- * and some put no line between: a recipient's field begins a recipient wherever it stands.
+ * Groups of fields with empty lines between. The first is the message's; but some mailers forget
+ * it, and some put no line between: a recipient's field begins a recipient wherever it stands.
  */
 static void
 read_status(struct reading *rd, struct slice body)
@@ -270,7 +271,8 @@ read_status(struct reading *rd, struct slice body)
 static bool
 is_status(struct slice type)
 {
-	return slice_iis(type, "message/delivery-status") || slice_iis(type, "message/global-delivery-status");
+	return slice_iis(type, "message/delivery-status") ||
+	       slice_iis(type, "message/global-delivery-status");
 }
 
 static bool

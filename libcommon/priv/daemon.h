@@ -52,7 +52,7 @@ struct daemon {
 	struct ids ids;
 	struct notify notify;
 	struct sandbox sandbox;
-	bool sandbox_off; /* as told by name; user and root are changed all the same */
+	bool sandbox_off;     /* as told by name; user and root are changed all the same */
 	enum profile profile; /* since daemon_drop() or daemon_worker_enter() */
 	bool probe;
 	bool ready, stopping;
@@ -117,17 +117,17 @@ int daemon_listen_fd(struct daemon *d, const char *name);
 int daemon_open_dir(struct daemon *d, enum sandbox_dir slot);
 
 /*
- * The folder of this file becomes readable in the sandbox of the profile, and is held for place_name()
- * (base/place.h): for tables, wherever they are; workers keep it by brood_keep(). Nothing happens
- * where it is not there, or the sandbox has room for no more (SANDBOX_MORE_MAX).
+ * The folder of this file becomes readable in the sandbox of the profile, and is held for
+ * place_name() (base/place.h): for tables, wherever they are; workers keep it by brood_keep().
+ * Nothing happens where it is not there, or the sandbox has room for no more (SANDBOX_MORE_MAX).
  */
 void daemon_open_more(struct daemon *d, const char *file);
 
 /* chroot, user, listen, sandbox. Threads are started after this. */
 void daemon_drop(struct daemon *d, enum profile p);
 /*
- * In a forked worker, which holds no descriptor of its parent's but those it was to keep (ipc/brood.h): its
- * own, narrower sandbox. Its log names its own pid from here on.
+ * In a forked worker, which holds no descriptor of its parent's but those it was to keep
+ * (ipc/brood.h): its own, narrower sandbox. Its log names its own pid from here on.
  */
 void daemon_worker_enter(struct daemon *d, enum profile p);
 
@@ -141,9 +141,9 @@ uid_t daemon_uid_of(enum service s, void *arg);
 typedef void daemon_take_fn(struct conf *fresh, void *arg);
 void daemon_reload(struct daemon *d, daemon_take_fn *take, void *arg);
 
-void daemon_ready(struct daemon *d);     /* serves; the first time that is logged */
+void daemon_ready(struct daemon *d);	 /* serves; the first time that is logged */
 void daemon_reloading(struct daemon *d); /* then daemon_ready() again */
-void daemon_stopping(struct daemon *d);  /* ends as told, may take a while; logged */
-int daemon_stop(struct daemon *d);       /* the exit status of main */
+void daemon_stopping(struct daemon *d);	 /* ends as told, may take a while; logged */
+int daemon_stop(struct daemon *d);	 /* the exit status of main */
 
 #endif

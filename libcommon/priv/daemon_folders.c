@@ -150,7 +150,8 @@ daemon_open_dir(struct daemon *d, enum sandbox_dir slot)
 		own(fd, d->conf->drop_dir, "drop_dir", d->ids.uid[SERVICE_SMTPD],
 		    group_or_own(d, GROUP_DROP), 03733);
 		if (d->ids.gid[GROUP_DROP] != IDS_NONE)
-			priv_keep_group(d->ids.gid[GROUP_DROP]); /* to read what users leave there */
+			/* to read what users leave there */
+			priv_keep_group(d->ids.gid[GROUP_DROP]);
 		break;
 	case SANDBOX_LOG:
 		fd = daemon_make_dir(d->conf->log_dir, "log_dir");

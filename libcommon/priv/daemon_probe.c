@@ -160,7 +160,8 @@ open_folders(struct daemon *d)
 
 	snprintf(conf, sizeof conf, "%s/conf", d->conf->run_dir);
 	for (unsigned i = 0; i < SANDBOX_DIR_COUNT; i++)
-		d->sandbox.dir[i] = names[i] == NULL ? -1 : open(names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		d->sandbox.dir[i] =
+		    names[i] == NULL ? -1 : open(names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 void

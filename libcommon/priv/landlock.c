@@ -112,8 +112,8 @@ static uint64_t
 access_in_root(const char *name, uint64_t access)
 {
 	static const char *const none[] = { "dev", "proc", "sys", "boot" };
-	static const char *const reading[] = { "etc", "usr", "bin", "sbin", "lib", "lib32",
-		"lib64", "libx32" };
+	static const char *const reading[] = { "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64",
+		"libx32" };
 
 	for (unsigned i = 0; i < sizeof none / sizeof *none; i++)
 		if (strcmp(name, none[i]) == 0)
@@ -140,9 +140,10 @@ add_root(int fd, uint64_t access, int root)
 	}
 	err = add_beneath(fd, access & FS_READ_DIR, root);
 	while (err == 0 && (e = readdir(d)) != NULL) {
-		int folder = e->d_name[0] == '.' ? -1
-						 : openat(root, e->d_name,
-						       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int folder =
+		    e->d_name[0] == '.'
+			? -1
+			: openat(root, e->d_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		err = add_beneath(fd, access_in_root(e->d_name, access), folder);
 		if (folder >= 0)
@@ -180,8 +181,8 @@ add_rules(int fd, const struct ruleset *r, const struct profile_row *row, const 
 }
 
 int
-landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT],
-    const int more[], unsigned nmore, int abi)
+landlock_enter(const struct profile_row *row, const int dir[SANDBOX_DIR_COUNT], const int more[],
+    unsigned nmore, int abi)
 {
 	struct ruleset r;
 	int fd, err;

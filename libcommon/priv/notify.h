@@ -15,9 +15,9 @@ struct notify {
 /* Takes and removes NOTIFY_SOCKET from the environment. ready_fd: -1 or from -r. 0 or -errno. */
 int notify_open(struct notify *n, int ready_fd);
 /*
- * Lines of the protocol ("READY=1"). Its queue is short (10 packets by default) and a lost READY=1 would
- * have a supervisor end the service, so where that is full this waits, for 2 s; a deaf one is no reason to
- * fail.
+ * Lines of the protocol ("READY=1"). Its queue is short (10 packets by default) and a lost READY=1
+ * would have a supervisor end the service, so where that is full this waits, for 2 s; a deaf one is
+ * no reason to fail.
  */
 void notify_say(const struct notify *n, const char *lines);
 void notify_ready(struct notify *n);

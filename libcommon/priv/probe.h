@@ -20,13 +20,13 @@
  */
 struct probe_env {
 	enum profile profile;
-	int out;              /* descriptor to print to */
-	int landlock_abi;     /* asked before the sandbox (sandbox_landlock_abi()) */
+	int out;	  /* descriptor to print to */
+	int landlock_abi; /* asked before the sandbox (sandbox_landlock_abi()) */
 	/* What acts are tried on; without it (-1, NULL, 0) those are left out. */
-	int segment;          /* O_WRONLY|O_APPEND on a scratch file with some bytes in it */
+	int segment;	      /* O_WRONLY|O_APPEND on a scratch file with some bytes in it */
 	const char *victim;   /* a scratch file of our own user, outside of the row's folders */
 	const char *abstract; /* a process outside listens there, SOCK_SEQPACKET */
-	pid_t outsider;       /* a process of our own user outside of the sandbox */
+	pid_t outsider;	      /* a process of our own user outside of the sandbox */
 };
 
 /* True: nothing stood open that should not. */

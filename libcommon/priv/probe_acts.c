@@ -228,7 +228,8 @@ protect_exec(const struct probe_env *env)
 static int
 tcp(int (*call)(int, const struct sockaddr *, socklen_t), uint16_t port)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port),
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons(port),
 		.sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
 
@@ -291,7 +292,7 @@ pair(const struct probe_env *env)
 
 /* The segment: what was appended and acknowledged must be out of reach. */
 
-static struct iovec one_byte = { (void *)(uintptr_t)"!", 1 };
+static struct iovec one_byte = { (void *)(uintptr_t) "!", 1 };
 
 static int
 seg_pwritev2(const struct probe_env *env)
@@ -506,21 +507,45 @@ seg_pread(const struct probe_env *env)
 	return err_of(pread(env->segment, &c, 1, 0));
 }
 
-#define ACT(name, on, permitted, fn) { name, ON_##on, permitted, 0, 0, fn, 0, { 0 } }
-#define ACT_ALSO(name, on, permitted, also, fn) { name, ON_##on, permitted, also, 0, fn, 0, { 0 } }
-#define ACT_ABI(name, on, permitted, abi, fn) { name, ON_##on, permitted, 0, abi, fn, 0, { 0 } }
+#define ACT(name, on, permitted, fn)                   \
+	{                                              \
+		name, ON_##on, permitted, 0, 0, fn, 0, \
+		{                                      \
+			0                              \
+		}                                      \
+	}
+#define ACT_ALSO(name, on, permitted, also, fn)           \
+	{                                                 \
+		name, ON_##on, permitted, also, 0, fn, 0, \
+		{                                         \
+			0                                 \
+		}                                         \
+	}
+#define ACT_ABI(name, on, permitted, abi, fn)            \
+	{                                                \
+		name, ON_##on, permitted, 0, abi, fn, 0, \
+		{                                        \
+			0                                \
+		}                                        \
+	}
 /*
  * Without a function: arguments with which a call that is let through fails harmlessly, or works
  * so.
  */
-#define RAW_ALSO(name, permitted, also, nr, ...) \
-	{ name, ON_NOTHING, permitted, also, 0, NULL, SYS_##nr, { __VA_ARGS__ } }
+#define RAW_ALSO(name, permitted, also, nr, ...)                      \
+	{                                                             \
+		name, ON_NOTHING, permitted, also, 0, NULL, SYS_##nr, \
+		{                                                     \
+			__VA_ARGS__                                   \
+		}                                                     \
+	}
 #define RAW(name, permitted, nr, ...) RAW_ALSO(name, permitted, 0, nr, __VA_ARGS__)
 #define PTR(p) (long)(uintptr_t)(p)
 
 static const struct act table[] = {
 	/* /etc and /proc are not below our root directory: not found is a refusal too. */
-	RAW_ALSO("open-passwd", CALLS_BECOME, ENOENT, openat, AT_FDCWD, PTR("/etc/passwd"), O_RDONLY),
+	RAW_ALSO(
+	    "open-passwd", CALLS_BECOME, ENOENT, openat, AT_FDCWD, PTR("/etc/passwd"), O_RDONLY),
 	RAW_ALSO("open-passwd-rw", 0, ENOENT, openat, AT_FDCWD, PTR("/etc/passwd"), O_RDWR),
 	RAW_ALSO("open-mem", 0, ENOENT, openat, AT_FDCWD, PTR("/proc/self/mem"), O_RDWR),
 	RAW("open-root", CALLS_BECOME, openat, AT_FDCWD, PTR("/"), O_RDONLY | O_DIRECTORY),
@@ -561,7 +586,8 @@ static const struct act table[] = {
 	RAW("pidfd-open", 0, pidfd_open, INT_MAX, 0),
 	RAW("setsid", 0, setsid, 0),
 	RAW("setuid", 0, setuid, 0),
-	RAW("setresuid", CALLS_BECOME, setresuid, -1, -1, -1), /* changes nothing: anybody may, outside */
+	/* changes nothing: anybody may, outside */
+	RAW("setresuid", CALLS_BECOME, setresuid, -1, -1, -1),
 	RAW("become-root", 0, setresuid, 0, 0, 0),
 	RAW("become-root-low", 0, setresuid, 0x100000000, -1, -1), /* the kernel looks at 32 bits */
 	RAW("become-system-user", 0, setresuid, 1, 1, 1),

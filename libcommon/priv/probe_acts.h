@@ -12,9 +12,9 @@ enum act_on { ON_NOTHING, ON_SEGMENT, ON_VICTIM, ON_ABSTRACT, ON_OUTSIDER };
 struct act {
 	const char *name;
 	enum act_on on;
-	unsigned permitted; /* rows with one of these call groups may do it */
-	int also;           /* an errno that is a refusal too */
-	int needs_abi;      /* of Landlock, where nothing else can refuse it */
+	unsigned permitted;			/* rows with one of these call groups may do it */
+	int also;				/* an errno that is a refusal too */
+	int needs_abi;				/* of Landlock, where nothing else can refuse it */
 	int (*fn)(const struct probe_env *env); /* 0 or the errno; NULL: a bare call */
 	long nr;
 	long args[5];

@@ -8,9 +8,9 @@
 
 static const struct profile_row rows[PROFILE_COUNT] = {
 #define P(NAME, word, service, parent, calls, conf, spool, drop, log, tcp, nofile, fsize, as, ...) \
-	[PROFILE_##NAME] = { word, SERVICE_##service, PROFILE_##parent, calls,                \
-		{ BENEATH_##conf, BENEATH_##spool, BENEATH_##drop, BENEATH_##log },           \
-		TCP_OF_##tcp, nofile, fsize, as, __VA_ARGS__ },
+	[PROFILE_##NAME] = { word, SERVICE_##service, PROFILE_##parent, calls,                     \
+		{ BENEATH_##conf, BENEATH_##spool, BENEATH_##drop, BENEATH_##log }, TCP_OF_##tcp,  \
+		nofile, fsize, as, __VA_ARGS__ },
 	PROFILES(P)
 #undef P
 };

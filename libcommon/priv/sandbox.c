@@ -105,9 +105,9 @@ refuse_below(scmp_filter_ctx ctx, int call, unsigned arg, uint32_t min)
 }
 
 /*
- * Beside the list, for who may become others: no user below uid_min, and no group 0. A list of what is
- * allowed cannot say "not these numbers", a second filter that allows all else can. -1 stays allowed:
- * it changes nothing.
+ * Beside the list, for who may become others: no user below uid_min, and no group 0. A list of what
+ * is allowed cannot say "not these numbers", a second filter that allows all else can. -1 stays
+ * allowed: it changes nothing.
  */
 static int
 filter_ids(const struct profile_row *row, uint32_t uid_min)

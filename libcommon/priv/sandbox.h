@@ -26,7 +26,10 @@ struct sandbox {
 	bool kill; /* a call outside the list ends the process instead of failing with EPERM */
 	uint32_t uid_min; /* for who may become others: no user below this, and never root */
 };
-#define SANDBOX_INIT { .dir = { -1, -1, -1, -1, -1, -1, -1 } }
+#define SANDBOX_INIT                                  \
+	{                                             \
+		.dir = { -1, -1, -1, -1, -1, -1, -1 } \
+	}
 
 /* 0, or -errno with *step naming what failed: the process must not serve then. */
 int sandbox_try(enum profile p, const struct sandbox *s, const char **step);

@@ -263,8 +263,8 @@ orphans_check(struct checker *c)
 		struct stat st;
 
 		spool_large_name(numbers[i], name);
-		if ((c->nlarges > 0 &&
-			bsearch(&numbers[i], c->larges, c->nlarges, sizeof *c->larges, number_cmp)) ||
+		if ((c->nlarges > 0 && bsearch(&numbers[i], c->larges, c->nlarges,
+					   sizeof *c->larges, number_cmp)) ||
 		    fstatat(c->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_size == 0)
 			continue;
 		c->report->orphans++;
@@ -476,7 +476,7 @@ missing_check(struct checker *c)
 			.length = m->total,
 			.id = m->id,
 			.what = m->seen ? "a live message's body in large/ is not there"
-				       : "a live message's record is not there" });
+					: "a live message's record is not there" });
 	}
 	tally_fini(&second);
 }

@@ -20,8 +20,8 @@ struct spool_report {
 	uint64_t live_bytes;
 	uint64_t damaged; /* damaged ranges found now, of those below a durable offset */
 	uint64_t damaged_bytes;
-	uint64_t tail_bytes; /* past the last whole record: what a crash leaves */
-	uint64_t missing;    /* live messages whose record is not where the journal says */
+	uint64_t tail_bytes;	     /* past the last whole record: what a crash leaves */
+	uint64_t missing;	     /* live messages whose record is not where the journal says */
 	uint64_t large, large_bytes; /* bodies in large/ of records that are live or not filed */
 	uint64_t orphans; /* files there that are not empty and no such record refers to */
 	uint64_t journal_records;

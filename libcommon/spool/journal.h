@@ -91,8 +91,8 @@
 	F(u32, queue, "number") \
 	F(text, holder, "who")  \
 	F(u64, wall_ms, "when")
-#define JOURNAL_LARGE(F)                                                  \
-	F(u32, large, "number in large/, never used before")              \
+#define JOURNAL_LARGE(F)                                     \
+	F(u32, large, "number in large/, never used before") \
 	F(u64, instance, "of the writer it is for; 0: only the number counts")
 #define JOURNAL_FILED_FIRST(F)                                                      \
 	F(u64, id, "")                                                              \
@@ -113,11 +113,11 @@
 #define JOURNAL_FILED(F)       \
 	JOURNAL_FILED_FIRST(F) \
 	F(u32, large, "its body stands in large/ under this number; 0: in the record")
-#define JOURNAL_MESSAGE(F)                          \
-	JOURNAL_FILED_FIRST(F)                      \
-	F(text, holder, "held by; empty: not held") \
-	F(text, reason, "")                         \
-	F(u64, held_wall_ms, "")                    \
+#define JOURNAL_MESSAGE(F)                               \
+	JOURNAL_FILED_FIRST(F)                           \
+	F(text, holder, "held by; empty: not held")      \
+	F(text, reason, "")                              \
+	F(u64, held_wall_ms, "")                         \
 	F(u8, suspicion, "workers it has taken with it") \
 	F(u32, large, "as in FILED")
 #define JOURNAL_EXPANDED(F)                                  \

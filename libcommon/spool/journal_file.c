@@ -386,8 +386,8 @@ file_look(int dirfd, struct journal_replay *r, struct file *f)
 		return error;
 	}
 	/*
-	 * After a failed sync, of ours or of one before us, memory has what the disk has not: nothing
-	 * of it may count, the word on the oldest file needed least of all.
+	 * After a failed sync, of ours or of one before us, memory has what the disk has not:
+	 * nothing of it may count, the word on the oldest file needed least of all.
 	 */
 	if (r->resume)
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);

@@ -88,7 +88,7 @@ large_verify(int fd, const struct record_large *large, const char **why)
 		}
 	}
 	error = got < 0 ? -errno : at == large->bytes && record_verifier_end(v) ? 0 : -EBADMSG;
-	*why = error == 0 ? NULL
+	*why = error == 0	   ? NULL
 	       : at < large->bytes ? "its body in large/ is cut short"
 				   : "its body in large/ fails its checksum";
 	free(piece);

@@ -12,7 +12,7 @@
  * that no record refers to mean nothing.
  */
 enum {
-	LARGE_BODY_BYTES = 256 << 10, /* a body beyond this goes to large/, if it can */
+	LARGE_BODY_BYTES = 256 << 10,  /* a body beyond this goes to large/, if it can */
 	LARGE_PIECE_BYTES = 256 << 10, /* read and written at a time */
 };
 

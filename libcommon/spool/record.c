@@ -242,8 +242,7 @@ header_parse(const char *p, uint32_t segment, uint64_t offset, uint64_t seed, st
 		return bad(out, "has impossible lengths");
 	if (out->nrcpt == 0 || out->nrcpt > RECORD_RCPT_MAX)
 		return bad(out, "has an impossible number of recipients");
-	if (le_u16(p + AT_ZERO1) != 0 ||
-	    !all_zero(p + AT_ZERO2, AT_CHECK - AT_ZERO2))
+	if (le_u16(p + AT_ZERO1) != 0 || !all_zero(p + AT_ZERO2, AT_CHECK - AT_ZERO2))
 		return bad(out, "has something where zeros belong");
 	out->id = le_u64(p + AT_ID);
 	if (out->id == 0)

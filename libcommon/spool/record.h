@@ -65,7 +65,8 @@ struct record_parts {
 	uint32_t nrcpt; /* RECIPIENT fields in the envelope */
 	uint64_t id;
 	uint64_t arrival_ms; /* wall clock */
-	struct record_large large; /* number not 0: body is empty, and RECORD_LARGE is set by itself */
+	/* number not 0: body is empty, and RECORD_LARGE is set by itself */
+	struct record_large large;
 };
 
 /*
@@ -115,7 +116,7 @@ struct record {
 	uint32_t flags, nrcpt, segment;
 	uint16_t version;
 	uint32_t env_len, head_len;
-	uint64_t body_len, total; /* total: from its first byte to the next record */
+	uint64_t body_len, total;  /* total: from its first byte to the next record */
 	struct record_large large; /* number not 0: the body is there, body_len is 0 */
 	uint64_t id, arrival_ms, offset;
 	uint64_t body_hash;

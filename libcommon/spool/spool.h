@@ -133,7 +133,8 @@ enum spool_notice {
 	SPOOL_NOTICE_FAILED = 1,
 	SPOOL_NOTICE_DELAYED = 2,
 	SPOOL_NOTICE_DELIVERED = 4, /* delivered, relayed or expanded with NOTIFY=SUCCESS */
-	SPOOL_NOTICE_TOLD = 8, /* beside `owed` of what is queued: its delay has been told; none is owed */
+	/* beside `owed` of what is queued: its delay has been told; none is owed */
+	SPOOL_NOTICE_TOLD = 8,
 };
 
 const char *spool_state_word(uint8_t state);   /* "queued"; "?" out of range */

@@ -16,7 +16,7 @@ struct tally_message {
 	uint64_t id; /* 0: the slot is free */
 	uint64_t offset, total;
 	uint32_t segment, nrcpt;
-	bool seen; /* its record has been found: the caller's mark */
+	bool seen;     /* its record has been found: the caller's mark */
 	bool bodiless; /* but not its body in large/ */
 	struct tally_rcpt *rcpt;
 };

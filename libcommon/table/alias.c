@@ -173,7 +173,7 @@ end_entry(struct reading *r)
 	if (r->entry.n == 0)
 		return;
 	why = memchr(r->entry.p, '\0', r->entry.n) != NULL ? "a zero byte"
-							    : read_entry(r, slice_buf(&r->entry));
+							   : read_entry(r, slice_buf(&r->entry));
 	if (why != NULL) {
 		r->bad++;
 		r->to->wrong(r->to->ctx, r->line, why);

@@ -10,9 +10,9 @@
  *
  *	line  = name ":" value *( "," value )
  *
- * A line that begins with a blank goes on with the one before. Blank lines and lines that begin with
- * # are skipped. Names and values may be quoted, with \ before " and \ within. A name that stands
- * there twice counts as it stood first.
+ * A line that begins with a blank goes on with the one before. Blank lines and lines that begin
+ * with # are skipped. Names and values may be quoted, with \ before " and \ within. A name that
+ * stands there twice counts as it stood first.
  */
 enum alias_kind {
 	ALIAS_ADDRESS = '@',
@@ -31,9 +31,9 @@ struct alias_value {
 
 /*
  * Goes through the text. For each name calls put(ctx, line, name in lower case, rows) as they shall
- * be stored; for each value before that check(ctx, value), which gives NULL or what is wrong with it.
- * Calls wrong(ctx, line, why) for each line that cannot be read, and goes on behind it. Returns how
- * many lines were wrong. check may be NULL.
+ * be stored; for each value before that check(ctx, value), which gives NULL or what is wrong with
+ * it. Calls wrong(ctx, line, why) for each line that cannot be read, and goes on behind it. Returns
+ * how many lines were wrong. check may be NULL.
  */
 struct alias_reader {
 	void (*put)(void *ctx, unsigned line, struct slice name, struct slice rows);

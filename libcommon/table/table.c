@@ -59,7 +59,8 @@ static int
 read_text(const char *path, size_t size, struct buf *text)
 {
 	char name[PLACE_PATH_MAX];
-	int fd = open(place_name(path, name), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err = 0;
+	int fd = open(place_name(path, name), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
+	    err = 0;
 	ssize_t got = 1;
 
 	if (fd < 0)
@@ -175,7 +176,8 @@ table_refresh(struct table *t, uint64_t now_ms)
 		}
 		st = (struct stat){ 0 };
 	}
-	if (!first && same(&st, &t->seen) && (t->error == 0 || t->error == -EBADMSG || st.st_ino == 0))
+	if (!first && same(&st, &t->seen) &&
+	    (t->error == 0 || t->error == -EBADMSG || st.st_ino == 0))
 		return false;
 	t->seen = st;
 	load(t);

@@ -6,9 +6,9 @@
 
 /*
  * A table in a file, whatever its form: a database where the name ends in ".tdb" or ".db", else a
- * text (table_text.h). When the file is replaced or changed it is read again, whole. One that cannot
- * be read is an error and never an empty table; where there had been a good one before, that one
- * stays (and table_why() says so) until the file is good again.
+ * text (table_text.h). When the file is replaced or changed it is read again, whole. One that
+ * cannot be read is an error and never an empty table; where there had been a good one before, that
+ * one stays (and table_why() says so) until the file is good again.
  */
 struct table;
 

@@ -113,7 +113,8 @@ table_maker_new(const char *path, struct table_maker **out)
 	buf_fini(&aside);
 	unlink(m->aside);
 	/* Not seen by anyone before it is renamed: no locks, and one sync at the end. */
-	m->db = tdb_open(m->aside, HASH_SIZE, TDB_NOLOCK | TDB_NOSYNC, O_RDWR | O_CREAT | O_EXCL, 0644);
+	m->db =
+	    tdb_open(m->aside, HASH_SIZE, TDB_NOLOCK | TDB_NOSYNC, O_RDWR | O_CREAT | O_EXCL, 0644);
 	if (m->db == NULL) {
 		err = errno != 0 ? -errno : -EIO;
 		table_maker_drop(m);
@@ -146,7 +147,8 @@ sync_folder(const char *path)
 	struct buf dir = { 0 };
 	int fd, err = 0;
 
-	buf_slice(&dir, slash == NULL ? SLICE_LIT(".") : slice_of(path, (size_t)(slash - path) + 1));
+	buf_slice(
+	    &dir, slash == NULL ? SLICE_LIT(".") : slice_of(path, (size_t)(slash - path) + 1));
 	buf_putc(&dir, '\0');
 	fd = open(dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) != 0)

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 
 /*
- * A table as a database (tdb): keys in lower case. It is made aside and renamed when it is whole and
- * on the disk, so a reader needs no lock and sees one whole table or the other. Databases made
+ * A table as a database (tdb): keys in lower case. It is made aside and renamed when it is whole
+ * and on the disk, so a reader needs no lock and sees one whole table or the other. Databases made
  * otherwise are refused: one key of ours says how many rows there are.
  */
 struct table_tdb;

@@ -139,13 +139,15 @@ slot_of(struct accounts *a, struct slice name)
 static void
 keep(struct accounts *a, const struct asked *q)
 {
-	static const uint64_t how_long[] = { [FOUND_NO] = NO_MS, [FOUND_YES] = YES_MS,
-		[FOUND_LATER] = 0, [FOUND_ERROR] = ERROR_MS };
+	static const uint64_t how_long[] = { [FOUND_NO] = NO_MS,
+		[FOUND_YES] = YES_MS,
+		[FOUND_LATER] = 0,
+		[FOUND_ERROR] = ERROR_MS };
 	struct known *k = slot_of(a, slice_z(q->name));
 
-	*k = (struct known){ .found = q->found,
-		.uid = q->uid,
-		.until_ms = clock_mono_ms() + how_long[q->found] };
+	*k = (struct known){
+		.found = q->found, .uid = q->uid, .until_ms = clock_mono_ms() + how_long[q->found]
+	};
 	memcpy(k->name, q->name, sizeof k->name);
 }
 
@@ -156,9 +158,10 @@ complain_once(struct accounts *a, const struct asked *q)
 		return;
 	a->told = true;
 	log_trouble(q->error,
-	    a->foreign ? "users cannot be looked up; a source in nsswitch.conf other than files needs "
-			 "sandbox_off = { router }, or local_users a file"
-		       : "users cannot be looked up");
+	    a->foreign
+		? "users cannot be looked up; a source in nsswitch.conf other than files needs "
+		  "sandbox_off = { router }, or local_users a file"
+		: "users cannot be looked up");
 }
 
 static void

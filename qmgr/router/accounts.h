@@ -6,16 +6,16 @@
 #include "qmgr/router/directory.h"
 
 /*
- * The users of the system, asked of getpwnam_r(3) on threads, since that may block. Answers are kept
- * for a short time: who exists for a minute, who does not for ten seconds.
+ * The users of the system, asked of getpwnam_r(3) on threads, since that may block. Answers are
+ * kept for a short time: who exists for a minute, who does not for ten seconds.
  */
 struct accounts;
 
 enum { ACCOUNTS_THREADS = 4, ACCOUNTS_WAITING_MAX = 256, ACCOUNTS_NAME_MAX = 64 };
 
 /*
- * answered(arg, name): a name that was FOUND_LATER can be asked for again. Without a loop it asks at
- * once, in the caller's thread (tests).
+ * answered(arg, name): a name that was FOUND_LATER can be asked for again. Without a loop it asks
+ * at once, in the caller's thread (tests).
  */
 struct accounts *accounts_new(
     struct loop *l, void (*answered)(void *arg, struct slice name), void *arg);

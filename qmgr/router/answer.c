@@ -72,7 +72,7 @@ answer_fini(struct router *r)
 	struct waiting *w, *next;
 
 	TAILQ_FOREACH_SAFE(w, &r->waits, next, next)
-		waiting_free(r, w);
+	waiting_free(r, w);
 	timer_free(r->timer);
 	accounts_free(r->accounts);
 	tables_free(r->tables);
@@ -200,11 +200,9 @@ put_json(struct buf *b, const struct question *q, const struct decision *d, uint
 static void
 give_up(struct decision *d, const char *text)
 {
-	*d = (struct decision){ .action = ROUTE_TEMP,
-		.code = 451,
-		.enh = { 4, 3, 5 },
-		.text = text,
-		.rule = "users" };
+	*d = (struct decision){
+		.action = ROUTE_TEMP, .code = 451, .enh = { 4, 3, 5 }, .text = text, .rule = "users"
+	};
 }
 
 static struct slice
@@ -229,9 +227,9 @@ wait_for(struct router *r, const struct waiting *like)
 	w->q.rcpt = keep(&w->text, w->q.rcpt);
 	w->q.sender = keep(&w->text, w->q.sender);
 	w->q.login = keep(&w->text, w->q.login);
-	w->deadline_ms = clock_mono_ms() +
-			 (r->conf->ask_timeout_ms > 2000 ? r->conf->ask_timeout_ms - 1000
-							 : r->conf->ask_timeout_ms / 2);
+	w->deadline_ms =
+	    clock_mono_ms() + (r->conf->ask_timeout_ms > 2000 ? r->conf->ask_timeout_ms - 1000
+							      : r->conf->ask_timeout_ms / 2);
 	TAILQ_INSERT_TAIL(&r->waits, w, next);
 	r->nwaits++;
 	return true;
@@ -320,8 +318,7 @@ answer_question(struct router *r, struct peer *p, const struct msg_resolve *m, s
 		    .rcpt = m->rcpt } };
 	struct decision d;
 
-	if ((m->client.n != 0 && m->client.n != sizeof ask.q.client) ||
-	    m->again > QUESTION_RESULT)
+	if ((m->client.n != 0 && m->client.n != sizeof ask.q.client) || m->again > QUESTION_RESULT)
 		return false;
 	ask.q.has_client = m->client.n != 0;
 	if (ask.q.has_client)

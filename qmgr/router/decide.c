@@ -72,8 +72,8 @@ expand_problem(enum expand_problem problem, struct decision *d)
 		    "alias-loop");
 		break;
 	case EXPAND_TROUBLE:
-		decision_say(d, ROUTE_TEMP, 451, "4.3.5", "The aliases cannot be read now",
-		    "alias-trouble");
+		decision_say(
+		    d, ROUTE_TEMP, 451, "4.3.5", "The aliases cannot be read now", "alias-trouble");
 		break;
 	case EXPAND_TOO_MANY:
 		decision_say(d, ROUTE_TEMP, 451, "4.3.5",
@@ -129,9 +129,10 @@ is_alias_kind(struct deciding *s)
 	if (what == NULL)
 		return false;
 	name = slice_from(name, name.p[0] == ':' ? 9 : 1);
-	buf_printf(&text, "Alias %.*s: delivery to %s is not done by this version", SLICE_ARG(name),
-	    what);
-	decision_say(s->out, ROUTE_TEMP, 451, "4.3.5", arena_z(s->a, slice_buf(&text)), "alias-kind");
+	buf_printf(
+	    &text, "Alias %.*s: delivery to %s is not done by this version", SLICE_ARG(name), what);
+	decision_say(
+	    s->out, ROUTE_TEMP, 451, "4.3.5", arena_z(s->a, slice_buf(&text)), "alias-kind");
 	buf_fini(&text);
 	return true;
 }
@@ -162,8 +163,8 @@ is_user(struct deciding *s)
 		s->out->later = true;
 		return false;
 	case FOUND_ERROR:
-		decision_say(s->out, ROUTE_TEMP, 451, "4.3.5", "The users cannot be looked up now",
-		    "users");
+		decision_say(
+		    s->out, ROUTE_TEMP, 451, "4.3.5", "The users cannot be looked up now", "users");
 		return false;
 	case FOUND_NO:
 		unknown(s, "User unknown");
@@ -190,8 +191,9 @@ to_local(struct deciding *s, const char *rule)
 	struct buf host = { 0 };
 
 	decision_say(s->out, ROUTE_DELIVER, 0, "0.0.0", "", rule);
-	s->out->route = (struct route){ .transport = l->lmtp ? SLICE_LIT("lmtp") : SLICE_LIT("local"),
-		.domain = s->domain };
+	s->out->route =
+	    (struct route){ .transport = l->lmtp ? SLICE_LIT("lmtp") : SLICE_LIT("local"),
+		    .domain = s->domain };
 	if (l->path != NULL) {
 		buf_printf(&host, "unix:%s", l->path);
 		decision_hop(s->out, arena_slice(s->a, slice_buf(&host)), 0, false);
@@ -241,8 +243,7 @@ where_to(struct deciding *s)
 		unknown(s, "User unknown in virtual domain");
 		return;
 	}
-	found = route_table_look(
-	    s->c, s->dir, lower(s->a, s->local), s->domain, s->a, s->out);
+	found = route_table_look(s->c, s->dir, lower(s->a, s->local), s->domain, s->a, s->out);
 	if (found == ROUTES_LOCAL)
 		to_local(s, "route-table");
 	else if (found == ROUTES_NONE && is_local)
@@ -252,8 +253,8 @@ where_to(struct deciding *s)
 }
 
 void
-decide(const struct conf *c, const struct directory *dir, const struct question *q,
-    struct arena *a, struct decision *out)
+decide(const struct conf *c, const struct directory *dir, const struct question *q, struct arena *a,
+    struct decision *out)
 {
 	struct deciding s = { .c = c, .dir = dir, .q = q, .a = a, .out = out };
 	struct buf local = { 0 };

@@ -7,8 +7,8 @@
 
 /*
  * Where mail for an address goes, or why it does not: a function of the configuration, the tables
- * (directory.h) and the question. First whether the asker may send there; the first rule that speaks
- * wins:
+ * (directory.h) and the question. First whether the asker may send there; the first rule that
+ * speaks wins:
  *
  *	bad-address         not an address                                   refuse 501 5.1.3
  *	again               relaying was granted before (asked by qmgr)      goes on
@@ -38,14 +38,15 @@
  * exchangers.
  *
  * Class local hears no refusal of an unknown user at RCPT, nor anybody one of a user without a
- * mailbox: such mail is accepted as an expansion yet to be made, and qmgr hears the truth (sendmail(8)
- * has a bounce follow, as its callers expect).
+ * mailbox: such mail is accepted as an expansion yet to be made, and qmgr hears the truth
+ * (sendmail(8) has a bounce follow, as its callers expect).
  */
 enum { QUESTION_RCPT = 0, QUESTION_AGAIN = 1, QUESTION_RESULT = 2 };
 
 struct question {
 	uint8_t class;
-	uint8_t again; /* QUESTION_: at RCPT; by qmgr; by qmgr, and it is what an expansion came to */
+	/* QUESTION_: at RCPT; by qmgr; by qmgr, and it is what an expansion came to */
+	uint8_t again;
 	bool has_client;
 	uint8_t client[16];
 	struct slice login, sender, rcpt;
@@ -56,8 +57,8 @@ struct decision {
 	enum route_action action;
 	uint16_t code;
 	uint8_t enh[3];
-	const char *text; /* constant, or in the arena */
-	const char *rule; /* constant, or as long as the configuration */
+	const char *text;   /* constant, or in the arena */
+	const char *rule;   /* constant, or as long as the configuration */
 	struct route route; /* ROUTE_DELIVER; slices in the arena or the configuration */
 	struct slice *list; /* ROUTE_EXPAND; none where it is left to qmgr's question */
 	size_t nlist;

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 
 /*
- * What decide() and expand() look up. They see this only, so that the rules can be tried over made-up
- * tables; tables.h is the real one.
+ * What decide() and expand() look up. They see this only, so that the rules can be tried over
+ * made-up tables; tables.h is the real one.
  */
 enum found {
 	FOUND_NO,

@@ -9,8 +9,9 @@
 /* One name on its way. */
 struct step {
 	struct slice local, domain; /* plain; lower case */
-	struct slice from_virtual, from_alias; /* the key whose value this is: identity ends there */
-	bool last;				/* said so: no further look */
+	/* the key whose value this is: identity ends there */
+	struct slice from_virtual, from_alias;
+	bool last; /* said so: no further look */
 	unsigned depth;
 };
 
@@ -228,8 +229,7 @@ virtual_values(struct walk *w, const struct step *s, struct slice value, struct 
 
 /* True: the table has spoken. */
 static bool
-try_virtual(
-    struct walk *w, const struct step *s, struct slice local, struct slice extension)
+try_virtual(struct walk *w, const struct step *s, struct slice local, struct slice extension)
 {
 	struct buf key = { 0 }, value = { 0 };
 	enum found found;
@@ -253,8 +253,8 @@ try_virtual(
 
 		spoke(w, "virtual");
 		if (meet(w, 'v', met))
-			virtual_values(w, s, arena_slice(w->a, slice_buf(&value)),
-			    slice_buf(&key), extension);
+			virtual_values(
+			    w, s, arena_slice(w->a, slice_buf(&value)), slice_buf(&key), extension);
 	} else if (found != FOUND_NO) {
 		fail(w, EXPAND_TROUBLE);
 	}
@@ -378,7 +378,8 @@ expand(const struct conf *c, const struct directory *dir, const struct path *to,
 
 	*out = (struct expansion){ .rule = "" };
 	path_print_local_plain(&local, to);
-	walk_step(&w, &(struct step){ .local = arena_slice(a, slice_buf(&local)), .domain = domain });
+	walk_step(
+	    &w, &(struct step){ .local = arena_slice(a, slice_buf(&local)), .domain = domain });
 	buf_fini(&local);
 	free(w.met);
 	if (out->problem == EXPAND_FINE && out->n == 0)

@@ -9,11 +9,11 @@
 
 /*
  * What an address becomes by the virtual table and the aliases: all the way, so that none of the
- * results is to be looked up again. Names that were met already are not followed; a result stands in
- * the list once.
+ * results is to be looked up again. Names that were met already are not followed; a result stands
+ * in the list once.
  *
- * A command, a file or a list in a file stands for all of its kind under its alias: its result is an
- * address with the local part "|alias", "/alias" or ":include:alias", quoted. No client can be
+ * A command, a file or a list in a file stands for all of its kind under its alias: its result is
+ * an address with the local part "|alias", "/alias" or ":include:alias", quoted. No client can be
  * refused over it or misuse it: it is nobody's name unless an expansion gave it.
  */
 enum { EXPAND_DEPTH_MAX = 20 };

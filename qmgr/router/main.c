@@ -169,8 +169,8 @@ on_term(int signo, void *arg)
 static void
 open_folders(struct daemon *d)
 {
-	const char *files[] = { d->conf->alias_database, d->conf->alias_file, d->conf->virtual_table,
-		d->conf->route_table, d->conf->local_users };
+	const char *files[] = { d->conf->alias_database, d->conf->alias_file,
+		d->conf->virtual_table, d->conf->route_table, d->conf->local_users };
 
 	daemon_open_more(d, "/etc/passwd");
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)

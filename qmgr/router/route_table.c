@@ -109,7 +109,8 @@ own_status(struct slice *text, uint8_t enh[3])
 	if (!slice_next(&rest, ' ', &code))
 		return;
 	for (int i = 0; i < 3; i++)
-		if (!slice_next(&code, '.', &part) || !slice_u64(part, &number[i]) || number[i] > 255)
+		if (!slice_next(&code, '.', &part) || !slice_u64(part, &number[i]) ||
+		    number[i] > 255)
 			return;
 	if (number[0] != 5 || code.n > 0)
 		return;
@@ -134,8 +135,10 @@ lmtp(struct slice to, struct slice domain, struct decision *d)
 	if (slice_istarts(to, "unix:/") && to.n <= ROUTE_TEXT_MAX)
 		decision_hop(d, to, 0, false);
 	else if (!next_hop(to, CONF_PORT_LMTP, false, d))
-		decision_say(d, ROUTE_TEMP, 451, "4.3.5", "The table of routes has a value that "
-							  "cannot be read", "route-table");
+		decision_say(d, ROUTE_TEMP, 451, "4.3.5",
+		    "The table of routes has a value that "
+		    "cannot be read",
+		    "route-table");
 	return ROUTES_DECIDED;
 }
 
@@ -174,8 +177,10 @@ read_value(const struct conf *c, struct slice value, struct slice domain, struct
 		if (next_hop(value, port, true, d))
 			return ROUTES_DECIDED;
 	}
-	decision_say(d, ROUTE_TEMP, 451, "4.3.5", "The table of routes has a value that cannot be "
-						  "read", "route-table");
+	decision_say(d, ROUTE_TEMP, 451, "4.3.5",
+	    "The table of routes has a value that cannot be "
+	    "read",
+	    "route-table");
 	return ROUTES_DECIDED;
 }
 

@@ -143,8 +143,10 @@ tables_refresh(struct tables *t)
 	missing = !table_exists(t->alias) && (stat(place_name(t->c->alias_file, name), &st) == 0 ||
 						 (errno != ENOENT && errno != ENOTDIR));
 	if (missing && !t->alias_missing)
-		log_trouble(0, "%s has no database %s: run newaliases; until then mail for local domains "
-			       "waits", t->c->alias_file, table_path(t->alias));
+		log_trouble(0,
+		    "%s has no database %s: run newaliases; until then mail for local domains "
+		    "waits",
+		    t->c->alias_file, table_path(t->alias));
 	t->alias_missing = missing;
 }
 

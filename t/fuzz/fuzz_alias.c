@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tables as administrators write them: the texts of aliases, virtual addresses and routes, zero bytes
- * between. Each is read; rows written out as text come back as they were; then every name is asked
- * about as router is, and what it answers keeps within its bounds.
+ * Tables as administrators write them: the texts of aliases, virtual addresses and routes, zero
+ * bytes between. Each is read; rows written out as text come back as they were; then every name is
+ * asked about as router is, and what it answers keeps within its bounds.
  */
 #include "base/die.h"
 #include "base/service.h"
@@ -16,9 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { BOUND = 40, NAMES = 6 };
 
-static const char config[] = "hostname = mx.example\nlocal_domains = { l.example }\nvirtual_domains = { v.example }\n"
-			     "virtual_table = /none\nroute_table = /none\nalias_file = \"\"\npostmaster = boss@o.example\n"
-			     "expansion_max = 40\nrecipient_delimiter = \"+-\"\nrelay_host = 127.0.0.1\n";
+static const char config[] =
+    "hostname = mx.example\nlocal_domains = { l.example }\nvirtual_domains = { v.example }\n"
+    "virtual_table = /none\nroute_table = /none\nalias_file = \"\"\npostmaster = boss@o.example\n"
+    "expansion_max = 40\nrecipient_delimiter = \"+-\"\nrelay_host = 127.0.0.1\n";
 
 struct rows {
 	struct slice name, rows;
@@ -79,7 +80,8 @@ find_user(void *ctx, struct slice name, uint32_t *uid)
 	return name.n % 3 == 0 ? FOUND_NO : FOUND_YES;
 }
 
-static const struct directory directory = { find_alias, find_virtual, find_route, find_user, &tables };
+static const struct directory directory = { find_alias, find_virtual, find_route, find_user,
+	&tables };
 
 /* ---- the text of aliases ---- */
 
@@ -94,14 +96,16 @@ on_put(void *ctx, unsigned line, struct slice name, struct slice rows)
 
 	demand(line > 0 && name.n > 0 && name.n <= ALIAS_NAME_MAX && rows.n <= ALIAS_ROW_MAX);
 	for (size_t i = 0; i < name.n; i++)
-		demand(name.p[i] == ascii_lower(name.p[i]) && (unsigned char)name.p[i] > ' ' && name.p[i] != '@');
+		demand(name.p[i] == ascii_lower(name.p[i]) && (unsigned char)name.p[i] > ' ' &&
+		       name.p[i] != '@');
 	while ((rc = alias_value_next(&rest, &v)) == 1) {
 		demand(v.text.n > 0 && v.text.n <= ALIAS_VALUE_MAX);
 		values++;
 	}
 	demand(rc == 0 && values > 0);
 	t->alias = xrealloc(t->alias, (t->n + 1) * sizeof *t->alias);
-	t->alias[t->n++] = (struct rows){ slice_of(slice_dup(name), name.n), slice_of(slice_dup(rows), rows.n) };
+	t->alias[t->n++] =
+	    (struct rows){ slice_of(slice_dup(name), name.n), slice_of(slice_dup(rows), rows.n) };
 }
 
 static void
@@ -193,7 +197,8 @@ read_again(const struct tables *t)
 	read_aliases(&again, slice_buf(&text));
 	demand(!fits || (again.n == t->n && again.wrong == 0));
 	for (size_t i = 0; fits && i < t->n; i++)
-		demand(slice_eq(t->alias[i].name, again.alias[i].name) && slice_eq(t->alias[i].rows, again.alias[i].rows));
+		demand(slice_eq(t->alias[i].name, again.alias[i].name) &&
+		       slice_eq(t->alias[i].rows, again.alias[i].rows));
 	buf_fini(&text);
 	tables_free(&again);
 }

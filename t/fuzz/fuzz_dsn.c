@@ -39,8 +39,9 @@ static void
 prepare(void)
 {
 	static bool ready;
-	static const char some[] = "class 200 own soft\n200 host=b.example /x/\n10 code=550 /user (?:unknown|not found)/\n"
-				   "22 status=?.2.2\n20 code=4??\n";
+	static const char some[] =
+	    "class 200 own soft\n200 host=b.example /x/\n10 code=550 /user (?:unknown|not found)/\n"
+	    "22 status=?.2.2\n20 code=4??\n";
 	struct buf err = { 0 };
 	struct rules *r = NULL;
 
@@ -53,7 +54,8 @@ prepare(void)
 	demand(rules_parse(slice_z(some), "few", &r, &err) == 0);
 	rules_free(few.rules);
 	few.rules = r;
-	classifier_init(&installed, open("etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "bounce.rules");
+	classifier_init(
+	    &installed, open("etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "bounce.rules");
 	if (installed.dirfd >= 0)
 		demand(classifier_load(&installed, "bounce.rules"));
 }
@@ -100,11 +102,22 @@ foreign_report(struct slice in)
 	struct dsn d;
 
 	if (dsn_read(in, &a, &d)) {
-		const struct dsn_facts f = { .kind = in.n % 3, .utf8 = in.n & 1, .cut = in.n & 2, .to = d.rcpts[0].final,
-			.host = d.reporting_mta, .envid = d.envid, .sender = d.rcpts[0].original, .id = SLICE_LIT("ID"),
-			.message_id = SLICE_LIT("<1@x>"), .references = SLICE_LIT("<2@x>"), .boundary = SLICE_LIT("9KC04ZM.xK6"),
-			.date = SLICE_LIT("Thu, 1 Jan 1970 00:00:00 +0000"), .rcpts = d.rcpts, .nrcpt = d.nrcpt,
-			.head = SLICE_LIT("Subject: x\r\n"), .body = slice_head(d.returned, in.n % 512) };
+		const struct dsn_facts f = { .kind = in.n % 3,
+			.utf8 = in.n & 1,
+			.cut = in.n & 2,
+			.to = d.rcpts[0].final,
+			.host = d.reporting_mta,
+			.envid = d.envid,
+			.sender = d.rcpts[0].original,
+			.id = SLICE_LIT("ID"),
+			.message_id = SLICE_LIT("<1@x>"),
+			.references = SLICE_LIT("<2@x>"),
+			.boundary = SLICE_LIT("9KC04ZM.xK6"),
+			.date = SLICE_LIT("Thu, 1 Jan 1970 00:00:00 +0000"),
+			.rcpts = d.rcpts,
+			.nrcpt = d.nrcpt,
+			.head = SLICE_LIT("Subject: x\r\n"),
+			.body = slice_head(d.returned, in.n % 512) };
 
 		demand(d.nrcpt <= DSN_RCPTS_MAX);
 		dsn_print(&out, &f, &made);
@@ -117,8 +130,11 @@ foreign_report(struct slice in)
 static void
 handed_over(struct slice in)
 {
-	const struct letter_now now = { .id = UINT64_C(0x70f1a2b3c4d5e6), .wall_ms = UINT64_C(1700000000000), .unique = 7,
-		.zone_min = -90, .generation = 3 };
+	const struct letter_now now = { .id = UINT64_C(0x70f1a2b3c4d5e6),
+		.wall_ms = UINT64_C(1700000000000),
+		.unique = 7,
+		.zone_min = -90,
+		.generation = 3 };
 	struct letter *l;
 	struct verdict v;
 	struct notice n;
@@ -139,11 +155,14 @@ handed_over(struct slice in)
 static void
 reply(const struct classifier *c, struct slice in)
 {
-	struct reply r = { .text = in, .host = slice_head(in, 20), .domain = SLICE_LIT("d.example") };
+	struct reply r = {
+		.text = in, .host = slice_head(in, 20), .domain = SLICE_LIT("d.example")
+	};
 	struct verdict v;
 
 	reply_complete(&r);
-	demand(r.text.n <= in.n && r.code < 600 && (r.enh[0] == 0 || r.enh[0] == 2 || r.enh[0] == 4 || r.enh[0] == 5));
+	demand(r.text.n <= in.n && r.code < 600 &&
+	       (r.enh[0] == 0 || r.enh[0] == 2 || r.enh[0] == 4 || r.enh[0] == 5));
 	rules_classify(c->rules, &r, &v);
 	demand(v.number > 0 && v.name[0] != '\0' && v.group[0] != '\0');
 }
@@ -155,7 +174,8 @@ rule_file(struct slice in)
 	struct buf err = { 0 };
 
 	if (rules_parse(in, "fuzz", &c.rules, &err) == 0) {
-		reply(&c, SLICE_LIT("550 5.1.1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: user unknown"));
+		reply(&c, SLICE_LIT("550 5.1.1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: "
+				    "user unknown"));
 		rules_free(c.rules);
 	} else {
 		demand(err.n > 0 && memchr(err.p, '\n', err.n) == NULL);

@@ -2,8 +2,8 @@
 /*
  * adapter_dsn [-t] FILE: a row a recipient of the delivery status notification: final recipient,
  * original recipient, action, status, remote MTA, diagnostic code. Nothing: it is none. -t: with
- * types, and all that stands in Status.
- * adapter_dsn -b RULES FILE: recipient, status, reply code, class, hard or soft, of those that failed.
+ * types, and all that stands in Status. adapter_dsn -b RULES FILE: recipient, status, reply code,
+ * class, hard or soft, of those that failed.
  */
 #include "bounced/classify.h"
 #include "mail/dsn.h"
@@ -93,7 +93,8 @@ print_bounce(struct classifier *c, const struct dsn_rcpt *r)
 int
 main(int argc, char *argv[])
 {
-	bool bounces = argc == 4 && strcmp(argv[1], "-b") == 0, typed = argc == 3 && strcmp(argv[1], "-t") == 0;
+	bool bounces = argc == 4 && strcmp(argv[1], "-b") == 0,
+	     typed = argc == 3 && strcmp(argv[1], "-t") == 0;
 	struct classifier c = { 0 };
 	struct arena a = { 0 };
 	struct buf mail = { 0 };
@@ -109,7 +110,8 @@ main(int argc, char *argv[])
 
 		if (slash != NULL)
 			*slash = '\0';
-		classifier_init(&c, open(slash == NULL ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), argv[2]);
+		classifier_init(&c,
+		    open(slash == NULL ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), argv[2]);
 		free(dir);
 		if (!classifier_load(&c, argv[2])) {
 			fprintf(stderr, "%.*s\n", SLICE_ARG(slice_buf(&c.error)));

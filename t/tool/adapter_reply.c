@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * adapter_reply RULES: answers each line, an SMTP reply with \t \r \n \\ escaped, with the number, a
- * tab and the name of its class.
+ * adapter_reply RULES: answers each line, an SMTP reply with \t \r \n \\ escaped, with the number,
+ * a tab and the name of its class.
  */
 #include "bounced/classify.h"
 

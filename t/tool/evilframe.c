@@ -133,11 +133,11 @@ event(struct buf *b)
 static void
 text(struct buf *b, size_t n)
 {
-	static const struct slice words[] = { SLICE_LIT("user@example.com"), SLICE_LIT("postmaster"),
-		SLICE_LIT("a@[127.0.0.1]"), SLICE_LIT("@"), SLICE_LIT("<>"), SLICE_LIT("status"),
-		SLICE_LIT("route"), SLICE_LIT(".."), SLICE_LIT("\xff\xfe"), SLICE_LIT("x@xn--"),
-		SLICE_LIT("a@b.example"), SLICE_LIT("\0zero"), SLICE_LIT("\"q\"@d.example"),
-		SLICE_LIT("user@\x80.example") };
+	static const struct slice words[] = { SLICE_LIT("user@example.com"),
+		SLICE_LIT("postmaster"), SLICE_LIT("a@[127.0.0.1]"), SLICE_LIT("@"),
+		SLICE_LIT("<>"), SLICE_LIT("status"), SLICE_LIT("route"), SLICE_LIT(".."),
+		SLICE_LIT("\xff\xfe"), SLICE_LIT("x@xn--"), SLICE_LIT("a@b.example"),
+		SLICE_LIT("\0zero"), SLICE_LIT("\"q\"@d.example"), SLICE_LIT("user@\x80.example") };
 
 	switch (evil_below(7)) {
 	case 0:

@@ -16,22 +16,22 @@
  *	}
  *	CHECK_MAIN("path", cases)
  */
-#define CHECK_MAIN(name, add)                                                  \
-	int main(void)                                                         \
-	{                                                                      \
-		Suite *suite = suite_create(name);                             \
-		TCase *tc = tcase_create(name);                                \
-		SRunner *runner;                                               \
-		int failed;                                                    \
-                                                                               \
-		tcase_set_timeout(tc, 60);                                     \
-		add(tc);                                                       \
-		suite_add_tcase(suite, tc);                                    \
-		runner = srunner_create(suite);                                \
-		srunner_run_all(runner, CK_ENV);                               \
-		failed = srunner_ntests_failed(runner);                        \
-		srunner_free(runner);                                          \
-		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;              \
+#define CHECK_MAIN(name, add)                                     \
+	int main(void)                                            \
+	{                                                         \
+		Suite *suite = suite_create(name);                \
+		TCase *tc = tcase_create(name);                   \
+		SRunner *runner;                                  \
+		int failed;                                       \
+                                                                  \
+		tcase_set_timeout(tc, 60);                        \
+		add(tc);                                          \
+		suite_add_tcase(suite, tc);                       \
+		runner = srunner_create(suite);                   \
+		srunner_run_all(runner, CK_ENV);                  \
+		failed = srunner_ntests_failed(runner);           \
+		srunner_free(runner);                             \
+		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE; \
 	}
 
 #endif

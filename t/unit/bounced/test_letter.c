@@ -36,8 +36,11 @@ setup(void)
 	intake_init(&intake, 1 << 20, nobody, NULL);
 	classifier_init(&rules, -1, "none");
 	rules_free(rules.rules);
-	ck_assert_int_eq(rules_parse(SLICE_LIT("10 /user unknown/\n22 status=?.2.2\n51 status=5.7.606\n20 code=4??\n"), "test",
-	    &rules.rules, &err), 0);
+	ck_assert_int_eq(
+	    rules_parse(
+		SLICE_LIT("10 /user unknown/\n22 status=?.2.2\n51 status=5.7.606\n20 code=4??\n"),
+		"test", &rules.rules, &err),
+	    0);
 }
 
 static void
@@ -56,7 +59,9 @@ teardown(void)
 static void
 make(struct notice n, const struct notice_rcpt *r)
 {
-	const struct letter_now now = { .id = UINT64_C(0x70f1a2b3c4d5e6), .wall_ms = UINT64_C(1700000000000), .unique = 7 };
+	const struct letter_now now = {
+		.id = UINT64_C(0x70f1a2b3c4d5e6), .wall_ms = UINT64_C(1700000000000), .unique = 7
+	};
 	struct buf b = { 0 };
 	const char *why;
 
@@ -79,37 +84,72 @@ make(struct notice n, const struct notice_rcpt *r)
 static struct notice
 facts(void)
 {
-	return (struct notice){ .id = 77, .kind = 1, .to = SLICE_LIT("s@x.example"), .sender = SLICE_LIT("s@x.example"),
-		.hostname = SLICE_LIT("mx.example"), .head = SLICE_LIT("Subject: x\r\n") };
+	return (struct notice){ .id = 77,
+		.kind = 1,
+		.to = SLICE_LIT("s@x.example"),
+		.sender = SLICE_LIT("s@x.example"),
+		.hostname = SLICE_LIT("mx.example"),
+		.head = SLICE_LIT("Subject: x\r\n") };
 }
 
 static const struct {
 	struct notice_rcpt in;
 	const char *action, *status, *diagnostic, *type, *class;
 } rows[] = {
-	{ { .action = NOTICE_FAILED, .code = 550, .enh_class = 5, .enh_subject = 1, .enh_detail = 1, .reply = SLICE_LIT("User unknown"),
+	{ { .action = NOTICE_FAILED,
+	      .code = 550,
+	      .enh_class = 5,
+	      .enh_subject = 1,
+	      .enh_detail = 1,
+	      .reply = SLICE_LIT("User unknown"),
 	      .host = SLICE_LIT("h") },
-		"failed", "5.1.1", "550 5.1.1 User unknown", "smtp", "10 invalid-recipient" },
-	{ { .action = NOTICE_FAILED, .code = 550, .reply = SLICE_LIT("go away"), .host = SLICE_LIT("h") }, "failed", "5.0.0",
-		"550 go away", "smtp", "1 undetermined" },
+	    "failed", "5.1.1", "550 5.1.1 User unknown", "smtp", "10 invalid-recipient" },
+	{ { .action = NOTICE_FAILED,
+	      .code = 550,
+	      .reply = SLICE_LIT("go away"),
+	      .host = SLICE_LIT("h") },
+	    "failed", "5.0.0", "550 go away", "smtp", "1 undetermined" },
 	/* A class that contradicts the action. */
-	{ { .action = NOTICE_FAILED, .code = 550, .enh_class = 4, .enh_subject = 2, .enh_detail = 2, .reply = SLICE_LIT("full"),
+	{ { .action = NOTICE_FAILED,
+	      .code = 550,
+	      .enh_class = 4,
+	      .enh_subject = 2,
+	      .enh_detail = 2,
+	      .reply = SLICE_LIT("full"),
 	      .host = SLICE_LIT("h") },
-		"failed", "5.2.2", "550 4.2.2 full", "smtp", "22 mailbox-full" },
+	    "failed", "5.2.2", "550 4.2.2 full", "smtp", "22 mailbox-full" },
 	/* A number above 255 stands in the text. */
-	{ { .action = NOTICE_FAILED, .code = 550, .enh_class = 5, .enh_subject = 7, .reply = SLICE_LIT("5.7.606 banned"),
+	{ { .action = NOTICE_FAILED,
+	      .code = 550,
+	      .enh_class = 5,
+	      .enh_subject = 7,
+	      .reply = SLICE_LIT("5.7.606 banned"),
 	      .host = SLICE_LIT("h") },
-		"failed", "5.7.606", "550 5.7.606 banned", "smtp", "51 spam-block" },
+	    "failed", "5.7.606", "550 5.7.606 banned", "smtp", "51 spam-block" },
 	/* Our own words. */
-	{ { .action = NOTICE_EXPIRED, .enh_class = 4, .enh_subject = 4, .enh_detail = 7, .reply = SLICE_LIT("too old") }, "failed",
-		"4.4.7", "too old", "x-angarium", "1 undetermined" },
-	{ { .action = NOTICE_DELAYED, .code = 450, .enh_class = 5, .enh_subject = 2, .enh_detail = 1, .reply = SLICE_LIT("later"),
+	{ { .action = NOTICE_EXPIRED,
+	      .enh_class = 4,
+	      .enh_subject = 4,
+	      .enh_detail = 7,
+	      .reply = SLICE_LIT("too old") },
+	    "failed", "4.4.7", "too old", "x-angarium", "1 undetermined" },
+	{ { .action = NOTICE_DELAYED,
+	      .code = 450,
+	      .enh_class = 5,
+	      .enh_subject = 2,
+	      .enh_detail = 1,
+	      .reply = SLICE_LIT("later"),
 	      .host = SLICE_LIT("h") },
-		"delayed", "4.2.1", "450 5.2.1 later", "smtp", "20 soft-bounce" },
+	    "delayed", "4.2.1", "450 5.2.1 later", "smtp", "20 soft-bounce" },
 	{ { .action = NOTICE_DELAYED }, "delayed", "4.0.0", "", "", "1 undetermined" },
-	{ { .action = NOTICE_RELAYED, .code = 250, .enh_class = 2, .enh_subject = 1, .enh_detail = 5, .reply = SLICE_LIT("ok"),
+	{ { .action = NOTICE_RELAYED,
+	      .code = 250,
+	      .enh_class = 2,
+	      .enh_subject = 1,
+	      .enh_detail = 5,
+	      .reply = SLICE_LIT("ok"),
 	      .host = SLICE_LIT("h") },
-		"relayed", "2.1.5", "250 2.1.5 ok", "smtp", "" },
+	    "relayed", "2.1.5", "250 2.1.5 ok", "smtp", "" },
 	{ { .action = NOTICE_DELIVERED, .enh_class = 5 }, "delivered", "2.0.0", "", "", "" },
 	{ { .action = NOTICE_EXPANDED }, "expanded", "2.0.0", "", "", "" },
 };
@@ -124,8 +164,10 @@ START_TEST(what_was_said_becomes_fields)
 	got = &dsn.rcpts[0];
 	ck_assert_msg(slice_is(got->action, rows[_i].action), "%.*s", SLICE_ARG(got->action));
 	ck_assert_msg(slice_is(got->status, rows[_i].status), "%.*s", SLICE_ARG(got->status));
-	ck_assert_msg(slice_is(got->diagnostic, rows[_i].diagnostic), "%.*s", SLICE_ARG(got->diagnostic));
-	ck_assert_msg(slice_is(got->diagnostic_type, rows[_i].type), "%.*s", SLICE_ARG(got->diagnostic_type));
+	ck_assert_msg(
+	    slice_is(got->diagnostic, rows[_i].diagnostic), "%.*s", SLICE_ARG(got->diagnostic));
+	ck_assert_msg(
+	    slice_is(got->diagnostic_type, rows[_i].type), "%.*s", SLICE_ARG(got->diagnostic_type));
 	ck_assert_msg(slice_is(got->class, rows[_i].class), "%.*s", SLICE_ARG(got->class));
 	ck_assert_uint_eq(got->remote_mta.n > 0, rows[_i].in.host.n > 0);
 	ck_assert_uint_eq(first.number, strtoul(rows[_i].class, NULL, 10));
@@ -145,8 +187,10 @@ static const struct {
 
 START_TEST(the_original_recipient)
 {
-	const struct notice_rcpt r = { .action = NOTICE_FAILED, .address = SLICE_LIT("a@y.example"),
-		.orcpt = slice_z(originals[_i].orcpt), .original = slice_z(originals[_i].given) };
+	const struct notice_rcpt r = { .action = NOTICE_FAILED,
+		.address = SLICE_LIT("a@y.example"),
+		.orcpt = slice_z(originals[_i].orcpt),
+		.original = slice_z(originals[_i].given) };
 
 	make(facts(), &r);
 	ck_assert(slice_is(dsn.rcpts[0].original, originals[_i].original));
@@ -163,7 +207,8 @@ START_TEST(the_envelope_id)
 	struct notice n = facts();
 
 	n.envid = slice_z(envids[_i].envid);
-	make(n, &(const struct notice_rcpt){ .action = NOTICE_FAILED, .address = SLICE_LIT("a@y.example") });
+	make(n, &(const struct notice_rcpt){
+		    .action = NOTICE_FAILED, .address = SLICE_LIT("a@y.example") });
 	ck_assert_msg(slice_is(dsn.envid, envids[_i].got), "%.*s", SLICE_ARG(dsn.envid));
 }
 END_TEST
@@ -181,10 +226,14 @@ START_TEST(messages_in_utf8)
 		const char *to, *head, *third;
 		bool utf8, global;
 	} t[] = {
-		{ "s@x.example", "Subject: x\r\n", "Content-Type: text/rfc822-headers\r\n", false, false },
-		{ "s@x.example", "Subject: \xc3\xbc\r\n", "Content-Type: message/global-headers\r\n", true, true },
-		{ "s@x.example", "Subject: \xfc\r\n", "Content-Type: text/rfc822-headers\r\n", true, true },
-		{ "j\xc3\xbc@x.example", "Subject: x\r\n", "Content-Type: text/rfc822-headers\r\n", false, true },
+		{ "s@x.example", "Subject: x\r\n", "Content-Type: text/rfc822-headers\r\n", false,
+		    false },
+		{ "s@x.example", "Subject: \xc3\xbc\r\n",
+		    "Content-Type: message/global-headers\r\n", true, true },
+		{ "s@x.example", "Subject: \xfc\r\n", "Content-Type: text/rfc822-headers\r\n", true,
+		    true },
+		{ "j\xc3\xbc@x.example", "Subject: x\r\n", "Content-Type: text/rfc822-headers\r\n",
+		    false, true },
 	};
 	struct notice n = facts();
 	struct envelope e;
@@ -192,7 +241,8 @@ START_TEST(messages_in_utf8)
 	n.to = slice_z(t[_i].to);
 	n.head = slice_z(t[_i].head);
 	n.utf8 = t[_i].utf8;
-	make(n, &(const struct notice_rcpt){ .action = NOTICE_FAILED, .address = SLICE_LIT("a@y.example") });
+	make(n, &(const struct notice_rcpt){
+		    .action = NOTICE_FAILED, .address = SLICE_LIT("a@y.example") });
 	ck_assert_int_eq(has("message/global-delivery-status"), t[_i].global);
 	ck_assert(has(t[_i].third));
 	ck_assert_int_eq(envelope_message(slice_buf(&letter->envelope), &e), 0);
@@ -211,7 +261,8 @@ START_TEST(sealed_or_refused)
 	} t[] = {
 		{ F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 5, 0 },
 		{ F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 4, -EMSGSIZE },
-		{ F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, NOTICE_MAX_BYTES + 1, -EMSGSIZE },
+		{ F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, NOTICE_MAX_BYTES + 1,
+		    -EMSGSIZE },
 		{ F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW, 5, -EPERM },
 		{ F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_WRITE, 5, -EPERM },
 		{ F_SEAL_SEAL | F_SEAL_GROW | F_SEAL_WRITE, 5, -EPERM },

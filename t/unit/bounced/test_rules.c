@@ -31,12 +31,14 @@ static const struct {
 	{ "10 /x/q\n", "test:1: behind a pattern nothing or c may stand: \"q\"" },
 	{ "10 /(/\n", "test:1: the pattern is wrong at its byte 2: missing closing parenthesis" },
 	{ "10 code=55\n", "test:1: not a list of reply codes: \"55\"" },
-	{ "10 code=1,2,3,4,5,6,7,8,9\n", "test:1: not a list of reply codes: \"1,2,3,4,5,6,7,8,9\"" },
+	{ "10 code=1,2,3,4,5,6,7,8,9\n",
+	    "test:1: not a list of reply codes: \"1,2,3,4,5,6,7,8,9\"" },
 	{ "10 status=5.1\n", "test:1: not a list of status codes: \"5.1\"" },
 	{ "10 status=5.1.1.1\n", "test:1: not a list of status codes: \"5.1.1.1\"" },
 	{ "10 colour=red\n", "test:1: no such condition, or given twice: \"colour=red\"" },
 	{ "10 host=a host=b\n", "test:1: given twice, or empty: \"host=b\"" },
-	{ "10 what\n", "test:1: not a condition: code=, status=, host=, domain= or /pattern/: \"what\"" },
+	{ "10 what\n",
+	    "test:1: not a condition: code=, status=, host=, domain= or /pattern/: \"what\"" },
 	{ "class 10 mine hard\n", "test:1: this class is there already: \"10\"" },
 	{ "class 0 mine hard\n", "test:1: not the number of a class, 1 to 99999: \"0\"" },
 	{ "class 200 m*ne hard\n", "test:1: not a name: letters, digits and hyphens: \"m*ne\"" },
@@ -51,18 +53,18 @@ START_TEST(wrong_is_refused_by_line)
 
 	ck_assert_int_eq(rules_parse(slice_z(wrong[_i].text), "test", &r, &err), -EINVAL);
 	ck_assert_ptr_null(r);
-	ck_assert_msg(slice_eq(slice_buf(&err), slice_z(wrong[_i].why)), "%.*s", SLICE_ARG(slice_buf(&err)));
+	ck_assert_msg(
+	    slice_eq(slice_buf(&err), slice_z(wrong[_i].why)), "%.*s", SLICE_ARG(slice_buf(&err)));
 	buf_fini(&err);
 }
 END_TEST
 
-static const char table[] =
-    "class 200 ours soft\n"
-    "200 host=partner.example domain=x.example\n"
-    "22 status=?.2.2\n"
-    "51 code=5??,421 /block ?list/\n"
-    "70 /Later/c\n"
-    "10 code=550\n";
+static const char table[] = "class 200 ours soft\n"
+			    "200 host=partner.example domain=x.example\n"
+			    "22 status=?.2.2\n"
+			    "51 code=5??,421 /block ?list/\n"
+			    "70 /Later/c\n"
+			    "10 code=550\n";
 
 static const struct {
 	const char *text, *host, *domain;
@@ -92,14 +94,15 @@ static const struct {
 START_TEST(the_first_that_holds)
 {
 	struct rules *r = parsed(table);
-	struct reply reply = { .text = slice_z(asked[_i].text), .host = slice_z(asked[_i].host),
+	struct reply reply = { .text = slice_z(asked[_i].text),
+		.host = slice_z(asked[_i].host),
 		.domain = slice_z(asked[_i].domain) };
 	struct verdict v;
 
 	reply_complete(&reply);
 	rules_classify(r, &reply, &v);
-	ck_assert_msg(v.number == asked[_i].number && v.line == asked[_i].line, "%s: %u by line %u", asked[_i].text, v.number,
-	    v.line);
+	ck_assert_msg(v.number == asked[_i].number && v.line == asked[_i].line, "%s: %u by line %u",
+	    asked[_i].text, v.number, v.line);
 	ck_assert(!v.stalled);
 	rules_free(r);
 }
@@ -122,8 +125,9 @@ END_TEST
 /* Patterns that take for ever on such texts end, match nothing, and the next rule is asked. */
 START_TEST(hostile_texts_cannot_stall)
 {
-	static const char *const slow[] = { "10 /^(a+)+$/\n22 /aaaa/\n", "10 /(x+x+)+y/\n22 /xxxx|aaaa/\n",
-		"10 /^(?:a?){50}(?:a*)*b$/\n22 /aaaa/\n", "10 /(?:(?:a|aa)+)+b/\n22 /aaaa/\n" };
+	static const char *const slow[] = { "10 /^(a+)+$/\n22 /aaaa/\n",
+		"10 /(x+x+)+y/\n22 /xxxx|aaaa/\n", "10 /^(?:a?){50}(?:a*)*b$/\n22 /aaaa/\n",
+		"10 /(?:(?:a|aa)+)+b/\n22 /aaaa/\n" };
 	struct rules *r = parsed(slow[_i]);
 	char text[RULES_TEXT_MAX];
 	struct verdict v;
@@ -179,7 +183,8 @@ START_TEST(the_rules_that_are_installed)
 
 	ck_assert_msg(dirfd >= 0 && f != NULL, "not run from the top of the tree");
 	classifier_init(&c, dirfd, "etc/bounce.rules");
-	ck_assert_msg(classifier_load(&c, "etc/bounce.rules"), "%.*s", SLICE_ARG(slice_buf(&c.error)));
+	ck_assert_msg(
+	    classifier_load(&c, "etc/bounce.rules"), "%.*s", SLICE_ARG(slice_buf(&c.error)));
 	while (fgets(line, sizeof line, f) != NULL) {
 		char *text = strchr(line, '\t');
 

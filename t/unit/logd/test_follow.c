@@ -25,10 +25,10 @@ setup(void)
 	struct buf err = { 0 };
 
 	ask_open(&w, verbs, NULL);
-	events = (struct events){
-		.sink = sink_new(w.loop, w.dirfd, SINK_FILE), .followers = followers_new(),
-		.metrics = metrics_new(), .level = LEVEL_INFO
-	};
+	events = (struct events){ .sink = sink_new(w.loop, w.dirfd, SINK_FILE),
+		.followers = followers_new(),
+		.metrics = metrics_new(),
+		.level = LEVEL_INFO };
 	ck_assert_int_eq(conf_parse(SLICE_LIT("mail_log = no\n"), "test", &conf, &err), 0);
 	events.outputs = outputs_new(w.loop, w.dirfd, "host", NULL, conf);
 	followers_set_server(events.followers, w.server);

@@ -86,8 +86,8 @@ START_TEST(sessions)
 	log_begin(LOG_CONNECT);
 	client();
 	log_end();
-	ck_assert_str_eq(become(SERVICE_SMTPD),
-	    "host postfix/smtpd[7]: connect from unknown[192.0.2.7]\n");
+	ck_assert_str_eq(
+	    become(SERVICE_SMTPD), "host postfix/smtpd[7]: connect from unknown[192.0.2.7]\n");
 	log_begin(LOG_CONNECT);
 	log_u64(LOGK_UID, 0);
 	log_end();
@@ -130,7 +130,8 @@ START_TEST(refusals)
 {
 	reject("RCPT", "554 5.7.1 Relay access denied", 0);
 	ck_assert_str_eq(become(SERVICE_SMTPD),
-	    "host postfix/smtpd[7]: NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 554 5.7.1 <b@y>: "
+	    "host postfix/smtpd[7]: NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 554 5.7.1 "
+	    "<b@y>: "
 	    "Relay access denied; from=<a@x> to=<b@y> proto=ESMTP helo=<c.example>\n");
 	reject("RCPT", "450 Not now", 0);
 	ck_assert_str_eq(become(SERVICE_SMTPD),
@@ -223,7 +224,8 @@ static const struct delivery deliveries[] = {
 	    "(in reply to RCPT TO command))" },
 	{ "bounced", "smtp", "mx.y", "5.0.0 No", "banner", 554, { 5, 0, 0 }, false,
 	    "to=<b@y>, relay=mx.y[192.0.2.9]:25, conn_use=2, delay=0.97, delays=0/0.5/0.27/0.2, "
-	    "dsn=5.0.0, status=bounced (host mx.y[192.0.2.9] refused to talk to me: 554 5.0.0 No)" },
+	    "dsn=5.0.0, status=bounced (host mx.y[192.0.2.9] refused to talk to me: 554 5.0.0 "
+	    "No)" },
 	{ "deferred", "smtp", NULL, "no such host", "connect", 0, { 4, 4, 3 }, false,
 	    "to=<b@y>, relay=none, delay=0.97, delays=0/0.5/0.27/0.2, dsn=4.4.3, "
 	    "status=deferred (no such host)" },
@@ -324,8 +326,8 @@ START_TEST(trouble_is_told_by_name)
 {
 	log_trouble(5, "a \"disk\"\nfell");
 	log_note("nothing to see");
-	ck_assert_str_eq(become(SERVICE_ROUTER),
-	    "host postfix/router[7]: error: trouble text=\"a \\\"disk\\\"\\nfell\" error=\"EIO\"\n");
+	ck_assert_str_eq(become(SERVICE_ROUTER), "host postfix/router[7]: error: trouble text=\"a "
+						 "\\\"disk\\\"\\nfell\" error=\"EIO\"\n");
 }
 END_TEST
 
@@ -341,7 +343,8 @@ START_TEST(nobody_forges_a_line)
 	log_end();
 	ck_assert_str_eq(become(SERVICE_SMTPD),
 	    "host postfix/smtpd[7]: NOQUEUE: reject: RCPT?x from unknown[192.0.2.7]: 550; "
-	    "from=<a?, relay=evil, status=sent (> to=<b?c> proto=SMTP helo=<x??Nov 21 ????\xc3\xa4>\n");
+	    "from=<a?, relay=evil, status=sent (> to=<b?c> proto=SMTP helo=<x??Nov 21 "
+	    "????\xc3\xa4>\n");
 }
 END_TEST
 
@@ -420,7 +423,8 @@ START_TEST(heads)
 		    "2023-11-15T03:43:20.000001+05:30 host mail/qmgr[7]: x\n" },
 		{ "XST3", 1700000000999999, true,
 		    "2023-11-14T19:13:20.999999-03:00 host mail/qmgr[7]: x\n" },
-		{ "XST-14", UINT64_MAX, true, "9999-12-31T13:59:59.551615+14:00 host mail/qmgr[7]: x\n" },
+		{ "XST-14", UINT64_MAX, true,
+		    "9999-12-31T13:59:59.551615+14:00 host mail/qmgr[7]: x\n" },
 	};
 	struct mailline line = { "qmgr", 7, LEVEL_NOTICE, rows[_i].us, SLICE_LIT("x") };
 	struct mailline_head head = { "host", "mail", rows[_i].rfc3339 };

@@ -113,7 +113,9 @@ END_TEST
 START_TEST(rule_18_a_notice_sets_out_when_its_filing_is_durable)
 {
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
-	const struct letter l = { .from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = id };
+	const struct letter l = {
+		.from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = id
+	};
 	struct pen bounced = world_lease(&w, CLASS_BOUNCED, 55);
 	uint64_t notice;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The edges as sockets: the manager with its loop and threads, and at the other ends this test, which
- * writes and reads bare frames.
+ * The edges as sockets: the manager with its loop and threads, and at the other ends this test,
+ * which writes and reads bare frames.
  */
 #include "world.h"
 
@@ -39,12 +39,12 @@ connect_to(const char *name)
 	return fd;
 }
 
-#define SAY(fd, name, ...)                                                                      \
-	do {                                                                                    \
-		struct buf say_ = { 0 };                                                        \
-		msg_##name##_put(&say_, &(const struct msg_##name){ __VA_ARGS__ });             \
-		ck_assert_int_eq(send(fd, say_.p, say_.n, MSG_NOSIGNAL), (ssize_t)say_.n);      \
-		buf_fini(&say_);                                                                \
+#define SAY(fd, name, ...)                                                                 \
+	do {                                                                               \
+		struct buf say_ = { 0 };                                                   \
+		msg_##name##_put(&say_, &(const struct msg_##name){ __VA_ARGS__ });        \
+		ck_assert_int_eq(send(fd, say_.p, say_.n, MSG_NOSIGNAL), (ssize_t)say_.n); \
+		buf_fini(&say_);                                                           \
 	} while (0)
 
 /* What came on a link, frame by frame; -1 the link is closed, 0 nothing within some 2 s. */
@@ -63,7 +63,10 @@ hear(int fd, struct msg_frame *f, int *passed)
 			char space[CMSG_SPACE(sizeof(int))];
 		} control = { 0 };
 		struct iovec v = { in.data, sizeof in.data };
-		struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+		struct msghdr m = { .msg_iov = &v,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof control };
 		ssize_t n;
 
 		loop_turn(loop, false);
@@ -84,11 +87,11 @@ hear(int fd, struct msg_frame *f, int *passed)
 	return f->type;
 }
 
-#define EXPECT(fd, NAME, name, var)                                          \
-	do {                                                                 \
-		struct msg_frame f_;                                         \
-		ck_assert_int_eq(hear(fd, &f_, NULL), MSG_##NAME);           \
-		ck_assert(msg_##name##_get(f_.payload, var));                \
+#define EXPECT(fd, NAME, name, var)                                \
+	do {                                                       \
+		struct msg_frame f_;                               \
+		ck_assert_int_eq(hear(fd, &f_, NULL), MSG_##NAME); \
+		ck_assert(msg_##name##_get(f_.payload, var));      \
 	} while (0)
 
 static void
@@ -105,8 +108,8 @@ greet(int fd, enum service s, uint8_t role, uint64_t instance, uint8_t class)
 {
 	struct msg_hello h;
 
-	SAY(fd, hello, .service = (uint8_t)s, .role = role, .worker = role, .instance = instance, .version_min = 1,
-	    .version_max = 1, .generation = 5, .class = class);
+	SAY(fd, hello, .service = (uint8_t)s, .role = role, .worker = role, .instance = instance,
+	    .version_min = 1, .version_max = 1, .generation = 5, .class = class);
 	in.rest = SLICE_NONE;
 	EXPECT(fd, HELLO, hello, &h);
 	ck_assert_uint_eq(h.service, SERVICE_QMGR);
@@ -163,7 +166,11 @@ writer(uint64_t instance, struct pen *p)
 	ck_assert(msg_lease_get(f.payload, &l));
 	ck_assert_int_ge(passed, 0);
 	ck_assert_uint_eq(l.class, CLASS_MX);
-	*p = (struct pen){ .fd = passed, .segment = l.segment, .seed = l.seed, .at = l.start, .instance = instance };
+	*p = (struct pen){ .fd = passed,
+		.segment = l.segment,
+		.seed = l.seed,
+		.at = l.start,
+		.instance = instance };
 	id_source_init(&p->ids, l.segment, l.floor_ms);
 	return fd;
 }
@@ -187,20 +194,25 @@ post(int fd, struct pen *p, const struct letter *l)
 static void
 put_answer(uint32_t token, uint8_t action, const char *hop, uint32_t generation)
 {
-	struct route r = { .transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("y.example"), .nhops = 1 };
+	struct route r = {
+		.transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("y.example"), .nhops = 1
+	};
 	struct buf bytes = { 0 };
 
 	r.hops[0] = (struct route_hop){ .host = slice_z(hop), .port = 25 };
 	route_put(&bytes, &r);
-	SAY(router, route, .token = token, .action = action, .code = action == ROUTE_REFUSE ? 550 : 0, .enh_class = 5,
-	    .text = SLICE_LIT("says the router"), .rule = SLICE_LIT("rule-one"), .generation = generation,
-	    .route = slice_buf(&bytes));
+	SAY(router, route, .token = token, .action = action,
+	    .code = action == ROUTE_REFUSE ? 550 : 0, .enh_class = 5,
+	    .text = SLICE_LIT("says the router"), .rule = SLICE_LIT("rule-one"),
+	    .generation = generation, .route = slice_buf(&bytes));
 	buf_fini(&bytes);
 }
 
 START_TEST(rule_6_a_doorbell_is_answered_when_the_filing_is_durable)
 {
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .generation = 5 };
+	struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .generation = 5
+	};
 	struct msg_filed filed;
 	struct pen p;
 	int fd = writer(11, &p);
@@ -253,7 +265,9 @@ START_TEST(a_writer_that_breaks_a_rule_is_cut_off)
 	struct pen p, q;
 	struct msg_frame f;
 	int good = writer(11, &p), bad;
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .generation = 5 };
+	struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .generation = 5
+	};
 
 	if (wrongs[_i].lease) {
 		bad = connect_to("smtpd");
@@ -313,7 +327,8 @@ START_TEST(rule_14_router_is_asked_where_the_envelope_has_no_route)
 
 	in.rest = SLICE_NONE;
 	EXPECT(router, RESOLVE, resolve, &ask);
-	ck_assert(slice_is(ask.rcpt, "b@y.example") && slice_is(ask.sender, "a@x.example") && ask.again == 1);
+	ck_assert(slice_is(ask.rcpt, "b@y.example") && slice_is(ask.sender, "a@x.example") &&
+		  ask.again == 1);
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_ASKED);
 	put_answer(ask.token, answers[_i].action, "192.0.2.7", 5);
 	turns(10);
@@ -322,7 +337,8 @@ START_TEST(rule_14_router_is_asked_where_the_envelope_has_no_route)
 	ck_assert_uint_eq(w.q.messages.recipients, answers[_i].queued);
 	m = message_find(&w.q.messages, id);
 	if (answers[_i].queued > 0) {
-		ck_assert_uint_eq(m->to.one.phase, answers[_i].action == ROUTE_DELIVER ? RCPT_READY : RCPT_DEFERRED);
+		ck_assert_uint_eq(m->to.one.phase,
+		    answers[_i].action == ROUTE_DELIVER ? RCPT_READY : RCPT_DEFERRED);
 		ck_assert_int_eq((m->flags & MESSAGE_HELD) != 0, answers[_i].held);
 	}
 	close(p.fd);
@@ -367,7 +383,11 @@ END_TEST
 
 START_TEST(rule_15_a_job_over_the_sockets)
 {
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .generation = 5, .body = 100 };
+	struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
+		.generation = 5,
+		.body = 100 };
 	struct msg_segment segment;
 	struct msg_result_ack ack;
 	struct msg_frame f;
@@ -389,7 +409,8 @@ START_TEST(rule_15_a_job_over_the_sockets)
 	ck_assert_uint_eq(job.rcpts.n, 8);
 	memcpy(pair, job.rcpts.p, 8);
 	ck_assert_uint_eq(pair[1], 1);
-	SAY(d, result, .job = job.job, .rcpt = 0, .attempt = 1, .kind = OUTCOME_OK, .code = 250, .text = SLICE_LIT("ok"));
+	SAY(d, result, .job = job.job, .rcpt = 0, .attempt = 1, .kind = OUTCOME_OK, .code = 250,
+	    .text = SLICE_LIT("ok"));
 	SAY(d, job_done, .job = job.job, .host = SLICE_LIT("192.0.2.1"), .conn_use = 1);
 	in.rest = SLICE_NONE;
 	EXPECT(d, RESULT_ACK, result_ack, &ack);
@@ -426,9 +447,11 @@ cases(TCase *tc)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, rule_6_a_doorbell_is_answered_when_the_filing_is_durable);
 	tcase_add_test(tc, rule_8_a_seal_is_confirmed_when_it_is_durable);
-	tcase_add_loop_test(tc, a_writer_that_breaks_a_rule_is_cut_off, 0, sizeof wrongs / sizeof *wrongs);
+	tcase_add_loop_test(
+	    tc, a_writer_that_breaks_a_rule_is_cut_off, 0, sizeof wrongs / sizeof *wrongs);
 	tcase_add_test(tc, another_writer_s_segment_is_not_to_be_rung);
-	tcase_add_loop_test(tc, rule_14_router_is_asked_where_the_envelope_has_no_route, 0, sizeof answers / sizeof *answers);
+	tcase_add_loop_test(tc, rule_14_router_is_asked_where_the_envelope_has_no_route, 0,
+	    sizeof answers / sizeof *answers);
 	tcase_add_test(tc, questions_are_asked_again_when_router_comes_back);
 	tcase_add_test(tc, an_answer_to_nothing_cuts_the_router_off);
 	tcase_add_test(tc, rule_15_a_job_over_the_sockets);

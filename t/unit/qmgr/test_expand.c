@@ -95,7 +95,9 @@ static void
 route_all(uint64_t id)
 {
 	struct message *m = message_find(&w.q.messages, id);
-	struct route r = { .transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("y.example"), .nhops = 1,
+	struct route r = { .transport = SLICE_LIT("smtp"),
+		.domain = SLICE_LIT("y.example"),
+		.nhops = 1,
 		.hops[0] = { .host = SLICE_LIT("192.0.2.1"), .port = 25 } };
 	struct buf bytes = { 0 };
 
@@ -113,7 +115,8 @@ static const char *const three[] = { "bob@y.example", "carol@Y.example", "bob@Y.
 START_TEST(rule_14_expansion_is_durable_before_its_recipients_are_dispatched)
 {
 	struct message *m = letter_to("list@x.example", "dan@y.example", 0);
-	const char *const to[] = { "bob@y.example", "dan@y.example", "carol@y.example", "bob@Y.example" };
+	const char *const to[] = { "bob@y.example", "dan@y.example", "carol@y.example",
+		"bob@Y.example" };
 	uint64_t id = m->id;
 
 	expand_to(m, 0, to, 4);
@@ -385,9 +388,11 @@ START_TEST(more_follows_or_it_is_void)
 	struct buf first = { 0 }, rest = { 0 };
 
 	for (int i = 0; i < 3; i++)
-		journal_rcpt_put(i < 2 ? &first : &rest, &(const struct journal_rcpt){ .address = slice_z(three[i]),
-		    .original = SLICE_LIT("list@x.example") });
-	JOURNAL_SAY(&w.q.journal, expanded, .id = id, .rcpt = 0, .first = 1, .nrcpt = 3, .rcpts = slice_buf(&first));
+		journal_rcpt_put(i < 2 ? &first : &rest,
+		    &(const struct journal_rcpt){
+			.address = slice_z(three[i]), .original = SLICE_LIT("list@x.example") });
+	JOURNAL_SAY(&w.q.journal, expanded, .id = id, .rcpt = 0, .first = 1, .nrcpt = 3,
+	    .rcpts = slice_buf(&first));
 	if (_i == 0)
 		JOURNAL_SAY(&w.q.journal, more, .id = id, .first = 2, .rcpts = slice_buf(&rest));
 	JOURNAL_SAY(&w.q.journal, clock, .clock_ms = 1);

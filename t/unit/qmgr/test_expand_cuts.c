@@ -8,7 +8,8 @@
 
 /*
  * Lists that are expanded while the queue manager is killed, syncs fail and the power goes, from a
- * seed. The tables change all the time, so that an expansion computed twice is another one. Looked at:
+ * seed. The tables change all the time, so that an expansion computed twice is another one. Looked
+ * at:
  *
  *	a member is handed out only when its whole expansion is there for good
  *	once one member was handed out, the list is that one for ever, and is not asked about again
@@ -84,7 +85,8 @@ member_of(const struct message *q, struct mail *m, uint32_t rcpt)
 	}
 	ck_assert_ptr_nonnull(to);
 	slice_copy(to->recipient, text, sizeof text);
-	ck_assert_msg(sscanf(text, "member%u@y.example", &member) == 1 && member < MEMBERS, "%s", text);
+	ck_assert_msg(
+	    sscanf(text, "member%u@y.example", &member) == 1 && member < MEMBERS, "%s", text);
 	return member;
 }
 
@@ -106,7 +108,8 @@ take_job(const struct told_job *t)
 		ck_assert_msg(!m->final[member], "tried again although its delivery was durable");
 		if (t->rcpt[i] < 2)
 			continue;
-		ck_assert_msg(is_member(m->version, member), "of another list than it was expanded to");
+		ck_assert_msg(
+		    is_member(m->version, member), "of another list than it was expanded to");
 		ck_assert_uint_ne(member, m->also);
 		m->fixed = true;
 	}
@@ -143,11 +146,17 @@ static void
 say_results(struct held *j)
 {
 	for (uint32_t i = 0; i < j->t.n; i++)
-		ck_assert(dispatch_result(&c.w.q, c.worker, &(struct msg_result){ .job = j->t.number,
-		    .rcpt = j->t.rcpt[i], .attempt = j->t.attempt[i], .kind = j->kind[i],
-		    .code = j->kind[i] == OUTCOME_OK ? 250 : 450, .enh_class = j->kind[i] == OUTCOME_OK ? 2 : 4,
-		    .phase = PHASE_DOT, .text = SLICE_LIT("so") }));
-	ck_assert(dispatch_done(&c.w.q, c.worker, &(struct msg_job_done){ .job = j->t.number, .host = SLICE_LIT("h") }));
+		ck_assert(dispatch_result(&c.w.q, c.worker,
+		    &(struct msg_result){ .job = j->t.number,
+			.rcpt = j->t.rcpt[i],
+			.attempt = j->t.attempt[i],
+			.kind = j->kind[i],
+			.code = j->kind[i] == OUTCOME_OK ? 250 : 450,
+			.enh_class = j->kind[i] == OUTCOME_OK ? 2 : 4,
+			.phase = PHASE_DOT,
+			.text = SLICE_LIT("so") }));
+	ck_assert(dispatch_done(&c.w.q, c.worker,
+	    &(struct msg_job_done){ .job = j->t.number, .host = SLICE_LIT("h") }));
 }
 
 static void
@@ -195,7 +204,8 @@ link_worker(bool dies)
 			buf_put(&pairs, &t->attempt[k], 4);
 		}
 		ck_assert(dispatch_running(&c.w.q, c.worker,
-		    &(struct msg_running){ .job = t->number, .id = t->id, .rcpts = slice_buf(&pairs) }));
+		    &(struct msg_running){
+			.job = t->number, .id = t->id, .rcpts = slice_buf(&pairs) }));
 		buf_fini(&pairs);
 		told[ntold] = *t;
 		told[ntold++].worker = c.worker;
@@ -218,7 +228,8 @@ list_of(uint64_t version, struct buf *list, uint32_t from, uint32_t to)
 
 	for (unsigned i = 0; i < MEMBERS; i++) {
 		char text[40];
-		uint16_t bytes = (uint16_t)snprintf(text, sizeof text, "member%u@%s.example", i, i % 2 ? "y" : "Y");
+		uint16_t bytes = (uint16_t)snprintf(
+		    text, sizeof text, "member%u@%s.example", i, i % 2 ? "y" : "Y");
 
 		if (!is_member(version, i))
 			continue;
@@ -239,8 +250,14 @@ say_list(struct message *q, uint32_t from, uint32_t to, uint32_t *next)
 	enum expand_step step;
 	const char *why;
 
-	step = expand_answered(&c.w.q, q, 0, &(const struct msg_route){ .action = ROUTE_EXPAND, .total = total,
-	    .first = from, .list = slice_buf(&list), .whole = c.version, .rule = SLICE_LIT("alias") }, next, &why);
+	step = expand_answered(&c.w.q, q, 0,
+	    &(const struct msg_route){ .action = ROUTE_EXPAND,
+		.total = total,
+		.first = from,
+		.list = slice_buf(&list),
+		.whole = c.version,
+		.rule = SLICE_LIT("alias") },
+	    next, &why);
 	buf_fini(&list);
 	ck_assert_msg(step != EXPAND_FAILED || !mail_of(q->id)->acked, "%s", why);
 	return step;
@@ -291,12 +308,15 @@ expand_one(struct message *q)
 static void
 route(uint64_t id, uint32_t rcpt)
 {
-	struct route r = { .transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("y.example"), .nhops = 1,
+	struct route r = { .transport = SLICE_LIT("smtp"),
+		.domain = SLICE_LIT("y.example"),
+		.nhops = 1,
 		.hops[0] = { .host = SLICE_LIT("192.0.2.1"), .port = 25 } };
 	struct buf bytes = { 0 };
 
 	route_put(&bytes, &r);
-	commit(&c.w.q, routed, .id = id, .rcpt = rcpt, .queue = queue_intern(&c.w.q, CLASS_MX, slice_buf(&bytes))->number);
+	commit(&c.w.q, routed, .id = id, .rcpt = rcpt,
+	    .queue = queue_intern(&c.w.q, CLASS_MX, slice_buf(&bytes))->number);
 	buf_fini(&bytes);
 }
 
@@ -316,7 +336,8 @@ answer(bool all)
 			c.version += chance(4) == 0;
 			ck_assert(world_balanced(&c.w));
 			if (c.mail[i].broken) {
-				operate(&c.w.q, OPERATE_DELETE, q, SLICE_LIT("me"), SLICE_LIT("broken"));
+				operate(&c.w.q, OPERATE_DELETE, q, SLICE_LIT("me"),
+				    SLICE_LIT("broken"));
 				break;
 			}
 			if (!all && k == 0 && chance(6) == 0)
@@ -390,16 +411,19 @@ whole(const char *when)
 
 		if (q == NULL)
 			continue;
-		ck_assert_msg(!m->fixed || message_rcpts(q)[0].state == SPOOL_EXPANDED, "%s: forgotten", when);
+		ck_assert_msg(!m->fixed || message_rcpts(q)[0].state == SPOOL_EXPANDED,
+		    "%s: forgotten", when);
 		if (message_rcpts(q)[0].state != SPOOL_EXPANDED) {
 			ck_assert_uint_eq(q->nrcpt, 2);
 			continue;
 		}
 		for (unsigned k = 0; k < MEMBERS; k++)
 			n += is_member(m->version, k) && k != m->also;
-		ck_assert_msg(q->nrcpt == 2 + n, "%s: %u recipients, not %u", when, q->nrcpt, 2 + n);
+		ck_assert_msg(
+		    q->nrcpt == 2 + n, "%s: %u recipients, not %u", when, q->nrcpt, 2 + n);
 		for (uint32_t k = 2; k < q->nrcpt; k++)
-			ck_assert_msg(is_member(m->version, member_of(q, m, k)) || m->broken, "%s: not on its list", when);
+			ck_assert_msg(is_member(m->version, member_of(q, m, k)) || m->broken,
+			    "%s: not on its list", when);
 	}
 }
 
@@ -409,7 +433,8 @@ start(void)
 	int error = world_open(&c.w);
 
 	for (int tries = 0; (error != 0 || disk.dead) && tries < 50; tries++) {
-		ck_assert_msg(error == 0 || disk.dead || (error == -EIO && disk.fault_sync > 0), "%s", strerror(-error));
+		ck_assert_msg(error == 0 || disk.dead || (error == -EIO && disk.fault_sync > 0),
+		    "%s", strerror(-error));
 		if (c.w.open)
 			world_crash(&c.w);
 		disk.dead = false;
@@ -509,12 +534,14 @@ everyone_has_it(void)
 		for (unsigned k = 0; k < MEMBERS && !m->broken; k++) {
 			bool wanted = k == m->also || (m->asked && is_member(m->version, k));
 
-			ck_assert_msg(wanted || m->delivered[k] == 0, "mail %u, member %u: is on no list", i, k);
-			ck_assert_msg(!wanted || !m->acked || m->delivered[k] > 0, "mail %u, member %u is lost", i, k);
+			ck_assert_msg(wanted || m->delivered[k] == 0,
+			    "mail %u, member %u: is on no list", i, k);
+			ck_assert_msg(!wanted || !m->acked || m->delivered[k] > 0,
+			    "mail %u, member %u is lost", i, k);
 		}
 	}
-	ck_assert_msg(c.again <= c.loseable, "%llu twice of %llu that might", (unsigned long long)c.again,
-	    (unsigned long long)c.loseable);
+	ck_assert_msg(c.again <= c.loseable, "%llu twice of %llu that might",
+	    (unsigned long long)c.again, (unsigned long long)c.loseable);
 }
 
 static int
@@ -540,7 +567,8 @@ START_TEST(a_seed)
 		uint32_t cursor = 0;
 		struct message *m;
 
-		while ((m = messages_next(&c.w.q.messages, &cursor)) != NULL) /* suspects are held */
+		/* suspects are held */
+		while ((m = messages_next(&c.w.q.messages, &cursor)) != NULL)
 			operate(&c.w.q, OPERATE_RELEASE, m, SLICE_LIT("me"), SLICE_NONE);
 		world_pass(&c.w, 600000);
 		settle();
@@ -554,9 +582,10 @@ START_TEST(a_seed)
 	disk.on = false;
 	world_end(&c.w);
 	if (getenv("EXPAND_SAY") != NULL)
-		printf("seed %d: %u mails, %llu expansions, %llu computed again, %llu in parts, %llu twice\n", _i, c.nmail,
-		    (unsigned long long)c.expansions, (unsigned long long)c.lost, (unsigned long long)c.parts,
-		    (unsigned long long)c.again);
+		printf("seed %d: %u mails, %llu expansions, %llu computed again, %llu in parts, "
+		       "%llu twice\n",
+		    _i, c.nmail, (unsigned long long)c.expansions, (unsigned long long)c.lost,
+		    (unsigned long long)c.parts, (unsigned long long)c.again);
 }
 END_TEST
 

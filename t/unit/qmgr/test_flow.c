@@ -96,9 +96,13 @@ END_TEST
 START_TEST(rule_12_an_id_of_another_lease_is_set_aside)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter forged = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1",
+	const struct letter forged = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
 		.id = (fake_wall_ms() << 22) | (uint64_t)((p.segment + 1) & 4095) << 10 };
-	const struct letter early = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1",
+	const struct letter early = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
 		.id = (UINT64_C(5) << 22) | (uint64_t)(p.segment & 4095) << 10 };
 
 	pen_write(&w, &p, &forged);
@@ -151,8 +155,11 @@ static const struct {
 START_TEST(rule_3_what_a_record_may_claim_is_limited_by_its_lease)
 {
 	struct pen p = world_lease(&w, claims[_i].class, 11);
-	const struct letter l = { .from = claims[_i].from, .to = { "b@y.example" }, .hop = "192.0.2.1",
-		.login = claims[_i].login, .notice_of = claims[_i].notice_of };
+	const struct letter l = { .from = claims[_i].from,
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
+		.login = claims[_i].login,
+		.notice_of = claims[_i].notice_of };
 
 	pen_write(&w, &p, &l);
 	pen_ring(&w, &p);
@@ -167,7 +174,9 @@ END_TEST
 START_TEST(rule_6_nothing_is_read_beyond_what_was_rung)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1"
+	};
 
 	pen_write(&w, &p, &l);
 	pen_ring(&w, &p);
@@ -186,7 +195,9 @@ END_TEST
 START_TEST(rule_7_of_a_dead_writer_every_whole_record_is_filed)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1"
+	};
 	struct buf torn = { 0 };
 
 	for (int i = 0; i < 3; i++)
@@ -214,7 +225,9 @@ END_TEST
 START_TEST(rule_7_a_segment_is_not_ended_before_its_size_is_known)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1"
+	};
 	struct seg *s = pen_seg(&w, &p);
 
 	pen_write(&w, &p, &l);
@@ -239,13 +252,15 @@ END_TEST
 START_TEST(rule_8_nothing_beyond_a_seal_is_served)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1"
+	};
 	uint64_t good;
 
 	pen_write(&w, &p, &l);
 	pen_ring(&w, &p);
 	good = p.at;
-	pen_write(&w, &p, &l); /* its client heard 451 */
+	pen_write(&w, &p, &l);					     /* its client heard 451 */
 	ck_assert(!intake_sealed(&w.q, pen_seg(&w, &p), good - 64)); /* it rang that */
 	ck_assert(intake_sealed(&w.q, pen_seg(&w, &p), good));
 	ck_assert(intake_sealed(&w.q, pen_seg(&w, &p), good)); /* repeated */
@@ -287,8 +302,11 @@ END_TEST
 START_TEST(rule_14_a_route_counts_only_with_its_seal_and_generation)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = _i == 2 ? NULL : "192.0.2.1",
-		.bad_seal = _i == 1, .generation = _i == 3 ? 1 : 2 };
+	struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = _i == 2 ? NULL : "192.0.2.1",
+		.bad_seal = _i == 1,
+		.generation = _i == 3 ? 1 : 2 };
 	uint64_t id;
 
 	routes_renewed(&w.q, 2);
@@ -345,14 +363,18 @@ END_TEST
 START_TEST(rule_26_hold_of_the_envelope_is_honoured)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .hold = "quarantine" };
+	struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
+		.hold = "quarantine" };
 	uint64_t id = pen_write(&w, &p, &l);
 
 	world_worker(&w, 1, 10);
 	pen_ring(&w, &p);
 	ck_assert_uint_eq(ntold, 0);
 	ck_assert_str_eq(hold_of(&w.q, message_find(&w.q.messages, id))->reason, "quarantine");
-	ck_assert(operate(&w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
+	ck_assert(operate(
+	    &w.q, OPERATE_RELEASE, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_NONE));
 	world_pass(&w, 300);
 	ck_assert_uint_eq(ntold, 1);
 	close(p.fd);
@@ -378,7 +400,9 @@ count_files(const char *folder)
 START_TEST(rule_22_damage_below_the_durable_offset_is_copied_and_passed_over)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1"
+	};
 	uint64_t second;
 	char name[SPOOL_NAME];
 	int fd;
@@ -407,7 +431,9 @@ END_TEST
 START_TEST(rule_22_a_worker_s_word_for_damage_is_checked)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 5000 };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 5000
+	};
 	uint64_t at = p.at, id = pen_write(&w, &p, &l);
 	char name[SPOOL_NAME];
 	int fd;
@@ -461,7 +487,9 @@ END_TEST
 START_TEST(rule_21_compaction_keeps_ids_and_what_is_queued)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 4000 };
+	struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 4000
+	};
 	uint64_t id[40];
 	uint32_t old = p.segment;
 	struct seg *target;
@@ -526,7 +554,9 @@ END_TEST
 START_TEST(rule_21_a_compaction_that_was_cut_files_nothing_twice)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 4000 };
+	struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 4000
+	};
 
 	for (int i = 0; i < 10; i++)
 		pen_write(&w, &p, &l);
@@ -577,7 +607,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_2_the_header_says_whose_segment_it_is);
 	tcase_add_test(tc, rule_12_an_id_of_another_lease_is_set_aside);
 	tcase_add_test(tc, rule_12_the_floor_of_a_lease_is_above_every_id_seen);
-	tcase_add_loop_test(tc, rule_3_what_a_record_may_claim_is_limited_by_its_lease, 0, sizeof claims / sizeof *claims);
+	tcase_add_loop_test(tc, rule_3_what_a_record_may_claim_is_limited_by_its_lease, 0,
+	    sizeof claims / sizeof *claims);
 	tcase_add_test(tc, rule_6_nothing_is_read_beyond_what_was_rung);
 	tcase_add_test(tc, rule_6_repeated_doorbells_are_harmless);
 	tcase_add_loop_test(tc, rule_7_of_a_dead_writer_every_whole_record_is_filed, 0, 2);

@@ -61,7 +61,10 @@ fill(void)
 static uint64_t
 refer(struct pen *p, const struct record_large *large)
 {
-	const struct letter l = { .from = "a@x.example", .to = { "b@one.example" }, .hop = "192.0.2.1", .large = *large };
+	const struct letter l = { .from = "a@x.example",
+		.to = { "b@one.example" },
+		.hop = "192.0.2.1",
+		.large = *large };
 
 	return pen_write(&w, p, &l);
 }

@@ -10,10 +10,16 @@ static struct world w;
 static struct pen pen, bounced;
 static struct worker *worker;
 
-#define CONF "retry_first = 10m\nretry_max = 1h\nlife = 2h\nfailed_keep = 10h\nconcurrency = 200\njobs_max = 5000\n" \
-	     "delay_notice = 30m\n"
+#define CONF                                                                              \
+	"retry_first = 10m\nretry_max = 1h\nlife = 2h\nfailed_keep = 10h\nconcurrency = " \
+	"200\njobs_max = 5000\n"                                                          \
+	"delay_notice = 30m\n"
 
-enum { FAILED = SPOOL_NOTICE_FAILED, DELAYED = SPOOL_NOTICE_DELAYED, DELIVERED = SPOOL_NOTICE_DELIVERED };
+enum {
+	FAILED = SPOOL_NOTICE_FAILED,
+	DELAYED = SPOOL_NOTICE_DELAYED,
+	DELIVERED = SPOOL_NOTICE_DELIVERED
+};
 
 /* What was handed over, the newest last. */
 static struct handed {
@@ -78,7 +84,10 @@ teardown(void)
 static uint64_t
 send_notify(const char *notify, const char *transport)
 {
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .notify = notify,
+	const struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
+		.notify = notify,
 		.transport = transport };
 	uint64_t id = pen_write(&w, &pen, &l);
 
@@ -90,7 +99,11 @@ send_notify(const char *notify, const char *transport)
 static void
 file(uint64_t of, uint8_t kind)
 {
-	const struct letter l = { .from = "", .to = { "a@x.example" }, .hop = "192.0.2.9", .notice_of = of, .notice_kind = kind };
+	const struct letter l = { .from = "",
+		.to = { "a@x.example" },
+		.hop = "192.0.2.9",
+		.notice_of = of,
+		.notice_kind = kind };
 
 	pen_write(&w, &bounced, &l);
 	pen_ring(&w, &bounced);
@@ -103,10 +116,13 @@ START_TEST(a_failure_is_handed_over_once_and_again_without_an_answer)
 	job_finish(&w, &told[0], OUTCOME_PERM, 550);
 	ck_assert_uint_eq(nhanded, 1);
 	ck_assert(handed[0].id == id && handed[0].kind == FAILED && handed[0].n.nrcpt == 1);
-	ck_assert(slice_is(handed[0].n.to, "a@x.example") && slice_is(handed[0].n.sender, "a@x.example"));
-	ck_assert(slice_is(handed[0].n.hostname, "mx.example") && slice_is(handed[0].n.head, "Subject: x\r\n"));
+	ck_assert(
+	    slice_is(handed[0].n.to, "a@x.example") && slice_is(handed[0].n.sender, "a@x.example"));
+	ck_assert(slice_is(handed[0].n.hostname, "mx.example") &&
+		  slice_is(handed[0].n.head, "Subject: x\r\n"));
 	ck_assert(slice_is(handed[0].n.body, "\r\n"));
-	ck_assert(slice_is(handed_rcpt(0, 0).address, "b@y.example") && handed_rcpt(0, 0).code == 550);
+	ck_assert(
+	    slice_is(handed_rcpt(0, 0).address, "b@y.example") && handed_rcpt(0, 0).code == 550);
 	ck_assert_uint_eq(handed_rcpt(0, 0).action, NOTICE_FAILED);
 	ck_assert(slice_is(handed_rcpt(0, 0).host, "192.0.2.1"));
 	world_pass(&w, NOTICES_ANSWER_MS / 2);
@@ -140,7 +156,9 @@ END_TEST
 
 START_TEST(recipients_that_fail_together_are_told_of_together)
 {
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example", "c@y.example", "d@z.example" }, .hop = "192.0.2.1" };
+	const struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example", "c@y.example", "d@z.example" },
+		.hop = "192.0.2.1" };
 	uint64_t id = pen_write(&w, &pen, &l);
 
 	pen_ring(&w, &pen);
@@ -157,7 +175,9 @@ END_TEST
 
 START_TEST(the_wait_for_others_is_short)
 {
-	const struct letter l = { .from = "a@x.example", .to = { "b@y.example", "d@z.example" }, .hop = "192.0.2.1" };
+	const struct letter l = {
+		.from = "a@x.example", .to = { "b@y.example", "d@z.example" }, .hop = "192.0.2.1"
+	};
 
 	pen_write(&w, &pen, &l);
 	pen_ring(&w, &pen);
@@ -196,7 +216,9 @@ START_TEST(many_are_all_told_of)
 	struct notices_state look;
 
 	for (unsigned i = 0; i < n; i++)
-		pen_write(&w, &pen, &(const struct letter){ .from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" });
+		pen_write(&w, &pen,
+		    &(const struct letter){
+			.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1" });
 	pen_ring(&w, &pen);
 	for (unsigned done = 0; done < n; done++) {
 		ck_assert_uint_lt(done, ntold);
@@ -220,9 +242,12 @@ START_TEST(one_that_could_not_be_written_is_asked_for_later)
 	uint64_t id = send_notify(NULL, NULL);
 
 	job_finish(&w, &told[0], OUTCOME_PERM, 550);
-	ck_assert(notice_put_off(&w.q, &(const struct msg_notice_later){ .id = id, .kind = FAILED, .retry_ms = 5000 }));
-	ck_assert(notice_put_off(&w.q, &(const struct msg_notice_later){ .id = id, .kind = DELAYED, .retry_ms = 1 }));
-	ck_assert(notice_put_off(&w.q, &(const struct msg_notice_later){ .id = 4711, .kind = FAILED, .retry_ms = 5000 }));
+	ck_assert(notice_put_off(
+	    &w.q, &(const struct msg_notice_later){ .id = id, .kind = FAILED, .retry_ms = 5000 }));
+	ck_assert(notice_put_off(
+	    &w.q, &(const struct msg_notice_later){ .id = id, .kind = DELAYED, .retry_ms = 1 }));
+	ck_assert(notice_put_off(&w.q,
+	    &(const struct msg_notice_later){ .id = 4711, .kind = FAILED, .retry_ms = 5000 }));
 	world_pass(&w, 4000);
 	ck_assert_uint_eq(nhanded, 1);
 	world_pass(&w, 1000);
@@ -275,9 +300,16 @@ START_TEST(success_is_told_where_it_was_asked_for_and_nobody_else_tells)
 	}
 	id = send_notify(successes[_i].notify, successes[_i].transport);
 	ck_assert_uint_eq(ntold, 1);
-	ck_assert(dispatch_result(&w.q, worker, &(struct msg_result){ .job = told[0].number, .attempt = 1, .kind = OUTCOME_OK,
-	    .code = 250, .enh_class = 2, .text = SLICE_LIT("ok"), .dsn = successes[_i].dsn }));
-	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[0].number, .host = SLICE_LIT("h") }));
+	ck_assert(dispatch_result(&w.q, worker,
+	    &(struct msg_result){ .job = told[0].number,
+		.attempt = 1,
+		.kind = OUTCOME_OK,
+		.code = 250,
+		.enh_class = 2,
+		.text = SLICE_LIT("ok"),
+		.dsn = successes[_i].dsn }));
+	ck_assert(dispatch_done(
+	    &w.q, worker, &(struct msg_job_done){ .job = told[0].number, .host = SLICE_LIT("h") }));
 	world_settle(&w);
 	ck_assert_uint_eq(nhanded, successes[_i].kind != 0);
 	if (nhanded == 0) {

@@ -27,7 +27,9 @@ START_TEST(rule_24_each_timer_fires_at_its_tick_and_only_once)
 	messages_init(&all);
 	wheel_init(&w, &all, start);
 	for (unsigned i = 1; i < 4096; i++) {
-		uint32_t after = (uint32_t)(rng_next(&rng) % (i % 3 == 0 ? 300 : i % 3 == 1 ? 70000 : 20000000));
+		uint32_t after = (uint32_t)(rng_next(&rng) % (i % 3 == 0      ? 300
+								 : i % 3 == 1 ? 70000
+									      : 20000000));
 
 		m[i] = message_new(&all, i, 1);
 		wheel_set(&w, m[i], start + after);
@@ -130,7 +132,8 @@ START_TEST(rule_25_a_queued_recipient_costs_at_most_100_bytes)
 	struct queue *q;
 	uint64_t before, per;
 	struct buf key = { 0 };
-	const struct route r = { .transport = SLICE_LIT("smtp"), .domain = SLICE_LIT("dead.example") };
+	const struct route r = { .transport = SLICE_LIT("smtp"),
+		.domain = SLICE_LIT("dead.example") };
 	const char *preload = getenv("LD_PRELOAD");
 
 	if (preload != NULL && strstr(preload, "vgpreload") != NULL)
@@ -189,8 +192,10 @@ START_TEST(queues_are_interned_by_class_and_route)
 	}
 	for (uint32_t i = 1; i < 3000; i++) {
 		snprintf(domain, sizeof domain, "d%u.example", i);
-		ck_assert_uint_eq(queue_find(&all, CLASS_MX, route_key(&key, domain, "a"))->number, i);
-		ck_assert_ptr_null(queue_find(&all, CLASS_SUBMISSION, route_key(&key, domain, "a")));
+		ck_assert_uint_eq(
+		    queue_find(&all, CLASS_MX, route_key(&key, domain, "a"))->number, i);
+		ck_assert_ptr_null(
+		    queue_find(&all, CLASS_SUBMISSION, route_key(&key, domain, "a")));
 		ck_assert_ptr_null(queue_find(&all, CLASS_MX, route_key(&key, domain, "b")));
 	}
 	queue_free(&all, queue_at(&all, 17));
@@ -224,7 +229,8 @@ START_TEST(ready_lists_keep_order_and_priority)
 	ready_remove(&all, &ms, q, message_find(&ms, 1), 0); /* head */
 	ready_remove(&all, &ms, q, message_find(&ms, 3), 1); /* middle */
 	ready_remove(&all, &ms, q, message_find(&ms, 6), 1); /* tail */
-	static const uint64_t want[][2] = { { 4, 0 }, { 4, 1 }, { 1, 1 }, { 2, 0 }, { 2, 1 }, { 3, 0 }, { 5, 0 }, { 5, 1 }, { 6, 0 } };
+	static const uint64_t want[][2] = { { 4, 0 }, { 4, 1 }, { 1, 1 }, { 2, 0 }, { 2, 1 },
+		{ 3, 0 }, { 5, 0 }, { 5, 1 }, { 6, 0 } };
 	for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
 		ck_assert(ready_first(q, &msg, &rcpt));
 		ck_assert_uint_eq(message_at(&ms, msg)->id, want[i][0]);
@@ -248,7 +254,8 @@ START_TEST(down_queues_come_back_in_order)
 	for (uint32_t i = 1; i <= 500; i++)
 		down_set(&all, queue_make(&all, i), 1 + (uint32_t)(rng_next(&rng) % 1000));
 	for (uint32_t i = 1; i <= 500; i += 3)
-		down_set(&all, queue_at(&all, i), i % 2 == 0 ? 0 : 1 + (uint32_t)(rng_next(&rng) % 1000));
+		down_set(&all, queue_at(&all, i),
+		    i % 2 == 0 ? 0 : 1 + (uint32_t)(rng_next(&rng) % 1000));
 	while (down_first(&all) != NULL) {
 		ck_assert_uint_ge(down_first(&all)->down_until, last);
 		last = down_first(&all)->down_until;
@@ -289,14 +296,19 @@ START_TEST(retry_doubles_up_to_its_longest_wait_with_jitter)
 		lowest = w < lowest ? w : lowest;
 		highest = w > highest ? w : highest;
 	}
-	ck_assert_uint_ge((highest - lowest) * 10, (waits[_i].high - waits[_i].low) * 9); /* it does vary */
+	/* it does vary */
+	ck_assert_uint_ge((highest - lowest) * 10, (waits[_i].high - waits[_i].low) * 9);
 }
 END_TEST
 
 static const struct {
 	int64_t wall_gone_ms, want_ms;
 } gaps[] = {
-	{ 0, 0 }, { 5000, 5000 }, { -5000, 0 }, { 86400000, 86400000 }, { INT64_C(86400000) * 400, 86400000 },
+	{ 0, 0 },
+	{ 5000, 5000 },
+	{ -5000, 0 },
+	{ 86400000, 86400000 },
+	{ INT64_C(86400000) * 400, 86400000 },
 };
 
 START_TEST(rule_13_queue_clock_advances_by_wall_time_clamped_to_a_day)
@@ -340,8 +352,10 @@ cases(TCase *tc)
 	tcase_add_test(tc, queues_are_interned_by_class_and_route);
 	tcase_add_test(tc, ready_lists_keep_order_and_priority);
 	tcase_add_test(tc, down_queues_come_back_in_order);
-	tcase_add_loop_test(tc, retry_doubles_up_to_its_longest_wait_with_jitter, 0, sizeof waits / sizeof *waits);
-	tcase_add_loop_test(tc, rule_13_queue_clock_advances_by_wall_time_clamped_to_a_day, 0, sizeof gaps / sizeof *gaps);
+	tcase_add_loop_test(
+	    tc, retry_doubles_up_to_its_longest_wait_with_jitter, 0, sizeof waits / sizeof *waits);
+	tcase_add_loop_test(tc, rule_13_queue_clock_advances_by_wall_time_clamped_to_a_day, 0,
+	    sizeof gaps / sizeof *gaps);
 	tcase_add_test(tc, rule_12_no_two_live_segments_share_the_id_bits);
 }
 CHECK_MAIN("qmgr parts", cases)

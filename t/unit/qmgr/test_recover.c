@@ -6,7 +6,8 @@ static struct world w;
 static void
 setup(void)
 {
-	world_new(&w, "retry_first = 10m\nretry_max = 1h\nlife = 2h\nfailed_keep = 1h\nconcurrency = 5\njobs_max = 40\n");
+	world_new(&w, "retry_first = 10m\nretry_max = 1h\nlife = 2h\nfailed_keep = 1h\nconcurrency "
+		      "= 5\njobs_max = 40\n");
 }
 
 static void
@@ -25,7 +26,8 @@ make_history(struct pen *p)
 	*p = world_lease(&w, CLASS_MX, 11);
 	world_worker(&w, 1, 100);
 	for (int i = 0; i < 24; i++) {
-		static const char *const to[] = { "b@one.example", "b@two.example", "b@three.example" };
+		static const char *const to[] = { "b@one.example", "b@two.example",
+			"b@three.example" };
 
 		memset(l.to, 0, sizeof l.to);
 		l.from = i % 7 == 3 ? "" : "a@x.example";
@@ -38,14 +40,24 @@ make_history(struct pen *p)
 	pen_ring(&w, p);
 	for (unsigned i = 0; i < 20 && i < ntold; i++)
 		if (i % 6 != 5)
-			job_finish(&w, &told[i], i % 3 == 0 ? OUTCOME_OK : i % 3 == 1 ? OUTCOME_TEMP : OUTCOME_PERM,
-			    i % 3 == 0 ? 250 : i % 3 == 1 ? 451 : 550);
+			job_finish(&w, &told[i],
+			    i % 3 == 0	 ? OUTCOME_OK
+			    : i % 3 == 1 ? OUTCOME_TEMP
+					 : OUTCOME_PERM,
+			    i % 3 == 0	 ? 250
+			    : i % 3 == 1 ? 451
+					 : 550);
 	if (message_find(&w.q.messages, id[20]) != NULL)
-		operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id[20]), SLICE_LIT("me"), SLICE_LIT("look"));
+		operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id[20]), SLICE_LIT("me"),
+		    SLICE_LIT("look"));
 	for (int i = 21; i < 24; i++)
 		if (message_find(&w.q.messages, id[i]) != NULL)
-			operate(&w.q, i == 21 ? OPERATE_DELETE : i == 22 ? OPERATE_FAIL : OPERATE_RETRY,
-			    message_find(&w.q.messages, id[i]), SLICE_LIT("me"), SLICE_LIT("why not"));
+			operate(&w.q,
+			    i == 21   ? OPERATE_DELETE
+			    : i == 22 ? OPERATE_FAIL
+				      : OPERATE_RETRY,
+			    message_find(&w.q.messages, id[i]), SLICE_LIT("me"),
+			    SLICE_LIT("why not"));
 	world_settle(&w);
 }
 
@@ -70,8 +82,9 @@ START_TEST(rule_20_recovery_gives_the_state_back_and_is_idempotent)
 			world_settle(&w);
 		/* What was running is started all the same: its worker has not reported. */
 		dump(&after);
-		ck_assert_msg(slice_eq(slice_buf(&before), slice_buf(&after)), "before:\n%.*s\nafter:\n%.*s",
-		    SLICE_ARG(slice_buf(&before)), SLICE_ARG(slice_buf(&after)));
+		ck_assert_msg(slice_eq(slice_buf(&before), slice_buf(&after)),
+		    "before:\n%.*s\nafter:\n%.*s", SLICE_ARG(slice_buf(&before)),
+		    SLICE_ARG(slice_buf(&after)));
 		ck_assert(world_balanced(&w));
 	}
 	close(p.fd);
@@ -98,13 +111,15 @@ START_TEST(rule_20_cleaning_keeps_the_state_and_drops_the_oldest_file)
 		world_settle(&w);
 		ck_assert_uint_eq(w.q.journal.oldest, oldest + 1);
 		dump(&after);
-		ck_assert_msg(slice_eq(slice_buf(&before), slice_buf(&after)), "round %d before:\n%.*s\nafter:\n%.*s", round,
-		    SLICE_ARG(slice_buf(&before)), SLICE_ARG(slice_buf(&after)));
+		ck_assert_msg(slice_eq(slice_buf(&before), slice_buf(&after)),
+		    "round %d before:\n%.*s\nafter:\n%.*s", round, SLICE_ARG(slice_buf(&before)),
+		    SLICE_ARG(slice_buf(&after)));
 	}
 	world_crash(&w);
 	ck_assert_int_eq(world_open(&w), 0);
 	dump(&after);
-	ck_assert_msg(slice_eq(slice_buf(&before), slice_buf(&after)), "before:\n%.*s\nafter:\n%.*s", SLICE_ARG(slice_buf(&before)),
+	ck_assert_msg(slice_eq(slice_buf(&before), slice_buf(&after)),
+	    "before:\n%.*s\nafter:\n%.*s", SLICE_ARG(slice_buf(&before)),
 	    SLICE_ARG(slice_buf(&after)));
 	ck_assert(world_balanced(&w));
 	close(p.fd);
@@ -145,7 +160,9 @@ zero_from(uint32_t file, uint64_t at)
 	fd = openat(w.dirfd, name, O_WRONLY);
 	ck_assert_int_ge(fd, 0);
 	for (int i = 0; i < 64; i++)
-		ck_assert_int_eq(pwrite(fd, zeros, sizeof zeros, (off_t)(at + (uint64_t)i * sizeof zeros)), sizeof zeros);
+		ck_assert_int_eq(
+		    pwrite(fd, zeros, sizeof zeros, (off_t)(at + (uint64_t)i * sizeof zeros)),
+		    sizeof zeros);
 	close(fd);
 }
 
@@ -209,9 +226,12 @@ START_TEST(rule_20_a_failed_write_goes_on_in_a_new_file)
 	id = world_send(&w, &p, "a@x.example", "b@y.example");
 	file = w.q.journal.file;
 	/* Writes to this descriptor fail from here on, as a disk's do. */
-	ck_assert_int_ge(dup3(openat(w.dirfd, SPOOL_LOCK, O_RDONLY | O_CREAT, 0600), w.q.journal.fd, O_CLOEXEC), 0);
+	ck_assert_int_ge(
+	    dup3(openat(w.dirfd, SPOOL_LOCK, O_RDONLY | O_CREAT, 0600), w.q.journal.fd, O_CLOEXEC),
+	    0);
 	job_results(&w, &told[0], OUTCOME_TEMP, 451);
-	dispatch_done(&w.q, told[0].worker, &(struct msg_job_done){ .job = told[0].number, .host = SLICE_LIT("h") });
+	dispatch_done(&w.q, told[0].worker,
+	    &(struct msg_job_done){ .job = told[0].number, .host = SLICE_LIT("h") });
 	qmgr_turn(&w.q);
 	ck_assert_uint_eq(w.q.journal.stats.failures, 1);
 	ck_assert(!told[0].acked);
@@ -220,7 +240,8 @@ START_TEST(rule_20_a_failed_write_goes_on_in_a_new_file)
 	ck_assert_uint_gt(w.q.journal.file, file);
 	ck_assert(told[0].acked);
 	buf_reset(&before);
-	ck_assert(reply_text(&w.q, message_find(&w.q.messages, id), 0, &before)); /* its place was translated */
+	/* its place was translated */
+	ck_assert(reply_text(&w.q, message_find(&w.q.messages, id), 0, &before));
 	dump(&before);
 	world_crash(&w);
 	ck_assert_int_eq(world_open(&w), 0);
@@ -243,11 +264,13 @@ START_TEST(rule_20_records_fill_files_one_after_the_other)
 	for (unsigned i = 0; w.q.journal.file < file + 2; i++) {
 		struct message *m = message_find(&w.q.messages, id);
 
-		operate(&w.q, i % 2 == 0 ? OPERATE_HOLD : OPERATE_RELEASE, m, SLICE_LIT("me"), slice_of(reason, sizeof reason));
+		operate(&w.q, i % 2 == 0 ? OPERATE_HOLD : OPERATE_RELEASE, m, SLICE_LIT("me"),
+		    slice_of(reason, sizeof reason));
 		if (i % 50 == 0)
 			qmgr_turn(&w.q);
 	}
-	operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"), SLICE_LIT("the last"));
+	operate(&w.q, OPERATE_HOLD, message_find(&w.q.messages, id), SLICE_LIT("me"),
+	    SLICE_LIT("the last"));
 	world_settle(&w);
 	world_crash(&w);
 	ck_assert_int_eq(world_open(&w), 0);
@@ -267,7 +290,9 @@ END_TEST
 /* Its FILED and results stand in a later file than its snapshot replaces: both are replayed. */
 START_TEST(rule_20_a_snapshot_of_a_message_half_done_is_replayed)
 {
-	const struct letter l = { .from = "a@x.example", .to = { "b@one.example", "c@two.example" }, .hop = "192.0.2.1" };
+	const struct letter l = { .from = "a@x.example",
+		.to = { "b@one.example", "c@two.example" },
+		.hop = "192.0.2.1" };
 	struct pen p = world_lease(&w, CLASS_MX, 999);
 	uint64_t id = pen_write(&w, &p, &l);
 
@@ -291,7 +316,9 @@ START_TEST(rule_23_a_message_with_50000_recipients_survives_cleaning)
 	enum { N = 50000 };
 	struct pen p = world_lease(&w, CLASS_LOCAL, 11);
 	struct buf env = { 0 }, rec = { 0 }, before = { 0 }, after = { 0 };
-	struct record_parts parts = { .head = SLICE_LIT("Subject: x\r\n"), .body = SLICE_LIT("\r\n"), .nrcpt = N };
+	struct record_parts parts = {
+		.head = SLICE_LIT("Subject: x\r\n"), .body = SLICE_LIT("\r\n"), .nrcpt = N
+	};
 	char to[64], text[400];
 	struct message *m;
 
@@ -314,13 +341,16 @@ START_TEST(rule_23_a_message_with_50000_recipients_survives_cleaning)
 	for (unsigned i = 0; i < N; i++) {
 		m = message_find(&w.q.messages, parts.id);
 		rcpt_leave(&w.q, m, i);
-		schedule_result(&w.q, m, i, 1, &(struct attempt_end){ .kind = OUTCOME_TEMP, .text = slice_of(text, sizeof text) });
+		schedule_result(&w.q, m, i, 1,
+		    &(struct attempt_end){
+			.kind = OUTCOME_TEMP, .text = slice_of(text, sizeof text) });
 		world_drain_log();
 		if (i % 1000 == 0)
 			qmgr_turn(&w.q);
 	}
 	world_settle(&w);
-	for (int i = 0; i < 8; i++) { /* twice over: from its results, then from what cleaning wrote of them */
+	/* twice over: from its results, then from what cleaning wrote of them */
+	for (int i = 0; i < 8; i++) {
 		clean_consider(&w.q, true);
 		world_settle(&w);
 		if (i == 4) {
@@ -344,9 +374,9 @@ START_TEST(rule_23_a_message_with_50000_recipients_survives_cleaning)
 END_TEST
 
 /*
- * Chance: mail comes, workers answer and die, operators act, time passes, the manager is killed. At each
- * step the ledger adds up; in the end everything was delivered or failed, and nothing was delivered
- * more often than the kills allow.
+ * Chance: mail comes, workers answer and die, operators act, time passes, the manager is killed. At
+ * each step the ledger adds up; in the end everything was delivered or failed, and nothing was
+ * delivered more often than the kills allow.
  */
 struct delivered {
 	uint64_t id;
@@ -371,7 +401,9 @@ letters(struct pen *p, struct rng *rng)
 {
 	static const char *const domains[] = { "one", "two", "three", "four", "five" };
 	static char to[4][40];
-	struct letter l = { .from = rng_next(rng) % 8 == 0 ? "" : "a@x.example", .hop = "192.0.2.1", .body = 500 };
+	struct letter l = {
+		.from = rng_next(rng) % 8 == 0 ? "" : "a@x.example", .hop = "192.0.2.1", .body = 500
+	};
 	unsigned n = (unsigned)(rng_next(rng) % 4) + 1;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -398,8 +430,13 @@ answer_some(struct rng *rng, bool all)
 		if (all || dice < 15)
 			for (uint32_t k = 0; k < t->n; k++)
 				note_delivered(t->id, t->rcpt[k]);
-		job_finish(&w, t, all || dice < 15 ? OUTCOME_OK : dice < 18 ? OUTCOME_TEMP : OUTCOME_PERM,
-		    all || dice < 15 ? 250 : dice < 18 ? 451 : 550);
+		job_finish(&w, t,
+		    all || dice < 15 ? OUTCOME_OK
+		    : dice < 18	     ? OUTCOME_TEMP
+				     : OUTCOME_PERM,
+		    all || dice < 15 ? 250
+		    : dice < 18	     ? 451
+				     : 550);
 	}
 }
 
@@ -447,7 +484,8 @@ START_TEST(rule_28_ledger_adds_up_whatever_happens)
 		else if (dice < 16)
 			world_pass(&w, rng_next(&rng) % 1500000);
 		else if (dice == 16 && (m = messages_next(&w.q.messages, &cursor)) != NULL)
-			operate(&w.q, (enum operation)(rng_next(&rng) % 6), m, SLICE_LIT("me"), SLICE_LIT("so"));
+			operate(&w.q, (enum operation)(rng_next(&rng) % 6), m, SLICE_LIT("me"),
+			    SLICE_LIT("so"));
 		else if (dice == 17)
 			restart(&p, &rng, &instance, &lost);
 		else if (dice == 18) {

@@ -312,9 +312,9 @@ START_TEST(a_host_that_failed_rests_for_all)
 	id = to_domain("u@one.example", "");
 	ck_assert_uint_eq(ntold, 2);
 	ck_assert_int_eq(queue_of(id)->wait, WAIT_REST);
-	ck_assert_str_eq(queue_of(id)->down_reason,
-	    "did not answer lately: a.example[192.0.2.1] (refused), b.example[192.0.2.2] (refused), "
-	    "b.example[2001:db8::2] (refused)");
+	ck_assert_str_eq(queue_of(id)->down_reason, "did not answer lately: a.example[192.0.2.1] "
+						    "(refused), b.example[192.0.2.2] (refused), "
+						    "b.example[2001:db8::2] (refused)");
 	ck_assert_uint_eq(world_rcpt(&w, id, 0)->attempts, 0);
 	world_pass(&w, 299000);
 	ck_assert_uint_eq(ntold, 2);
@@ -362,12 +362,14 @@ START_TEST(an_operator_wakes_the_hosts_of_one)
 	finish(&told[0], 3);
 	second = to_domain("u@same.example", "");
 	ck_assert_uint_eq(ntold, 1);
-	ck_assert(operate(&w.q, OPERATE_RETRY, message_find(&w.q.messages, second), SLICE_LIT("uid 0"), SLICE_NONE));
+	ck_assert(operate(&w.q, OPERATE_RETRY, message_find(&w.q.messages, second),
+	    SLICE_LIT("uid 0"), SLICE_NONE));
 	world_settle(&w);
 	ck_assert_uint_eq(ntold, 2);
 	ck_assert_uint_eq(told[1].nhosts, 3);
 	finish(&told[1], 3);
-	ck_assert(operate(&w.q, OPERATE_FLUSH, message_find(&w.q.messages, first), SLICE_LIT("uid 0"), SLICE_NONE));
+	ck_assert(operate(&w.q, OPERATE_FLUSH, message_find(&w.q.messages, first),
+	    SLICE_LIT("uid 0"), SLICE_NONE));
 	world_settle(&w);
 	ck_assert_uint_eq(ntold, 3);
 }

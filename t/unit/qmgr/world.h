@@ -29,9 +29,9 @@
 #include <unistd.h>
 
 /*
- * A queue manager in this process: the real modules over a real spool folder, with a clock that stands
- * until it is moved, no threads, no loop, and a bus that only notes what was sent. A crash is that
- * its memory is thrown away.
+ * A queue manager in this process: the real modules over a real spool folder, with a clock that
+ * stands until it is moved, no threads, no loop, and a bus that only notes what was sent. A crash
+ * is that its memory is thrown away.
  */
 static uint64_t now_ms = 1000000, wall_skew_ms;
 
@@ -50,14 +50,15 @@ fake_wall_ms(void)
 static const struct clock_source fake_clock = { fake_ms, fake_ms, fake_wall_ms };
 
 /*
- * The DNS: a few rows of a zone. What stands there under no name has the address 192.0.2.77, so that
- * tests that care for none need no zone. Answers come when the world settles.
+ * The DNS: a few rows of a zone. What stands there under no name has the address 192.0.2.77, so
+ * that tests that care for none need no zone. Answers come when the world settles.
  */
 struct world_dns {
 	const char *name;
 	enum dns_type type;
 	enum dns_status status;
-	const char *records; /* "10 mx.example", "192.0.2.1", separated by blanks and commas: see dns_answer() */
+	/* "10 mx.example", "192.0.2.1", separated by blanks and commas: see dns_answer() */
+	const char *records;
 	uint32_t ttl_s;
 };
 
@@ -244,8 +245,14 @@ bus_job(struct worker *w, const struct msg_job *m)
 	struct told_job *t = &told[ntold++];
 
 	ck_assert_uint_lt(ntold, sizeof told / sizeof *told);
-	*t = (struct told_job){ .number = m->job, .id = m->id, .segment = m->segment, .queue = m->queue, .worker = w,
-		.offset = m->offset, .length = m->length, .n = (uint32_t)(m->rcpts.n / 8) };
+	*t = (struct told_job){ .number = m->job,
+		.id = m->id,
+		.segment = m->segment,
+		.queue = m->queue,
+		.worker = w,
+		.offset = m->offset,
+		.length = m->length,
+		.n = (uint32_t)(m->rcpts.n / 8) };
 	for (uint32_t i = 0; i < t->n && i < 64; i++) {
 		memcpy(&t->rcpt[i], m->rcpts.p + 8 * i, 4);
 		memcpy(&t->attempt[i], m->rcpts.p + 8 * i + 4, 4);
@@ -279,7 +286,8 @@ world_conf(struct world *w, const char *text)
 	struct buf err = { 0 };
 	char all[2048];
 
-	snprintf(all, sizeof all, "hostname = mx.example\nretry_jitter = 0\ndisk_floor = 0\n%s", text);
+	snprintf(
+	    all, sizeof all, "hostname = mx.example\nretry_jitter = 0\ndisk_floor = 0\n%s", text);
 	if (conf_parse(slice_z(all), "test", &w->conf, &err) != 0)
 		ck_abort_msg("%.*s", SLICE_ARG(slice_buf(&err)));
 }
@@ -327,7 +335,8 @@ world_new(struct world *w, const char *conf)
 	clock_set_source(&fake_clock);
 	log_open(SERVICE_QMGR);
 	/* No test here cuts the power: memory serves, and spares the disk a thousand journals. */
-	snprintf(w->dir, sizeof w->dir, "%s/qmgrtest.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	snprintf(w->dir, sizeof w->dir, "%s/qmgrtest.XXXXXX",
+	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	w->dirfd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(w->dirfd, 0);
@@ -340,7 +349,8 @@ world_new(struct world *w, const char *conf)
 static inline void
 world_remove(int dirfd)
 {
-	static const char *const folders[] = { SPOOL_DATA, SPOOL_STATE, SPOOL_LARGE, SPOOL_DAMAGED };
+	static const char *const folders[] = { SPOOL_DATA, SPOOL_STATE, SPOOL_LARGE,
+		SPOOL_DAMAGED };
 
 	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
 		int fd = openat(dirfd, folders[i], O_RDONLY | O_DIRECTORY);
@@ -388,7 +398,8 @@ static inline void
 world_settle(struct world *w)
 {
 	for (int i = 0, failed = 0; i < 100000 && failed < 20; i++) {
-		failed = w->q.journal.failing ? failed + 1 : 0; /* a disk that gives nothing is left alone */
+		/* a disk that gives nothing is left alone */
+		failed = w->q.journal.failing ? failed + 1 : 0;
 		qmgr_turn(&w->q);
 		ck_assert_msg(world_balanced(w), "the ledger does not add up");
 		if (!dns.slow && dns_run())
@@ -423,7 +434,11 @@ static void
 pen_made(struct qmgr *q, struct seg *s, uint64_t instance, int fd)
 {
 	(void)q;
-	given = (struct pen){ .fd = fd, .segment = s->number, .seed = s->seed, .at = SEGMENT_HEADER, .instance = instance };
+	given = (struct pen){ .fd = fd,
+		.segment = s->number,
+		.seed = s->seed,
+		.at = SEGMENT_HEADER,
+		.instance = instance };
 	id_source_init(&given.ids, s->number, s->floor_ms);
 }
 
@@ -454,8 +469,8 @@ struct letter {
 	unsigned body;
 	uint64_t id;
 	uint64_t notice_of;
-	uint8_t notice_kind;   /* 0: of a failure */
-	const char *transport; /* NULL: smtp */
+	uint8_t notice_kind;	   /* 0: of a failure */
+	const char *transport;	   /* NULL: smtp */
 	struct record_large large; /* number not 0: the body is there */
 };
 
@@ -483,10 +498,12 @@ put_route(struct world *w, struct buf *env, const struct letter *l, const char *
 
 /* One record into *out, for the place at `offset`; returns its id. */
 static inline uint64_t
-letter_build(struct world *w, struct pen *p, const struct letter *l, uint64_t offset, struct buf *out)
+letter_build(
+    struct world *w, struct pen *p, const struct letter *l, uint64_t offset, struct buf *out)
 {
 	struct buf env = { 0 }, body = { 0 };
-	struct record_parts parts = { .head = SLICE_LIT("Subject: x\r\n"), .arrival_ms = fake_wall_ms() };
+	struct record_parts parts = { .head = SLICE_LIT("Subject: x\r\n"),
+		.arrival_ms = fake_wall_ms() };
 	size_t from = out->n;
 
 	envelope_put_text(&env, ENVELOPE_SENDER, slice_z(l->from));
@@ -498,7 +515,8 @@ letter_build(struct world *w, struct pen *p, const struct letter *l, uint64_t of
 		envelope_put_text(&env, ENVELOPE_HOLD, slice_z(l->hold));
 	if (l->notice_of != 0) {
 		envelope_put_u64(&env, ENVELOPE_NOTICE_OF, l->notice_of);
-		envelope_put_u8(&env, ENVELOPE_NOTICE_KIND, l->notice_kind != 0 ? l->notice_kind : SPOOL_NOTICE_FAILED);
+		envelope_put_u8(&env, ENVELOPE_NOTICE_KIND,
+		    l->notice_kind != 0 ? l->notice_kind : SPOOL_NOTICE_FAILED);
 		envelope_put_u32s(&env, ENVELOPE_NOTICE_RCPTS, (const uint32_t[]){ 0 }, 1);
 	}
 	for (unsigned i = 0; l->to[i] != NULL; i++) {
@@ -582,16 +600,23 @@ static inline void
 job_results(struct world *w, struct told_job *t, uint8_t kind, uint16_t code)
 {
 	for (uint32_t i = 0; i < t->n; i++)
-		ck_assert(dispatch_result(&w->q, t->worker, &(struct msg_result){ .job = t->number, .rcpt = t->rcpt[i],
-		    .attempt = t->attempt[i], .kind = kind, .code = code, .enh_class = (uint8_t)(code / 100),
-		    .phase = PHASE_DOT, .text = SLICE_LIT("said the server") }));
+		ck_assert(dispatch_result(&w->q, t->worker,
+		    &(struct msg_result){ .job = t->number,
+			.rcpt = t->rcpt[i],
+			.attempt = t->attempt[i],
+			.kind = kind,
+			.code = code,
+			.enh_class = (uint8_t)(code / 100),
+			.phase = PHASE_DOT,
+			.text = SLICE_LIT("said the server") }));
 }
 
 static inline void
 job_finish(struct world *w, struct told_job *t, uint8_t kind, uint16_t code)
 {
 	job_results(w, t, kind, code);
-	ck_assert(dispatch_done(&w->q, t->worker, &(struct msg_job_done){ .job = t->number, .host = SLICE_LIT("192.0.2.1") }));
+	ck_assert(dispatch_done(&w->q, t->worker,
+	    &(struct msg_job_done){ .job = t->number, .host = SLICE_LIT("192.0.2.1") }));
 	t->done = true;
 	world_settle(w);
 }
@@ -600,9 +625,15 @@ static inline void
 job_host_down(struct world *w, struct told_job *t)
 {
 	for (uint32_t i = 0; i < t->n; i++)
-		ck_assert(dispatch_result(&w->q, t->worker, &(struct msg_result){ .job = t->number, .rcpt = t->rcpt[i],
-		    .attempt = t->attempt[i], .kind = OUTCOME_TEMP, .phase = PHASE_CONNECT, .text = SLICE_LIT("refused") }));
-	ck_assert(dispatch_done(&w->q, t->worker, &(struct msg_job_done){ .job = t->number, .host_down = 1 }));
+		ck_assert(dispatch_result(&w->q, t->worker,
+		    &(struct msg_result){ .job = t->number,
+			.rcpt = t->rcpt[i],
+			.attempt = t->attempt[i],
+			.kind = OUTCOME_TEMP,
+			.phase = PHASE_CONNECT,
+			.text = SLICE_LIT("refused") }));
+	ck_assert(dispatch_done(
+	    &w->q, t->worker, &(struct msg_job_done){ .job = t->number, .host_down = 1 }));
 	t->done = true;
 	world_settle(w);
 }
@@ -635,16 +666,19 @@ world_dump(struct world *w, struct buf *out)
 		const struct hold *h = hold_of(&w->q, m);
 
 		s = seg_at(&w->q.segtab, m->seg);
-		buf_printf(out, "%llu at %u:%llu+%llu flags %x held %s suspicion %u", (unsigned long long)m->id, s->number,
-		    (unsigned long long)message_offset(m), (unsigned long long)message_bytes(m),
-		    (unsigned)(m->flags & ~MESSAGE_NO_TIMER), h == NULL ? "-" : h->reason, m->suspicion);
+		buf_printf(out, "%llu at %u:%llu+%llu flags %x held %s suspicion %u",
+		    (unsigned long long)m->id, s->number, (unsigned long long)message_offset(m),
+		    (unsigned long long)message_bytes(m), (unsigned)(m->flags & ~MESSAGE_NO_TIMER),
+		    h == NULL ? "-" : h->reason, m->suspicion);
 		for (unsigned i = 0; i < m->nrcpt; i++) {
 			const struct recipient *r = &message_rcpts(m)[i];
 			struct buf reply = { 0 };
 
 			reply_text(&w->q, m, i, &reply);
-			buf_printf(out, " [q%u s%u a%u n%u o%u due %u %.*s]", r->phase == RCPT_CLOSED ? 0 : r->queue, r->state,
-			    r->attempts, r->notify, r->owed, r->phase == RCPT_CLOSED ? 0 : r->due, SLICE_ARG(slice_buf(&reply)));
+			buf_printf(out, " [q%u s%u a%u n%u o%u due %u %.*s]",
+			    r->phase == RCPT_CLOSED ? 0 : r->queue, r->state, r->attempts,
+			    r->notify, r->owed, r->phase == RCPT_CLOSED ? 0 : r->due,
+			    SLICE_ARG(slice_buf(&reply)));
 			buf_fini(&reply);
 		}
 		buf_putc(out, '\n');
@@ -652,8 +686,9 @@ world_dump(struct world *w, struct buf *out)
 	cursor = 0;
 	while ((s = segtab_next(&w->q.segtab, &cursor)) != NULL)
 		if (s->state != SEG_FREED)
-			buf_printf(out, "segment %u class %u filed %llu live %llu/%llu\n", s->number, s->class,
-			    (unsigned long long)s->filed, (unsigned long long)s->live, (unsigned long long)s->live_bytes);
+			buf_printf(out, "segment %u class %u filed %llu live %llu/%llu\n",
+			    s->number, s->class, (unsigned long long)s->filed,
+			    (unsigned long long)s->live, (unsigned long long)s->live_bytes);
 	buf_fini(&lines);
 }
 

@@ -14,8 +14,8 @@
 
 /*
  * A world for sessions without a loop: input and output are buffers, router answers by the domain
- * of the recipient, the disk is a list. What waits is answered by fake_turn(), in which order may be
- * chosen.
+ * of the recipient, the disk is a list. What waits is answered by fake_turn(), in which order may
+ * be chosen.
  *
  *	nobody@..., ...@refused.example   refused 550 5.1.1
  *	...@temp.example                  451

@@ -13,7 +13,8 @@ static const struct {
 	{ { NULL }, "commands=0", "CONNECT" },
 	{ { HELLO, MAIL RCPT "DATA\r\n", "x\r\n.\r\n" }, "ehlo=1 mail=1 rcpt=1 data=1 commands=4",
 	    "END-OF-MESSAGE" },
-	{ { HELLO, MAIL RCPT "DATA\r\n", "x\r\n" }, "ehlo=1 mail=1 rcpt=1 data=1 commands=4", "DATA" },
+	{ { HELLO, MAIL RCPT "DATA\r\n", "x\r\n" }, "ehlo=1 mail=1 rcpt=1 data=1 commands=4",
+	    "DATA" },
 	{ { HELLO, MAIL RCPT "RCPT TO:<nobody@test.example>\r\nRCPT TO:<x@temp.example>\r\n" },
 	    "ehlo=1 mail=1 rcpt=1/3 commands=3/5", "RCPT" },
 	{ { "HELO x\r\n", "DATA\r\nRSET\r\nSTARTTLS\r\nBDAT 1\r\nAUTH PLAIN\r\n" },
@@ -21,8 +22,8 @@ static const struct {
 	{ { HELLO, "WHAT\r\nXCLIENT A=b\r\nVRFY a\r\nVRFY\r\nNOOP\r\nHELP\r\nETRN x\r\n" },
 	    "ehlo=1 noop=1 vrfy=1/2 help=1 unknown=0/3 commands=4/8", "UNKNOWN" },
 	/* The message is refused at its end: the DATA that brought it failed. */
-	{ { HELLO, MAIL RCPT "DATA\r\n", "a\0b\r\n.\r\n" }, "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4",
-	    "END-OF-MESSAGE" },
+	{ { HELLO, MAIL RCPT "DATA\r\n", "a\0b\r\n.\r\n" },
+	    "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4", "END-OF-MESSAGE" },
 };
 
 START_TEST(commands_are_counted)
@@ -32,9 +33,8 @@ START_TEST(commands_are_counted)
 
 	fake_init(&f, CLASS_MX, "");
 	for (unsigned i = 0; talks[_i].say[i] != NULL; i++)
-		fake_send(&f, strncmp(talks[_i].say[i], "a", 1) == 0
-				  ? slice_of("a\0b\r\n.\r\n", 8)
-				  : slice_z(talks[_i].say[i]));
+		fake_send(&f, strncmp(talks[_i].say[i], "a", 1) == 0 ? slice_of("a\0b\r\n.\r\n", 8)
+								     : slice_z(talks[_i].say[i]));
 	ck_assert_ptr_nonnull(f.session);
 	tell_counts(&f.session->tell, &b);
 	buf_putc(&b, '\0');

@@ -37,7 +37,8 @@ START_TEST(where_a_mailbox_is)
 
 	slice_copy(slice_z(rows[_i].of_user), u.mailbox, sizeof u.mailbox);
 	if (rows[_i].base == NULL) {
-		ck_assert_int_eq(mailbox_find(&m, &u, rows[_i].configured, "/var/mail", &why), -EBADF);
+		ck_assert_int_eq(
+		    mailbox_find(&m, &u, rows[_i].configured, "/var/mail", &why), -EBADF);
 		ck_assert_ptr_nonnull(why);
 		return;
 	}
@@ -130,8 +131,8 @@ END_TEST
 
 START_TEST(links_beneath_are_not_followed)
 {
-	static const char *const boxes[] = { "link/", "link/in/", "link/mbox", "real/link/", "dangling/",
-		"file/", "file/x/" };
+	static const char *const boxes[] = { "link/", "link/in/", "link/mbox", "real/link/",
+		"dangling/", "file/", "file/x/" };
 	const char *why;
 	struct stat st;
 	int fd;

@@ -106,7 +106,8 @@ static const struct {
 	    "\nFrom\nFro m\n>\n>>\n>Fr\n\n" },
 	{ "\r\nfrom me\r\n From me\r\nx From me\r\n", "\nfrom me\n From me\nx From me\n",
 	    "\nfrom me\n From me\nx From me\n\n" },
-	{ "\r\na\rb\r\r\n\rc\r\n\r\nFrom ", "\na\rb\r\n\rc\n\nFrom \n", "\na\rb\r\n\rc\n\n>From \n\n" },
+	{ "\r\na\rb\r\r\n\rc\r\n\r\nFrom ", "\na\rb\r\n\rc\n\nFrom \n",
+	    "\na\rb\r\n\rc\n\n>From \n\n" },
 	{ "\r\nbare\nFrom \n>From x", "\nbare\nFrom \n>From x\n", "\nbare\n>From \n>>From x\n\n" },
 	{ "\r\nend\r", "\nend\r\n", "\nend\r\n\n" },
 	{ "", "", "\n" },
@@ -129,7 +130,8 @@ START_TEST(lines_end_and_are_quoted)
 			close(fd);
 			got = slurp("x");
 			if (form == LETTER_MBOX) {
-				ck_assert_msg(strncmp(got, "From from@a.example  ", 21) == 0, "%s", got);
+				ck_assert_msg(
+				    strncmp(got, "From from@a.example  ", 21) == 0, "%s", got);
 				got = strchr(got, '\n') + 1;
 			}
 			snprintf(want, sizeof want, FIELDS "Subject: s\n%s",
@@ -188,8 +190,9 @@ START_TEST(addresses_stay_in_their_lines)
 	ck_assert_int_eq(letter_write(l, fd, LETTER_MBOX, 0), 0);
 	close(fd);
 	ck_assert(strncmp(slurp("x"), "From a-b\?\?From-c@d\?\?\?e  ", 24) == 0);
-	ck_assert_ptr_nonnull(strstr(text, "\nReturn-Path: <a b\?\?From c@d\?\?\?e>\nX-Original-To: alias?X: y\n"
-					   "Delivered-To: to\?\?body\nSubject: s\n\n\n"));
+	ck_assert_ptr_nonnull(
+	    strstr(text, "\nReturn-Path: <a b\?\?From c@d\?\?\?e>\nX-Original-To: alias?X: y\n"
+			 "Delivered-To: to\?\?body\nSubject: s\n\n\n"));
 }
 END_TEST
 
@@ -210,8 +213,8 @@ START_TEST(loops_are_seen)
 {
 	struct made m;
 
-	ck_assert(letter_loops(letter_of(&m, heads[_i].head, "\r\nDelivered-To: to+x@b.example\r\n", 0)) ==
-		  heads[_i].loops);
+	ck_assert(letter_loops(letter_of(&m, heads[_i].head, "\r\nDelivered-To: to+x@b.example\r\n",
+		      0)) == heads[_i].loops);
 }
 END_TEST
 
@@ -241,8 +244,9 @@ START_TEST(a_maildir_is_made_and_filled)
 	struct stat st;
 
 	for (unsigned i = 1; i <= 3; i++) {
-		ck_assert_int_eq(maildir_deliver(dir, letter_of(&m, "Subject: s\r\n", "\r\nx\r\n", 0),
-				     "a/host:x", &step),
+		ck_assert_int_eq(
+		    maildir_deliver(
+			dir, letter_of(&m, "Subject: s\r\n", "\r\nx\r\n", 0), "a/host:x", &step),
 		    0);
 		ck_assert_uint_eq(names_in("new", name), i);
 	}
@@ -265,7 +269,8 @@ START_TEST(a_maildir_that_fails_is_clean)
 	signal(SIGXFSZ, SIG_IGN);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
 	ck_assert_int_eq(
-	    maildir_deliver(dir, letter_of(&m, "Subject: s\r\n", "\r\nx\r\n", 0), "h", &step), -EFBIG);
+	    maildir_deliver(dir, letter_of(&m, "Subject: s\r\n", "\r\nx\r\n", 0), "h", &step),
+	    -EFBIG);
 	ck_assert_str_eq(step, "write");
 	ck_assert_uint_eq(names_in("new", name), 0);
 	ck_assert_uint_eq(names_in("tmp", name), 0);
@@ -363,7 +368,8 @@ END_TEST
 /* A lock of ours without the fcntl lock is that of a process that was killed. */
 START_TEST(a_dot_lock_of_the_dead_is_taken_away)
 {
-	static const char *const others[] = { "", "0 angarium this", "0 angarium this\nx", "0 angarium other\n" };
+	static const char *const others[] = { "", "0 angarium this", "0 angarium this\nx",
+		"0 angarium other\n" };
 
 	lock_mark = "0 angarium this\n";
 	for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {

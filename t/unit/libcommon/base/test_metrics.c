@@ -106,8 +106,8 @@ START_TEST(table_is_right)
 			continue;
 		n = strlen(row->name);
 		ck_assert_uint_eq(strspn(row->name, ok), n);
-		ck_assert_msg(
-		    (n > 6 && strcmp(row->name + n - 6, "_total") == 0) == (row->type == METRIC_COUNTER),
+		ck_assert_msg((n > 6 && strcmp(row->name + n - 6, "_total") == 0) ==
+				  (row->type == METRIC_COUNTER),
 		    "%s", row->name);
 		for (unsigned j = 0; j < i; j++)
 			if (metric_row(j) != NULL && strcmp(metric_row(j)->name, row->name) == 0)

@@ -6,11 +6,26 @@
 static void
 example(struct buf *out)
 {
-	const struct notice n = { .id = 77, .kind = 1, .to = SLICE_LIT("s@x.example"), .sender = SLICE_LIT("s@x.example"),
-		.envid = SLICE_LIT("QQ"), .arrival_ms = UINT64_C(1700000000000), .hostname = SLICE_LIT("mx.example"), .nrcpt = 2 };
-	const struct notice_rcpt one = { .number = 0, .action = NOTICE_FAILED, .address = SLICE_LIT("a@y.example"), .code = 550,
-		.enh_class = 5, .enh_subject = 1, .enh_detail = 1, .reply = SLICE_LIT("no"), .host = SLICE_LIT("h") };
-	const struct notice_rcpt two = { .number = 9, .action = NOTICE_EXPIRED, .address = SLICE_LIT("b@y.example") };
+	const struct notice n = { .id = 77,
+		.kind = 1,
+		.to = SLICE_LIT("s@x.example"),
+		.sender = SLICE_LIT("s@x.example"),
+		.envid = SLICE_LIT("QQ"),
+		.arrival_ms = UINT64_C(1700000000000),
+		.hostname = SLICE_LIT("mx.example"),
+		.nrcpt = 2 };
+	const struct notice_rcpt one = { .number = 0,
+		.action = NOTICE_FAILED,
+		.address = SLICE_LIT("a@y.example"),
+		.code = 550,
+		.enh_class = 5,
+		.enh_subject = 1,
+		.enh_detail = 1,
+		.reply = SLICE_LIT("no"),
+		.host = SLICE_LIT("h") };
+	const struct notice_rcpt two = {
+		.number = 9, .action = NOTICE_EXPIRED, .address = SLICE_LIT("b@y.example")
+	};
 
 	notice_put(out, &n);
 	notice_rcpt_put(out, &one);
@@ -32,11 +47,13 @@ START_TEST(what_is_put_is_got)
 	ck_assert_msg(notice_get(slice_buf(&b), &n, &why), "%s", why);
 	ck_assert_uint_eq(n.id, 77);
 	ck_assert_uint_eq(n.nrcpt, 2);
-	ck_assert(slice_is(n.envid, "QQ") && slice_is(n.hostname, "mx.example") && slice_is(n.head, "A: b\r\n"));
+	ck_assert(slice_is(n.envid, "QQ") && slice_is(n.hostname, "mx.example") &&
+		  slice_is(n.head, "A: b\r\n"));
 	ck_assert_uint_eq(n.body.n, 0);
 	rest = n.rcpts;
 	ck_assert(notice_rcpt_next(&rest, &r));
-	ck_assert(r.code == 550 && r.enh_detail == 1 && slice_is(r.address, "a@y.example") && slice_is(r.host, "h"));
+	ck_assert(r.code == 550 && r.enh_detail == 1 && slice_is(r.address, "a@y.example") &&
+		  slice_is(r.host, "h"));
 	ck_assert(notice_rcpt_next(&rest, &r));
 	ck_assert(r.number == 9 && r.action == NOTICE_EXPIRED && r.reply.n == 0);
 	ck_assert(!notice_rcpt_next(&rest, &r));

@@ -228,7 +228,7 @@ static const struct {
 	{ .write_short = 10, .free_bytes = 1 << 30, .error = -ENOSPC },
 	{ .sync_errno = EIO, .free_bytes = 1 << 30, .error = -EIO },
 	{ .room_errno = EIO, .free_bytes = 1 << 30, .error = -EIO },
-	{ .free_bytes = 1000, .error = -ENOSPC },			     /* the floor */
+	{ .free_bytes = 1000, .error = -ENOSPC },		     /* the floor */
 	{ .free_bytes = 1000 + sizeof block - 1, .error = -ENOSPC }, /* would be below it */
 };
 

@@ -46,7 +46,9 @@ END_TEST
 
 START_TEST(failed_hosts_come_back)
 {
-	const struct job_failed put = { .port = 25, .ip = { [15] = 1 }, .text = SLICE_LIT("Connection refused") };
+	const struct job_failed put = {
+		.port = 25, .ip = { [15] = 1 }, .text = SLICE_LIT("Connection refused")
+	};
 	struct job_failed got, longest = put;
 	char text[JOB_FAILED_TEXT_MAX + 1];
 	struct buf b = { 0 };

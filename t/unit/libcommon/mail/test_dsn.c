@@ -10,15 +10,29 @@ static struct dsn_facts
 facts(size_t nrcpt)
 {
 	for (size_t i = 0; i < nrcpt; i++)
-		rcpts[i] = (struct dsn_rcpt){ .final_type = SLICE_LIT("rfc822"), .final = SLICE_LIT("a@b.example"),
-			.original_type = SLICE_LIT("rfc822"), .original = SLICE_LIT("o@b.example"), .action = SLICE_LIT("failed"),
-			.status = SLICE_LIT("5.1.1"), .remote_mta = SLICE_LIT("mx.b.example"),
-			.diagnostic = SLICE_LIT("550 5.1.1 no such user"), .attempt_ms = UINT64_C(1700000000000) };
-	return (struct dsn_facts){ .kind = DSN_FAILED, .to = SLICE_LIT("s@x.example"), .host = SLICE_LIT("mx.example"),
-		.envid = SLICE_LIT("QQ 1"), .sender = SLICE_LIT("s@x.example"), .id = SLICE_LIT("9KC04ZMXK6PHH"),
-		.message_id = SLICE_LIT("<1.2@mx.example>"), .boundary = SLICE_LIT("BB"), .date = SLICE_LIT("Thu, 1 Jan 1970"),
-		.arrival_ms = UINT64_C(1700000000000), .rcpts = rcpts, .nrcpt = nrcpt,
-		.head = SLICE_LIT("Subject: x\r\nTo: y\r\n"), .body = SLICE_LIT("\r\nHello.\r\n") };
+		rcpts[i] = (struct dsn_rcpt){ .final_type = SLICE_LIT("rfc822"),
+			.final = SLICE_LIT("a@b.example"),
+			.original_type = SLICE_LIT("rfc822"),
+			.original = SLICE_LIT("o@b.example"),
+			.action = SLICE_LIT("failed"),
+			.status = SLICE_LIT("5.1.1"),
+			.remote_mta = SLICE_LIT("mx.b.example"),
+			.diagnostic = SLICE_LIT("550 5.1.1 no such user"),
+			.attempt_ms = UINT64_C(1700000000000) };
+	return (struct dsn_facts){ .kind = DSN_FAILED,
+		.to = SLICE_LIT("s@x.example"),
+		.host = SLICE_LIT("mx.example"),
+		.envid = SLICE_LIT("QQ 1"),
+		.sender = SLICE_LIT("s@x.example"),
+		.id = SLICE_LIT("9KC04ZMXK6PHH"),
+		.message_id = SLICE_LIT("<1.2@mx.example>"),
+		.boundary = SLICE_LIT("BB"),
+		.date = SLICE_LIT("Thu, 1 Jan 1970"),
+		.arrival_ms = UINT64_C(1700000000000),
+		.rcpts = rcpts,
+		.nrcpt = nrcpt,
+		.head = SLICE_LIT("Subject: x\r\nTo: y\r\n"),
+		.body = SLICE_LIT("\r\nHello.\r\n") };
 }
 
 /* Lines in CRLF, none above 998 bytes, no control bytes but tabs. */
@@ -44,7 +58,8 @@ check_lines(struct slice s)
 }
 
 static void
-round_trip(const struct dsn_facts *f, struct buf *out, struct arena *a, struct dsn *d, struct dsn_made *made)
+round_trip(const struct dsn_facts *f, struct buf *out, struct arena *a, struct dsn *d,
+    struct dsn_made *made)
 {
 	dsn_print(out, f, made);
 	check_lines(slice_buf(out));
@@ -66,7 +81,8 @@ START_TEST(what_is_written_is_read)
 	ck_assert_uint_eq(head.bytes, made.head_bytes);
 	ck_assert(head.ended && !made.eight_bit);
 	ck_assert(slice_is(d.reporting_mta, "mx.example") && slice_is(d.envid, "QQ 1"));
-	ck_assert(slice_is(d.rcpts[1].final, "a@b.example") && slice_is(d.rcpts[1].original, "o@b.example"));
+	ck_assert(slice_is(d.rcpts[1].final, "a@b.example") &&
+		  slice_is(d.rcpts[1].original, "o@b.example"));
 	ck_assert(slice_is(d.rcpts[1].action, "failed") && slice_is(d.rcpts[1].status, "5.1.1"));
 	ck_assert(slice_is(d.rcpts[1].remote_mta, "mx.b.example"));
 	ck_assert(slice_is(d.rcpts[1].diagnostic, "550 5.1.1 no such user"));
@@ -79,8 +95,9 @@ END_TEST
 /* Folding keeps the words apart. */
 START_TEST(long_texts_are_folded)
 {
-	static const char text[] = "550 5.7.1 one two three four five six seven eight nine ten eleven twelve thirteen "
-				   "fourteen fifteen sixteen seventeen eighteen nineteen twenty twenty-one twenty-two";
+	static const char text[] =
+	    "550 5.7.1 one two three four five six seven eight nine ten eleven twelve thirteen "
+	    "fourteen fifteen sixteen seventeen eighteen nineteen twenty twenty-one twenty-two";
 	struct dsn_facts f = facts(1);
 	struct buf out = { 0 };
 	struct arena a = { 0 };
@@ -162,7 +179,8 @@ START_TEST(addresses_that_are_not_ascii)
 
 	rcpts[0].final = SLICE_LIT("j\xc3\xbcrgen@b.example");
 	round_trip(&f, &out, &a, &d, &made);
-	ck_assert(slice_is(d.rcpts[0].final, "j\\x{FC}rgen@b.example") && slice_is(d.rcpts[0].final_type, "utf-8"));
+	ck_assert(slice_is(d.rcpts[0].final, "j\\x{FC}rgen@b.example") &&
+		  slice_is(d.rcpts[0].final_type, "utf-8"));
 	buf_reset(&out);
 	f.utf8 = true;
 	round_trip(&f, &out, &a, &d, &made);
@@ -178,16 +196,29 @@ static const struct {
 } foreign[] = {
 	{ "", NULL, NULL },
 	{ "Subject: x\n\nbody\n", NULL, NULL },
-	{ "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
-	  "Final-Recipient: rfc822; <a@b>\nStatus: 5.1.1 (bad)\n\n--b--\n", "a@b", "5.1.1" },
-	{ "Content-Type: MULTIPART/Report;\n boundary=\"b c\"; report-type=delivery-status\n\npre\n--b c\n\ntext\n--b c\n"
-	  "content-type: Message/Delivery-Status\n\nfinal-recipient: RFC822;a@b\nstatus:4.0.0\n", "a@b", "4.0.0" },
-	{ "Content-Type: message/delivery-status\n\nReporting-MTA: dns;x\n\nno field\nFinal-Recipient: a@b\nStatus: 5.0.0\n", "a@b", "5.0.0" },
-	{ "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/report; boundary=i\n\n--i\n"
-	  "Content-Type: message/delivery-status\n\nA: b\n\nFinal-Recipient: rfc822;a@b\nStatus: 5.7.1\n--i--\n--o--\n", "a@b", "5.7.1" },
-	{ "From x Mon Jan  1\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b\nStatus: 5.2.2\n"
-	  "Final-Recipient: rfc822; c@d\nStatus: 5.1.1\n", "a@b", "5.2.2" },
-	{ "Content-Type: multipart/report; boundary=\n\n--\nContent-Type: message/delivery-status\n\nFinal-Recipient: x;y\n", NULL, NULL },
+	{ "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: "
+	  "message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+	  "Final-Recipient: rfc822; <a@b>\nStatus: 5.1.1 (bad)\n\n--b--\n",
+	    "a@b", "5.1.1" },
+	{ "Content-Type: MULTIPART/Report;\n boundary=\"b c\"; "
+	  "report-type=delivery-status\n\npre\n--b c\n\ntext\n--b c\n"
+	  "content-type: Message/Delivery-Status\n\nfinal-recipient: RFC822;a@b\nstatus:4.0.0\n",
+	    "a@b", "4.0.0" },
+	{ "Content-Type: message/delivery-status\n\nReporting-MTA: dns;x\n\nno "
+	  "field\nFinal-Recipient: a@b\nStatus: 5.0.0\n",
+	    "a@b", "5.0.0" },
+	{ "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/report; "
+	  "boundary=i\n\n--i\n"
+	  "Content-Type: message/delivery-status\n\nA: b\n\nFinal-Recipient: rfc822;a@b\nStatus: "
+	  "5.7.1\n--i--\n--o--\n",
+	    "a@b", "5.7.1" },
+	{ "From x Mon Jan  1\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; "
+	  "a@b\nStatus: 5.2.2\n"
+	  "Final-Recipient: rfc822; c@d\nStatus: 5.1.1\n",
+	    "a@b", "5.2.2" },
+	{ "Content-Type: multipart/report; boundary=\n\n--\nContent-Type: "
+	  "message/delivery-status\n\nFinal-Recipient: x;y\n",
+	    NULL, NULL },
 };
 
 START_TEST(reports_of_others)
@@ -198,7 +229,8 @@ START_TEST(reports_of_others)
 
 	ck_assert(got == (foreign[_i].final != NULL));
 	if (got) {
-		ck_assert_msg(slice_is(d.rcpts[0].final, foreign[_i].final), "%.*s", SLICE_ARG(d.rcpts[0].final));
+		ck_assert_msg(slice_is(d.rcpts[0].final, foreign[_i].final), "%.*s",
+		    SLICE_ARG(d.rcpts[0].final));
 		ck_assert(slice_is(d.rcpts[0].status, foreign[_i].status));
 	}
 	arena_fini(&a);
@@ -208,16 +240,20 @@ END_TEST
 /* Groups without a line between them; types, and words behind the code. */
 START_TEST(all_of_a_report)
 {
-	static const char text[] = "Content-Type: message/delivery-status\n\nOriginal-Recipient: rfc822;x+2By@b\n"
-		"Final-Recipient: rfc822; a@b\nStatus: 5.1.1 (bad)\nRemote-MTA: dns; mx\nDiagnostic-Code: smtp; 550 no\n"
-		"Original-Recipient: rfc822;z@b\nFinal-Recipient: x400; c\nStatus: 4.0.0\n";
+	static const char text[] =
+	    "Content-Type: message/delivery-status\n\nOriginal-Recipient: rfc822;x+2By@b\n"
+	    "Final-Recipient: rfc822; a@b\nStatus: 5.1.1 (bad)\nRemote-MTA: dns; "
+	    "mx\nDiagnostic-Code: smtp; 550 no\n"
+	    "Original-Recipient: rfc822;z@b\nFinal-Recipient: x400; c\nStatus: 4.0.0\n";
 	struct arena a = { 0 };
 	struct dsn d;
 
 	ck_assert(dsn_read(slice_z(text), &a, &d));
 	ck_assert_uint_eq(d.nrcpt, 2);
-	ck_assert(slice_is(d.rcpts[0].original, "x+y@b") && slice_is(d.rcpts[0].status_text, "5.1.1 (bad)"));
-	ck_assert(slice_is(d.rcpts[0].remote_type, "dns") && slice_is(d.rcpts[0].diagnostic_type, "smtp"));
+	ck_assert(slice_is(d.rcpts[0].original, "x+y@b") &&
+		  slice_is(d.rcpts[0].status_text, "5.1.1 (bad)"));
+	ck_assert(slice_is(d.rcpts[0].remote_type, "dns") &&
+		  slice_is(d.rcpts[0].diagnostic_type, "smtp"));
 	ck_assert(slice_is(d.rcpts[1].original, "z@b") && slice_is(d.rcpts[1].final_type, "x400"));
 	arena_fini(&a);
 }

@@ -21,7 +21,9 @@ static const struct {
 	{ "=?ISO-8859-1?Q?a_b?=", "a b" },
 	{ "=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=", "a =?ISO-8859-2?Q?_b?=" },
 	{ "x=?utf-8?q?y?=z", "xyz" },
-	{ "=?utf-8?q?" "?=x", "x" },
+	{ "=?utf-8?q?"
+	  "?=x",
+	    "x" },
 	{ "=?utf-8?q?a b?=", "a b" },
 	{ "=?utf-8?q?a?= ", "a " },
 	{ "a =?utf-8?q?b?=", "a b" },
@@ -59,7 +61,8 @@ END_TEST
 /* Work grows with the length, not with its square. */
 START_TEST(floods_are_read_at_once)
 {
-	static const char *const floods[] = { "=?", "=?x?q?y", "=?utf-8?q?a?= ", " ", "=?utf-8?q?=?=" };
+	static const char *const floods[] = { "=?", "=?x?q?y", "=?utf-8?q?a?= ", " ",
+		"=?utf-8?q?=?=" };
 	struct buf in = { 0 }, out = { 0 };
 
 	for (size_t i = 0; i < sizeof floods / sizeof *floods; i++) {

@@ -124,8 +124,9 @@ START_TEST(message_ids_are_found)
 {
 	static const struct {
 		const char *in, *out;
-	} rows[] = { { "", "" }, { "a@b", "" }, { "<a@b>", " a@b" }, { " <a@b>\r\n <c@d> ", " a@b c@d" },
-		{ "your mail of \"x\" <a@b> (c)", " a@b" }, { "<a@b><c", " a@b" }, { "<> >", " " } };
+	} rows[] = { { "", "" }, { "a@b", "" }, { "<a@b>", " a@b" },
+		{ " <a@b>\r\n <c@d> ", " a@b c@d" }, { "your mail of \"x\" <a@b> (c)", " a@b" },
+		{ "<a@b><c", " a@b" }, { "<> >", " " } };
 	struct buf out = { 0 };
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

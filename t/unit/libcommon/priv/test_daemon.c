@@ -473,7 +473,7 @@ take_submit(void *arg)
 	setenv("LISTEN_FDNAMES", "submit", 1);
 	start(&d, SERVICE_ROUTER, NULL);
 	JAIL_CHECK(bind(3, (struct sockaddr *)&sun, sizeof sun) == 0 && listen(3, 5) == 0 &&
-	    chmod("given", 0666) == 0);
+		   chmod("given", 0666) == 0);
 	JAIL_CHECK(daemon_bind_submit(&d) == 3 && access("submit/s", F_OK) != 0);
 	before = socket(AF_UNIX, SOCK_STREAM, 0);
 	after = socket(AF_UNIX, SOCK_STREAM, 0);

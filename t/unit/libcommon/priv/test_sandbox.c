@@ -303,8 +303,9 @@ END_TEST
 static void
 keep_log(void *arg)
 {
-	static const int flags[] = { O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_RDWR | O_APPEND | O_CREAT,
-		O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT, O_RDONLY | O_TRUNC };
+	static const int flags[] = { O_WRONLY, O_RDWR, O_WRONLY | O_APPEND,
+		O_RDWR | O_APPEND | O_CREAT, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC,
+		O_WRONLY | O_CREAT, O_RDONLY | O_TRUNC };
 	struct job *j = arg;
 	int dir = j->s.dir[SANDBOX_LOG], fd;
 	char text[8];
@@ -577,8 +578,8 @@ enter_abi(void *arg)
 
 	priv_drop(JAIL_UID, JAIL_UID, false);
 	JAIL_CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	JAIL_CHECK(
-	    landlock_enter(profile_row(PROFILE_ROUTER), none, NULL, 0, abi) == (abi == 0 ? -EOPNOTSUPP : 0));
+	JAIL_CHECK(landlock_enter(profile_row(PROFILE_ROUTER), none, NULL, 0, abi) ==
+		   (abi == 0 ? -EOPNOTSUPP : 0));
 	if (abi == 0)
 		return;
 	JAIL_CHECK(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
@@ -677,8 +678,8 @@ START_TEST(lists_lack_what_they_must)
 	/* What nothing can be executed from, and only qmgr hands over. */
 	ck_assert(!sandbox_lists(p, SYS_memfd_create) || p == PROFILE_QMGR);
 	for (size_t i = 0; i < 2; i++)
-		ck_assert_int_eq(sandbox_lists(p, becoming[i]),
-		    (profile_row(p)->calls & CALLS_BECOME) != 0);
+		ck_assert_int_eq(
+		    sandbox_lists(p, becoming[i]), (profile_row(p)->calls & CALLS_BECOME) != 0);
 	if (profile_row(p)->calls & CALLS_APPEND)
 		for (size_t i = 0; i < sizeof not_on_segments / sizeof *not_on_segments; i++)
 			ck_assert_msg(!sandbox_lists(p, not_on_segments[i]), "%s: call %d",

@@ -286,7 +286,7 @@ START_TEST(more_of_a_message)
 	ck_assert_str_eq(findings, "");
 	journal_put_message(&journal, &m);
 	journal_put_more(&journal, &(struct journal_more){ 1, 3, slice_buf(&one) }); /* not on */
-	ex.id = 0; /* nobody's */
+	ex.id = 0;								     /* nobody's */
 	journal_put_expanded(&journal, &ex);
 	journal_put_expanded(&journal, &ex);
 	check();

@@ -112,7 +112,8 @@ START_TEST(verifies_as_written_and_not_otherwise)
 	ck_assert_int_eq(large_verify(fd, &large, &why), 0);
 	ck_assert_ptr_null(why);
 	lie = large, lie.number++; /* another file's */
-	ck_assert_int_eq(large_verify(fd, &lie, &why), large.bytes == 0 && lie.hash == 0 ? 0 : -EBADMSG);
+	ck_assert_int_eq(
+	    large_verify(fd, &lie, &why), large.bytes == 0 && lie.hash == 0 ? 0 : -EBADMSG);
 	lie = large, lie.bytes++;
 	ck_assert_int_eq(large_verify(fd, &lie, &why), -EBADMSG);
 	ck_assert_ptr_nonnull(why);
@@ -163,7 +164,9 @@ build(struct buf *b, const struct record_large *large)
 START_TEST(record_refers_and_has_no_body)
 {
 	struct record_large large = { .number = 12, .bytes = UINT64_C(3) << 30, .hash = 0xabcdef };
-	struct record_parts bad = { .envelope = SLICE_LIT("e"), .nrcpt = 1, .id = 1, .large = large };
+	struct record_parts bad = {
+		.envelope = SLICE_LIT("e"), .nrcpt = 1, .id = 1, .large = large
+	};
 	struct record_verifier *v = record_verifier_new();
 	struct buf b = { 0 };
 	struct record r;

@@ -43,21 +43,23 @@ static const struct pair aliases[] = { { "staff", "alice, bob, x@else.example" }
 	{ "d15", "d16" }, { "d16", "d17" }, { "d17", "d18" }, { "d18", "d19" }, { "d19", "d20" },
 	{ "d20", "alice" }, { "tovirtual", "u@virtual.example" }, { "broken", "?" },
 	{ "ext", "alice+lists" } };
-static const struct pair virtuals[] = { { "u@virtual.example", "alice@local.example, z@else.example" },
+static const struct pair virtuals[] = { { "u@virtual.example",
+					    "alice@local.example, z@else.example" },
 	{ "one@virtual.example", "alice" }, { "e+f@virtual.example", "bob@local.example" },
 	{ "e@virtual.example", "carol@else.example" },
 	{ "me@else.example", "me@else.example, copy@else.example" }, { "@catch.example", "alice" },
 	{ "in@catch.example", "@other.example" }, { "@dom.example", "@other.example" },
-	{ "v1@virtual.example", "v2@virtual.example" }, { "v2@virtual.example", "v1@virtual.example" },
-	{ "broken@else.example", "?" } };
+	{ "v1@virtual.example", "v2@virtual.example" },
+	{ "v2@virtual.example", "v1@virtual.example" }, { "broken@else.example", "?" } };
 static const struct pair routes[] = { { "to@else.example", "smtp:[10.0.0.1]:2700" },
 	{ "mx@else.example", "relay:mail.example" }, { "loc@else.example", "local:" },
 	{ "lm@else.example", "lmtp:unix:/run/l" }, { "err@else.example", "error:5.7.1 Go away" },
-	{ "err10@else.example", "error:5.1.10 Null MX" }, { "err4@else.example", "error:4.1.1 No word for good" },
-	{ "wait@else.example", "retry:" }, { "held@else.example", "hold:look at it" },
-	{ "gone@else.example", "discard:spam trap" }, { "odd@else.example", "uucp:x" },
-	{ "inherit@else.example", "smtp:" }, { "alice@local.example", "lmtp:127.0.0.1:2424" },
-	{ "dom.table.example", "smtp:10.0.0.2" }, { ".table.example", "smtp:10.0.0.3:26" } };
+	{ "err10@else.example", "error:5.1.10 Null MX" },
+	{ "err4@else.example", "error:4.1.1 No word for good" }, { "wait@else.example", "retry:" },
+	{ "held@else.example", "hold:look at it" }, { "gone@else.example", "discard:spam trap" },
+	{ "odd@else.example", "uucp:x" }, { "inherit@else.example", "smtp:" },
+	{ "alice@local.example", "lmtp:127.0.0.1:2424" }, { "dom.table.example", "smtp:10.0.0.2" },
+	{ ".table.example", "smtp:10.0.0.3:26" } };
 
 static enum found
 in_pairs(const struct pair *p, size_t n, struct slice key, struct buf *value)
@@ -223,12 +225,17 @@ static const struct {
 	{ LOC, 0, NULL, "a@named.example", "local", "deliver smtp named.example hop.example:2602" },
 	{ LOC, 0, NULL, "a@dead.example", "no-route", "550 5.1.2" },
 	/* the table of routes */
-	{ LOC, 0, NULL, "to@else.example", "route-table", "deliver smtp else.example 10.0.0.1:2700" },
-	{ LOC, 0, NULL, "to+x@else.example", "route-table", "deliver smtp else.example 10.0.0.1:2700" },
-	{ LOC, 0, NULL, "TO@else.example", "route-table", "deliver smtp else.example 10.0.0.1:2700" },
-	{ LOC, 0, NULL, "mx@else.example", "route-table", "deliver smtp else.example mail.example:25:mx" },
+	{ LOC, 0, NULL, "to@else.example", "route-table",
+	    "deliver smtp else.example 10.0.0.1:2700" },
+	{ LOC, 0, NULL, "to+x@else.example", "route-table",
+	    "deliver smtp else.example 10.0.0.1:2700" },
+	{ LOC, 0, NULL, "TO@else.example", "route-table",
+	    "deliver smtp else.example 10.0.0.1:2700" },
+	{ LOC, 0, NULL, "mx@else.example", "route-table",
+	    "deliver smtp else.example mail.example:25:mx" },
 	{ LOC, 0, NULL, "loc@else.example", "route-table", "deliver local else.example" },
-	{ LOC, 0, NULL, "lm@else.example", "route-table", "deliver lmtp else.example unix:/run/l:0" },
+	{ LOC, 0, NULL, "lm@else.example", "route-table",
+	    "deliver lmtp else.example unix:/run/l:0" },
 	{ LOC, 0, NULL, "err@else.example", "route-table", "550 5.7.1" },
 	{ LOC, 0, NULL, "err10@else.example", "route-table", "550 5.1.10" },
 	{ LOC, 0, NULL, "err4@else.example", "route-table", "550 5.1.2" },
@@ -237,16 +244,22 @@ static const struct {
 	{ LOC, 0, NULL, "gone@else.example", "route-table", "drop spam trap" },
 	{ LOC, 0, NULL, "odd@else.example", "route-table", "451 4.3.5" },
 	{ LOC, 0, NULL, "inherit@else.example", "local", "deliver smtp else.example" RELAYED },
-	{ LOC, 0, NULL, "a@dom.table.example", "route-table", "deliver smtp dom.table.example 10.0.0.2:25" },
-	{ LOC, 0, NULL, "a@x.table.example", "route-table", "deliver smtp x.table.example 10.0.0.3:26" },
+	{ LOC, 0, NULL, "a@dom.table.example", "route-table",
+	    "deliver smtp dom.table.example 10.0.0.2:25" },
+	{ LOC, 0, NULL, "a@x.table.example", "route-table",
+	    "deliver smtp x.table.example 10.0.0.3:26" },
 	{ LOC, 0, NULL, "a@table.example", "local", "deliver smtp table.example" RELAYED },
-	{ MX, 0, STRANGER, "alice@local.example", "route-table", "deliver lmtp local.example 127.0.0.1:2424" },
+	{ MX, 0, STRANGER, "alice@local.example", "route-table",
+	    "deliver lmtp local.example 127.0.0.1:2424" },
 	/* users */
 	{ MX, 0, STRANGER, "bob@local.example", "local-domains", "deliver local local.example" },
 	{ MX, 0, STRANGER, "BOB@Local.Example", "local-domains", "deliver local local.example" },
-	{ MX, 0, STRANGER, "bob+shop@local.example", "local-domains", "deliver local local.example" },
-	{ MX, 0, STRANGER, "bob-shop+x@local.example", "local-domains", "deliver local local.example" },
-	{ MX, 0, STRANGER, "half-done@local.example", "local-domains", "deliver local local.example" },
+	{ MX, 0, STRANGER, "bob+shop@local.example", "local-domains",
+	    "deliver local local.example" },
+	{ MX, 0, STRANGER, "bob-shop+x@local.example", "local-domains",
+	    "deliver local local.example" },
+	{ MX, 0, STRANGER, "half-done@local.example", "local-domains",
+	    "deliver local local.example" },
 	{ MX, 0, STRANGER, "half-baked@local.example", "unknown-user", "550 5.1.1" },
 	{ MX, 0, STRANGER, "nobody@local.example", "unknown-user", "550 5.1.1" },
 	{ MX, 0, STRANGER, "+@local.example", "unknown-user", "550 5.1.1" },
@@ -261,7 +274,8 @@ static const struct {
 	{ MX, 1, NULL, "Staff+x@local.example", "alias",
 	    "expand alice@local.example bob@local.example x@else.example" },
 	{ MX, 2, NULL, "staff@local.example", "unknown-user", "550 5.1.1" },
-	{ MX, 1, NULL, "self@local.example", "alias", "expand self@local.example alice@local.example" },
+	{ MX, 1, NULL, "self@local.example", "alias",
+	    "expand self@local.example alice@local.example" },
 	{ MX, 2, NULL, "self@local.example", "again", "deliver local local.example" },
 	{ MX, 0, STRANGER, "only@local.example", "local-domains", "deliver local local.example" },
 	{ MX, 0, STRANGER, "last@local.example", "local-domains", "deliver local local.example" },
@@ -315,9 +329,9 @@ static const struct {
 START_TEST(each_question_has_its_rule)
 {
 	struct conf *c = load(text);
-	struct question q = { .class = rows[_i].class,
-		.again = rows[_i].again,
-		.rcpt = slice_z(rows[_i].rcpt) };
+	struct question q = {
+		.class = rows[_i].class, .again = rows[_i].again, .rcpt = slice_z(rows[_i].rcpt)
+	};
 	struct arena a = { 0 };
 	struct decision d;
 	struct buf got = { 0 };
@@ -443,7 +457,9 @@ START_TEST(long_lists_come_in_parts)
 	struct router r;
 	struct buf out = { 0 };
 	struct msg_route m;
-	struct msg_resolve ask = { .token = 7, .class = CLASS_MX, .rcpt = SLICE_LIT("many@mx.example") };
+	struct msg_resolve ask = {
+		.token = 7, .class = CLASS_MX, .rcpt = SLICE_LIT("many@mx.example")
+	};
 	uint32_t n = 0;
 	uint64_t whole = 0;
 
@@ -506,8 +522,7 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_loop_test(tc, each_question_has_its_rule, 0, sizeof rows / sizeof *rows);
-	tcase_add_loop_test(
-	    tc, without_a_relay_host, 0, sizeof exchangers / sizeof *exchangers);
+	tcase_add_loop_test(tc, without_a_relay_host, 0, sizeof exchangers / sizeof *exchangers);
 	tcase_add_test(tc, answers_are_sealed);
 	tcase_add_test(tc, long_lists_come_in_parts);
 }
