@@ -23,12 +23,15 @@
  * The queue manager's whole state. The modules see each other in this order:
  *
  *	qclock retry message wheel queue segtab journal   data structures and the journal's writer
- *	state       what each journal record does to them: run when it is written and when it is replayed
+ *	rcpt        a recipient in memory: the queue it counts in, the list it stands in, its end
+ *	state       what each journal record does to them: run when it is written and when replayed
+ *	expand      what stands in an alias's place
  *	recover     the journal read, segments opened, messages armed
  *	schedule    deferred, ready, expired: the wheel and what it fires
  *	resolve     next hops to addresses, by dnscache; hosts: those that rest
  *	dispatch    jobs and their window; from_deliver is its bus
- *	leasing intake ending compact clean   segments and journal files come, are read, and go
+ *	notice      what senders are owed
+ *	segments intake compact clean large   segments and journal files come, are read, and go
  *	from_smtpd from_router control        the other edges
  *
  * Nothing in it is global, time comes from base/clock.h, chance from `rng`, threads may be left

@@ -5,6 +5,7 @@
 #include "qmgr/hold.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/queue_policy.h"
+#include "qmgr/rcpt.h"
 
 /*
  * What each journal record does. Live, a change is written and then applied; in recovery only
@@ -32,16 +33,5 @@ void partial_drop(struct qmgr *q);
 
 /* Any record. 0; -ENOTSUP: one that this version does not write nor understand. */
 int state_apply(struct qmgr *q, const struct journal_rec *r, struct journal_place at);
-
-/* Out of whatever list the recipient is in; into another. Neither journals. */
-void rcpt_leave(struct qmgr *q, struct message *m, unsigned rcpt);
-void rcpt_enter(struct qmgr *q, struct message *m, unsigned rcpt, enum rcpt_phase phase);
-/* To the queue that its number says, or to router when there is none (or it is out of date). */
-void rcpt_enter_queue(struct qmgr *q, struct message *m, unsigned rcpt);
-
-/* The timer goes off at `tick` at the latest. */
-void message_wake_by(struct qmgr *q, struct message *m, uint32_t tick);
-/* tick */
-uint32_t message_expiry(struct qmgr *q, const struct message *m, const struct recipient *r);
 
 #endif
