@@ -39,12 +39,13 @@ simulate: units
 # As root, since some units need to drop something; they skip with a word otherwise.
 check-units: units
 	@$(SUDO) env SIMULATION_SEEDS=$(SEEDS) sh t/tool/units.sh $(V) $(UNIT_BINS)
-# Those of priv/ live in sandboxes where valgrind cannot follow; those that go through every day of four
-# centuries or hold 400,000 recipients are left to check-long.
+# Those of priv/ live in sandboxes where valgrind cannot follow. What takes it minutes (whole worlds of qmgr,
+# every day of four centuries, 400,000 recipients) is left to check-long; the sanitizers have it here.
 VALGRIND_BINS = $(foreach b,$(UNIT_BINS),$(if $(findstring /priv/,$(b)),,$(b)))
+VALGRIND_LONG = %/test_date %/spool/test_journal %/conf/test_scope %/smtp/test_body \
+	%/deliver/test_session %/smtpd/test_session $(filter $(B)/t/unit/qmgr/%,$(UNIT_BINS))
 check-valgrind: units
-	@sh t/tool/units.sh valgrind $(filter-out %/test_date %/qmgr/test_notice %/qmgr/test_parts %/qmgr/test_recover %/qmgr/test_simulation %/qmgr/test_expand_cuts \
-		%/spool/test_journal %/conf/test_scope %/smtp/test_body,$(VALGRIND_BINS))
+	@sh t/tool/units.sh valgrind $(filter-out $(VALGRIND_LONG),$(VALGRIND_BINS))
 check-fuzz: fuzzers
 	@for f in $(FUZZERS); do $(B)/t/fuzz/$$f t/fuzz/corpus/$$f >/dev/null || exit 1; echo "corpus $$f replayed"; done
 

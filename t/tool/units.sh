@@ -13,14 +13,14 @@ printf '%s\n' "$@" | xargs -P 2 -n 1 sh -c '
 	name=$(echo "$3" | tr / _)
 	begun=$(date +%s)
 	if [ "$1" = valgrind ]; then
-		valgrind -q --error-exitcode=99 --leak-check=no "$3" >"$2/$name" 2>&1
+		CK_TIMEOUT_MULTIPLIER=5 valgrind -q --error-exitcode=99 --leak-check=no "$3" >"$2/$name" 2>&1
 	else
 		"$3" >"$2/$name" 2>&1
 	fi && rm "$2/$name"
 	echo "$(($(date +%s) - begun)) $3" >>"$2/times"
 	exit 0
 ' sh "$variant" "$out"
-sort -rn "$out/times" | sed -n '1,3s/^/slowest, seconds: /p'
+sort -rn "$out/times" | sed -n "1,${SLOWEST:-3}s/^/slowest, seconds: /p"
 total=$#
 rm -f "$out/times"
 failed=0
