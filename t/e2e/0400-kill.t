@@ -3,7 +3,7 @@
 # every acknowledged message gets it, or is told of in one notice; what comes twice was in flight; the ledger
 # adds up.
 #
-# KILLS, RATE (messages a second), SEED in the environment ask for more or for the same again.
+# KILLS, MESSAGES, RATE (a second), SEED in the environment ask for more or for the same again.
 use strict;
 use warnings;
 use FindBin;
@@ -18,7 +18,8 @@ use Time::HiRes qw(time sleep);
 
 need_root();
 my $kills = $ENV{KILLS} // 44;
-my $rate = $ENV{RATE} // 120;
+my $messages = $ENV{MESSAGES} // 5000;
+my $rate = $ENV{RATE} // 500;
 my $seed = int($ENV{SEED} // time ^ $$);
 srand $seed;
 diag "SEED=$seed";
@@ -31,7 +32,7 @@ my $house = House->new($mix->setup({ sessions_per_client => 1000, retry_first =>
 	jobs_max => $jobs_max }))->start;
 $mix->begin($house, '-r', 'rcpt,p=0.1=450 4.2.0 later', '-r', 'dot,p=0.02=451 4.3.0 later');
 my %share = (relay => 0.3, mxa => 0.12, mxb => 0.12, box => 0.16, team => 0.1, fail => 0.1, half => 0.09, bulky => 0.01);
-$mix->source($house, $_, rate => int($rate * $share{$_}) || 1, sessions => $_ eq 'relay' ? 16 : 4, seconds => 900) for sort keys %share;
+$mix->source($house, $_, rate => int($rate * $share{$_}) || 1, sessions => $_ eq 'relay' ? 22 : 4, seconds => 900) for sort keys %share;
 
 # Always the process that was hit least, each at a random instant. A process that is just starting, or lives for
 # one delivery only, may be hit as well: that is an instant like others.
@@ -50,6 +51,8 @@ for (1 .. $kills) {
 	wait_for(sub { my $pid = $house->pid($name); $pid && $pid != $victim->[1] && $house->answers($name) }, "$victim->[0] to be back", 20);
 	$slowest = time - $begun if time - $begun > $slowest;
 }
+my $acked = sub { sum0(map { scalar $mix->acked($house, $_) } keys %share) };
+wait_for(sub { sleep 0.2; $acked->() >= $messages }, "$messages messages", 60 + $messages / 20);
 for my $tool (grep { /^source/ } keys %{ $house->{tools} }) {
 	my $pid = $house->{tools}{$tool};
 	is(waitpid($pid, WNOHANG), 0, "$tool went on to the end");

@@ -61,7 +61,7 @@ check-long: deps-check
 	@$(MAKE) -s V=debug simulate FROM=1000 SEEDS=20000
 	@$(SUDO) $(MAKE) -s V=san check-e2e
 	@$(SUDO) env LARGE_MIB=100 $(MAKE) -s V=release check-e2e E2E=t/e2e/0650-large.t
-	@$(SUDO) env KILLS=300 RATE=200 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
+	@$(SUDO) env KILLS=300 MESSAGES=30000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
 	@$(SUDO) env DEPTH=6 $(MAKE) -s V=release check-e2e E2E=t/e2e/0641-bounce-kills.t
 	@$(SUDO) env CALLERS=all $(MAKE) -s V=release check-e2e E2E=t/e2e/0720-callers.t
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
