@@ -125,7 +125,8 @@ is_deeply({ map { $_ => -e $_ ? 1 : 0 } @places }, \%before, 'nothing in the pla
 is(slurp('/etc/passwd') . slurp('/etc/group'), $accounts, 'no accounts');
 
 # Again on what the last one left.
-is((run('sh', "$clone/etc/up/up.sh", $bin, $state))[0], 0, 'make up again');
+my ($again, @said) = run('sh', "$clone/etc/up/up.sh", $bin, $state);
+is($again, 0, 'make up again') or diag @said;
 is((run('sh', "$clone/etc/up/down.sh", $state))[0], 0, 'and down');
 is_deeply([ ours() ], [], 'nothing left');
 $up = 0;
