@@ -309,19 +309,22 @@ END_TEST
 
 START_TEST(only_what_was_asked_for)
 {
+	struct stream *s;
 	char path[32];
 	int fd;
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(t.file));
 	fd = open(path, O_WRONLY | O_APPEND);
 	ck_assert(!streams_given(t.st, &(struct msg_large){ .large = 6 }, fd)); /* not asked for */
-	ck_assert_ptr_nonnull(stream_open(t.st, 0, ready, NULL) /* settled below */);
+	s = stream_open(t.st, 0, ready, NULL);
+	ck_assert_ptr_nonnull(s);
 	ck_assert(!streams_given(t.st, &(struct msg_large){ .large = 0 }, fd));
 	ck_assert(!streams_given(t.st, &(struct msg_large){ .large = 6 }, -1));
 	streams_refused(t.st);
 	ck_assert(!streams_given(t.st, &(struct msg_large){ .large = 6 }, fd));
 	streams_tick(t.st);
 	ck_assert(streams_given(t.st, &(struct msg_large){ .large = 6 }, fd));
+	stream_free(s);
 }
 END_TEST
 
