@@ -9,7 +9,13 @@
 #include <stdlib.h>
 
 /* Workers come, say what they run, and go. */
-enum { ROOM_MAX = 100000, AHEAD_MAX = 8, UNKNOWN_WAIT_MS = 10000 };
+enum {
+	ROOM_MAX = 100000,
+	AHEAD_MAX = 8,
+	UNKNOWN_WAIT_MS = 10000,
+	UNKNOWN_MAX = 4096,	      /* jobs, of all workers */
+	UNKNOWN_RCPTS_MAX = 1024 * 8, /* bytes that RUNNING names: no job of ours has more */
+};
 
 static struct worker *
 by_instance(struct dispatch *d, uint64_t instance)
@@ -224,6 +230,9 @@ adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
 		take_over(q, j, m, msg->rcpts);
 		return;
 	}
+	/* What a worker can make us remember is bounded; beyond it the job's results are nobody's. */
+	if (q->dispatch.nunknown >= UNKNOWN_MAX || msg->rcpts.n > UNKNOWN_RCPTS_MAX)
+		return;
 	j->unknown = true;
 	j->since_ms = clock_mono_ms();
 	q->dispatch.nunknown++;

@@ -183,6 +183,7 @@ expanded_read(struct qmgr *q, const struct message *m, uint32_t rcpt, struct jou
 	const struct chunk *c = e == NULL ? NULL : chunk_of(e, rcpt);
 	int rc = c == NULL ? -ENOENT : record_read(q, c, m->id);
 
+	*out = (struct journal_rcpt){ 0 };
 	if (rc != 0)
 		return rc;
 	if (x->rest.p == NULL || x->entry > rcpt) {

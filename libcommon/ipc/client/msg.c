@@ -144,7 +144,7 @@ msg_frame_next(struct slice *packet, struct msg_frame *out)
 	return true;
 }
 
-const struct msg_row *
+const struct msg_row * /* NOLINTNEXTLINE(readability-function-size) */
 msg_row(uint16_t type)
 {
 #define M(NAME, name, number, from, to, fd)                                \

@@ -307,6 +307,31 @@ START_TEST(rule_15_results_of_a_message_that_is_no_more_are_acknowledged_after_a
 }
 END_TEST
 
+START_TEST(rule_15_a_false_worker_cannot_have_us_remember_without_end)
+{
+	static uint32_t pairs[2048 + 2];
+
+	worker_anew();
+	for (uint64_t i = 0; i < 5000; i++)
+		ck_assert(dispatch_running(&w.q, worker,
+		    &(struct msg_running){
+			.job = 9000 + i, .id = 99 + i, .rcpts = slice_of(pairs, 8) }));
+	ck_assert_uint_eq(w.q.dispatch.nunknown, 4096);
+	ck_assert(dispatch_running(&w.q, worker, &(struct msg_running){ .last = 1 }));
+	for (uint64_t i = 0; i < 5000; i++)
+		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = 9000 + i }));
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.dispatch.window, 4096); /* the others are acknowledged at once */
+	world_pass(&w, 10000);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
+	worker_anew();
+	ck_assert(dispatch_running(&w.q, worker,
+	    &(struct msg_running){
+		.job = 4711, .id = 99, .rcpts = slice_of(pairs, sizeof pairs), .last = 1 }));
+	ck_assert_uint_eq(w.q.dispatch.nunknown, 0);
+}
+END_TEST
+
 START_TEST(rule_15_a_false_worker_cannot_use_up_attempts)
 {
 	static const uint32_t said[] = { 1, 10, 500, UINT16_MAX, UINT16_MAX + 1 };
@@ -795,6 +820,7 @@ cases(TCase *tc)
 	tcase_add_loop_test(tc, rule_15_results_of_a_message_not_yet_filed_wait_for_it, 0, 4);
 	tcase_add_test(
 	    tc, rule_15_results_of_a_message_that_is_no_more_are_acknowledged_after_a_while);
+	tcase_add_test(tc, rule_15_a_false_worker_cannot_have_us_remember_without_end);
 	tcase_add_loop_test(tc, rule_15_a_false_worker_cannot_use_up_attempts, 0, 5);
 	tcase_add_test(tc, rule_15_a_link_that_was_lost_loses_no_job);
 	tcase_add_test(tc, rule_16_who_ends_gives_out_no_more_jobs);

@@ -258,6 +258,7 @@ START_TEST(notify_of_the_members)
 {
 	struct message *m = letter_to("list@x.example", NULL, notifies[_i].asked);
 
+	ck_assert_uint_le(notifies[_i].members, 3);
 	expand_to(m, 0, three, notifies[_i].members);
 	for (unsigned i = 1; i < m->nrcpt; i++)
 		ck_assert_uint_eq(message_rcpts(m)[i].notify, notifies[_i].kept);

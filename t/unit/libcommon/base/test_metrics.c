@@ -111,7 +111,8 @@ START_TEST(table_is_right)
 		    "%s", row->name);
 		for (unsigned j = 0; j < i; j++)
 			if (metric_row(j) != NULL && strcmp(metric_row(j)->name, row->name) == 0)
-				ck_assert_msg(strcmp(before->name, row->name) == 0 &&
+				ck_assert_msg(before != NULL &&
+						  strcmp(before->name, row->name) == 0 &&
 						  strcmp(metric_row(j)->labels, row->labels) != 0 &&
 						  metric_row(j)->type == row->type,
 				    "%s", row->name);

@@ -3,6 +3,8 @@
 
 #include "t/unit/libcommon/spool/spool_test.h"
 
+#include <bsd/string.h>
+
 static struct spool_identity identity;
 static char path[64];
 static int spool;
@@ -95,7 +97,7 @@ int
 fdatasync(int fd)
 {
 	(void)fd;
-	strcat(text, "sync ");
+	strlcat(text, "sync ", sizeof text);
 	errno = sync_errno;
 	return sync_errno == 0 ? 0 : -1;
 }
