@@ -192,15 +192,6 @@ put_envelope(struct letter *l, const struct notice *n, const struct texts *t, bo
 	envelope_put_text(env, ENVELOPE_RECIPIENT, n->to);
 }
 
-static bool
-is_ascii(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] > 0x7f)
-			return false;
-	return true;
-}
-
 /* The report's text; everything it needs stands in t->arena or in the notice. */
 static void
 print(struct letter *l, const struct notice *n, struct texts *t, const struct letter_now *now,
@@ -213,7 +204,7 @@ print(struct letter *l, const struct notice *n, struct texts *t, const struct le
 				       : n->kind == SPOOL_NOTICE_DELAYED ? DSN_DELAYED
 									 : DSN_DELIVERED,
 		.to_postmaster = n->sender.n == 0,
-		.utf8 = n->utf8 != 0 || !is_ascii(n->to),
+		.utf8 = n->utf8 != 0 || !slice_is_ascii(n->to),
 		.cut = n->cut != 0,
 		.to = n->to,
 		.host = n->hostname,
@@ -264,7 +255,7 @@ letter_make(struct letter *l, const struct notice *n, struct classifier *rules,
 			*first = v;
 	}
 	print(l, n, &t, now, &made);
-	put_envelope(l, n, &t, !is_ascii(n->to), made.eight_bit, now->generation);
+	put_envelope(l, n, &t, !slice_is_ascii(n->to), made.eight_bit, now->generation);
 	arena_fini(&t.arena);
 	all = slice_buf(&l->content);
 	l->head_bytes = made.head_bytes;

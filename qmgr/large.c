@@ -531,7 +531,7 @@ larges_open(struct qmgr *q)
 	struct large *e, *next;
 	uint32_t *numbers;
 	size_t count;
-	int error = large_list(q->dirfd, &numbers, &count);
+	int error = spool_folder_list(q->dirfd, SPOOL_LARGE, spool_large_number, &numbers, &count);
 
 	if (error != 0)
 		return error;

@@ -9,7 +9,6 @@
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -34,31 +33,23 @@ gap(void *ctx, uint32_t file, uint64_t expected, uint64_t found)
 static int
 strangers(struct qmgr *q, unsigned *count)
 {
-	int fd = openat(q->dirfd, SPOOL_DATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	uint32_t number;
-	int error;
+	uint32_t *numbers;
+	size_t n;
+	int error = spool_folder_list(q->dirfd, SPOOL_DATA, spool_segment_number, &numbers, &n);
 
 	*count = 0;
-	if (dir == NULL) {
-		error = -errno;
-		if (fd >= 0)
-			close(fd);
+	if (error != 0)
 		return error;
-	}
-	while (errno = 0, (e = readdir(dir)) != NULL) {
-		if (!spool_segment_number(e->d_name, &number) ||
-		    seg_find(&q->segtab, number) != NULL)
+	for (size_t i = 0; i < n; i++) {
+		if (seg_find(&q->segtab, numbers[i]) != NULL)
 			continue;
 		(*count)++;
-		if (number > q->segtab.highest)
-			q->segtab.highest = number;
-		log_trouble(0, "segment %u is not in the journal and is left alone", number);
+		if (numbers[i] > q->segtab.highest)
+			q->segtab.highest = numbers[i];
+		log_trouble(0, "segment %u is not in the journal and is left alone", numbers[i]);
 	}
-	error = -errno;
-	closedir(dir);
-	return error;
+	free(numbers);
+	return 0;
 }
 
 static int

@@ -17,6 +17,15 @@ slice_ieq(struct slice a, struct slice b)
 }
 
 bool
+slice_is_ascii(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] > 0x7f)
+			return false;
+	return true;
+}
+
+bool
 slice_is(struct slice s, const char *z)
 {
 	return slice_eq(s, slice_z(z));

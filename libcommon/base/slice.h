@@ -72,7 +72,17 @@ ascii_alpha(char c)
 	return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
 }
 
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int
+ascii_hex(char c)
+{
+	char l = ascii_lower(c);
+
+	return ascii_digit(c) ? c - '0' : l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
 bool slice_ieq(struct slice a, struct slice b);
+bool slice_is_ascii(struct slice s);
 bool slice_is(struct slice s, const char *z);
 bool slice_iis(struct slice s, const char *z);
 bool slice_istarts(struct slice s, const char *z);

@@ -146,21 +146,12 @@ put_plain(struct buf *out, const struct piece *p)
 	}
 }
 
-static int
-hex_value(char c)
-{
-	if (ascii_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void
 put_percent(struct buf *out, struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		int high = s.p[i] == '%' && i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
-		int low = high < 0 ? -1 : hex_value(s.p[i + 2]);
+		int high = s.p[i] == '%' && i + 2 < s.n ? ascii_hex(s.p[i + 1]) : -1;
+		int low = high < 0 ? -1 : ascii_hex(s.p[i + 2]);
 		char c = s.p[i];
 
 		if (low >= 0) {

@@ -93,15 +93,6 @@ field(struct buf *out, const char *name, const char *type, struct slice value, b
 
 /* ---- addresses: RFC 3464 section 2.3, RFC 6533 section 3 ---- */
 
-static bool
-is_ascii(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] > 0x7f)
-			return false;
-	return true;
-}
-
 /* utf-8-addr-xtext: characters that may not stand as they are become \x{HEX}. */
 static void
 put_addr_xtext(struct buf *out, struct slice s)
@@ -128,7 +119,7 @@ static void
 address_field(struct buf *out, const char *name, struct slice type, struct slice address, bool utf8)
 {
 	buf_printf(out, "%s: ", name);
-	if (!is_ascii(address)) {
+	if (!slice_is_ascii(address)) {
 		buf_puts(out, "utf-8;");
 		if (utf8)
 			put_text(out, slice_head(address, WORD_MAX_BYTES), true);
@@ -342,7 +333,7 @@ print_head(struct buf *out, struct slice head)
 static bool
 has_eight_bit(struct slice s)
 {
-	return !is_ascii(s);
+	return !slice_is_ascii(s);
 }
 
 static bool

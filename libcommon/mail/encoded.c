@@ -11,15 +11,6 @@ struct word {
 };
 
 static int
-hex_value(char c)
-{
-	if (ascii_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static int
 base64_value(char c)
 {
 	if (c >= 'A' && c <= 'Z')
@@ -93,8 +84,8 @@ put_q(struct buf *out, struct slice in)
 			buf_putc(out, in.p[i] == '_' ? ' ' : in.p[i]);
 			continue;
 		}
-		high = i + 2 < in.n ? hex_value(in.p[i + 1]) : -1;
-		low = high < 0 ? -1 : hex_value(in.p[i + 2]);
+		high = i + 2 < in.n ? ascii_hex(in.p[i + 1]) : -1;
+		low = high < 0 ? -1 : ascii_hex(in.p[i + 2]);
 		if (low < 0)
 			return false;
 		buf_putc(out, (char)(high << 4 | low));

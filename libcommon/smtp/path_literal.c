@@ -25,16 +25,6 @@ path_literal_ip4(struct slice s, uint8_t addr[4])
 	return at == s.n;
 }
 
-static int
-hex_digit(char c)
-{
-	char l = ascii_lower(c);
-
-	if (ascii_digit(c))
-		return c - '0';
-	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 struct ip6 {
 	uint8_t bytes[16];
 	unsigned n;  /* bytes so far */
@@ -56,8 +46,8 @@ read_groups(struct slice s, struct ip6 *ip)
 		size_t from = at;
 		unsigned v = 0;
 
-		while (at < s.n && at - from < 4 && hex_digit(s.p[at]) >= 0)
-			v = v << 4 | (unsigned)hex_digit(s.p[at++]);
+		while (at < s.n && at - from < 4 && ascii_hex(s.p[at]) >= 0)
+			v = v << 4 | (unsigned)ascii_hex(s.p[at++]);
 		if (at == from)
 			return false;
 		if (at < s.n && s.p[at] == '.') {

@@ -8,7 +8,6 @@
 #include "spool/scan.h"
 #include "spool/tally.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,59 +36,6 @@ finding(struct checker *c, enum spool_level level, const struct spool_finding *f
 		c->report->errors++;
 	if (c->fn != NULL)
 		c->fn(c->ctx, &whole);
-}
-
-static int
-number_cmp(const void *a, const void *b)
-{
-	uint32_t x, y;
-
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	return x < y ? -1 : x > y;
-}
-
-/* Numbers of the segments there, ascending. The caller frees. */
-static int
-segments_list(int dirfd, uint32_t **numbers, size_t *count)
-{
-	int fd = openat(dirfd, SPOOL_DATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent *e;
-	uint32_t number;
-	int error;
-	size_t cap = 0;
-	DIR *d;
-
-	if (fd < 0)
-		return -errno;
-	d = fdopendir(fd);
-	if (d == NULL) {
-		error = -errno;
-		close(fd);
-		return error;
-	}
-	*numbers = NULL;
-	*count = 0;
-	while (errno = 0, (e = readdir(d)) != NULL) {
-		if (!spool_segment_number(e->d_name, &number))
-			continue;
-		if (*count == cap) {
-			cap = cap == 0 ? 64 : cap * 2;
-			*numbers = xrealloc(*numbers, cap * sizeof **numbers);
-		}
-		(*numbers)[(*count)++] = number;
-	}
-	error = -errno;
-	closedir(d);
-	if (error != 0) {
-		free(*numbers);
-		*numbers = NULL;
-		*count = 0;
-		return error;
-	}
-	if (*count > 1)
-		qsort(*numbers, *count, sizeof **numbers, number_cmp);
-	return 0;
 }
 
 /* Opens a segment and reads its header: a descriptor, -ENOENT when it has gone, or an error. */
@@ -169,7 +115,8 @@ journal_check(struct checker *c)
 	char name[SPOOL_NAME];
 	uint32_t *numbers;
 	size_t count, nsegments = 1;
-	int error = journal_file_list(c->dirfd, &numbers, &count);
+	int error =
+	    spool_folder_list(c->dirfd, SPOOL_STATE, spool_journal_number, &numbers, &count);
 
 	if (error != 0)
 		return error;
@@ -191,7 +138,8 @@ journal_check(struct checker *c)
 	if (error == 0)
 		return 0;
 	/* The first file's start is synced before any segment is made: a cut may come between. */
-	if (error == -ENODATA && segments_list(c->dirfd, &numbers, &nsegments) == 0)
+	if (error == -ENODATA && spool_folder_list(c->dirfd, SPOOL_DATA, spool_segment_number,
+				     &numbers, &nsegments) == 0)
 		free(numbers);
 	if (nsegments == 0)
 		level = SPOOL_NOTE;
@@ -254,17 +202,17 @@ orphans_check(struct checker *c)
 {
 	uint32_t *numbers;
 	size_t count;
-	int error = large_list(c->dirfd, &numbers, &count);
+	int error = spool_folder_list(c->dirfd, SPOOL_LARGE, spool_large_number, &numbers, &count);
 
 	if (c->nlarges > 1)
-		qsort(c->larges, c->nlarges, sizeof *c->larges, number_cmp);
+		qsort(c->larges, c->nlarges, sizeof *c->larges, spool_number_cmp);
 	for (size_t i = 0; error == 0 && i < count; i++) {
 		char name[SPOOL_NAME];
 		struct stat st;
 
 		spool_large_name(numbers[i], name);
 		if ((c->nlarges > 0 && bsearch(&numbers[i], c->larges, c->nlarges,
-					   sizeof *c->larges, number_cmp)) ||
+					   sizeof *c->larges, spool_number_cmp)) ||
 		    fstatat(c->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_size == 0)
 			continue;
 		c->report->orphans++;
@@ -494,7 +442,8 @@ spool_check(int dirfd, struct spool_report *out, spool_finding_fn *fn, void *ctx
 	if (error == 0)
 		error = journal_check(&c);
 	if (error == 0)
-		error = segments_list(dirfd, &numbers, &count);
+		error =
+		    spool_folder_list(dirfd, SPOOL_DATA, spool_segment_number, &numbers, &count);
 	if (error == 0) {
 		for (size_t i = 0; i < count; i++)
 			segment_check(&c, numbers[i]);
@@ -564,7 +513,8 @@ spool_find(int dirfd, uint64_t id, struct spool_found *out)
 
 	*out = (struct spool_found){ .body_ok = false };
 	if (error == 0)
-		error = segments_list(dirfd, &numbers, &count);
+		error =
+		    spool_folder_list(dirfd, SPOOL_DATA, spool_segment_number, &numbers, &count);
 	if (error == 0) {
 		error = -ENOENT;
 		while (error == -ENOENT && count > 0)

@@ -4,7 +4,6 @@
 #include "base/die.h"
 #include "spool/le.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,65 +12,6 @@
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20 };
-
-static int
-number_cmp(const void *a, const void *b)
-{
-	uint32_t x, y;
-
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	return x < y ? -1 : x > y;
-}
-
-int
-journal_file_list(int dirfd, uint32_t **numbers, size_t *count)
-{
-	int fd = openat(dirfd, SPOOL_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct buf found = { 0 };
-	struct dirent *e;
-	uint32_t number;
-	int error;
-	DIR *d;
-
-	if (fd < 0)
-		return -errno;
-	d = fdopendir(fd);
-	if (d == NULL) {
-		error = -errno;
-		close(fd);
-		return error;
-	}
-	while (errno = 0, (e = readdir(d)) != NULL)
-		if (spool_journal_number(e->d_name, &number))
-			buf_put(&found, &number, sizeof number);
-	error = -errno; /* half a list would be read as a journal that lacks files */
-	closedir(d);
-	if (error != 0) {
-		buf_fini(&found);
-		return error;
-	}
-	*count = found.n / sizeof number;
-	*numbers = xmalloc(found.n);
-	if (found.n > 0)
-		memcpy(*numbers, found.p, found.n);
-	buf_fini(&found);
-	qsort(*numbers, *count, sizeof **numbers, number_cmp);
-	return 0;
-}
-
-static int
-folder_sync(int dirfd)
-{
-	int fd = openat(dirfd, SPOOL_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	error = fsync(fd) != 0 ? -errno : 0;
-	close(fd);
-	return error;
-}
 
 static int
 zeros_write(int fd)
@@ -103,7 +43,7 @@ journal_file_make(int dirfd, uint32_t file)
 		return -errno;
 	error = zeros_write(fd);
 	if (error == 0)
-		error = folder_sync(dirfd);
+		error = spool_folder_sync(dirfd, SPOOL_STATE);
 	if (error == 0)
 		return fd;
 	close(fd);
@@ -124,7 +64,7 @@ journal_file_recycle(int dirfd, uint32_t old, uint32_t file)
 		return -errno;
 	error = renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) != 0 ? -errno : 0;
 	if (error == 0)
-		error = folder_sync(dirfd);
+		error = spool_folder_sync(dirfd, SPOOL_STATE);
 	if (error == 0)
 		return fd;
 	close(fd);
@@ -528,7 +468,7 @@ journal_file_replay(int dirfd, struct journal_replay *r)
 	r->newest = r->oldest = r->at = 0;
 	r->next_seq = 0;
 	r->why = NULL;
-	error = journal_file_list(dirfd, &numbers, &count);
+	error = spool_folder_list(dirfd, SPOOL_STATE, spool_journal_number, &numbers, &count);
 	if (error != 0)
 		return error;
 	f = xcalloc(count + 1, sizeof *f);

@@ -6,10 +6,6 @@
 
 /* The files of the journal. dirfd: the spool folder. */
 
-/* Numbers of the journal files that are there, ascending. The caller frees *numbers. 0 or -errno.
- */
-int journal_file_list(int dirfd, uint32_t **numbers, size_t *count);
-
 /*
  * Makes a file of JOURNAL_FILE_BYTES zeros, synced, with its folder: blocks on the disk. Returns
  * an O_RDWR descriptor or -errno; -EEXIST where the number is taken.

@@ -3,25 +3,11 @@
 
 #include "base/die.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <xxhash.h>
-
-static int
-folder_sync(int dirfd)
-{
-	int fd = openat(dirfd, SPOOL_LARGE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	error = fsync(fd) != 0 ? -errno : 0;
-	close(fd);
-	return error;
-}
 
 int
 large_make(int dirfd, uint32_t number, int *writer)
@@ -34,7 +20,7 @@ large_make(int dirfd, uint32_t number, int *writer)
 	    dirfd, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*writer < 0)
 		return -errno;
-	error = folder_sync(dirfd);
+	error = spool_folder_sync(dirfd, SPOOL_LARGE);
 	if (error == 0)
 		return 0;
 	close(*writer);
@@ -94,49 +80,6 @@ large_verify(int fd, const struct record_large *large, const char **why)
 	free(piece);
 	record_verifier_free(v);
 	return error;
-}
-
-static int
-number_cmp(const void *a, const void *b)
-{
-	uint32_t x, y;
-
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	return x < y ? -1 : x > y;
-}
-
-int
-large_list(int dirfd, uint32_t **numbers, size_t *count)
-{
-	int fd = openat(dirfd, SPOOL_LARGE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	uint32_t number;
-	size_t room = 0;
-
-	*numbers = NULL;
-	*count = 0;
-	if (dir == NULL) {
-		int error = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return error;
-	}
-	while ((e = readdir(dir)) != NULL) {
-		if (!spool_large_number(e->d_name, &number))
-			continue;
-		if (*count == room) {
-			room = room == 0 ? 64 : room * 2;
-			*numbers = xrealloc(*numbers, room * sizeof **numbers);
-		}
-		(*numbers)[(*count)++] = number;
-	}
-	closedir(dir);
-	if (*count > 1)
-		qsort(*numbers, *count, sizeof **numbers, number_cmp);
-	return 0;
 }
 
 struct large_hash {

@@ -30,9 +30,6 @@ int large_remove(int spool_dirfd, uint32_t number);
 /* Reads all of it, in pieces: 0; -EBADMSG: not what the record says (*why); -errno. */
 int large_verify(int fd, const struct record_large *large, const char **why);
 
-/* Numbers of the files there, ascending. 0 or -errno. The caller frees. */
-int large_list(int spool_dirfd, uint32_t **numbers, size_t *count);
-
 /* The hash of a body that is being written. */
 struct large_hash;
 struct large_hash *large_hash_new(uint32_t number) __attribute__((returns_nonnull));

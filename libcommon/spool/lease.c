@@ -7,19 +7,6 @@
 #include <unistd.h>
 
 static int
-folder_sync(int dirfd)
-{
-	int fd = openat(dirfd, SPOOL_DATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	error = fsync(fd) != 0 ? -errno : 0;
-	close(fd);
-	return error;
-}
-
-static int
 file_fill(int fd, const struct segment *s)
 {
 	char header[SEGMENT_HEADER];
@@ -50,7 +37,7 @@ lease_make(int dirfd, const struct segment *s, struct lease *out)
 		return -errno;
 	error = file_fill(out->writer, s);
 	if (error == 0)
-		error = folder_sync(dirfd);
+		error = spool_folder_sync(dirfd, SPOOL_DATA);
 	if (error == 0) {
 		out->reader = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (out->reader >= 0)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "spool/spool.h"
 
+#include "base/die.h"
+
 #include <bsd/stdlib.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -187,16 +190,65 @@ write_synced(int dirfd, const char *name, struct slice text)
 	return error;
 }
 
-static int
-sync_folder(int dirfd, const char *name)
+int
+spool_folder_sync(int dirfd, const char *folder)
 {
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int error;
 
 	if (fd < 0)
 		return -errno;
 	error = fsync(fd) != 0 ? -errno : 0;
 	close(fd);
+	return error;
+}
+
+int
+spool_number_cmp(const void *a, const void *b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return x < y ? -1 : x > y;
+}
+
+int
+spool_folder_list(int dirfd, const char *folder,
+    bool (*number_of)(const char *name, uint32_t *number), uint32_t **numbers, size_t *count)
+{
+	int fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	uint32_t number;
+	size_t room = 0;
+
+	*numbers = NULL;
+	*count = 0;
+	if (dir == NULL) {
+		error = -errno;
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	while (errno = 0, (e = readdir(dir)) != NULL) {
+		if (!number_of(e->d_name, &number))
+			continue;
+		if (*count == room) {
+			room = room == 0 ? 64 : room * 2;
+			*numbers = xrealloc(*numbers, room * sizeof **numbers);
+		}
+		(*numbers)[(*count)++] = number;
+	}
+	error = -errno; /* half a list would be read as files that are gone */
+	closedir(dir);
+	if (error != 0) {
+		free(*numbers);
+		*numbers = NULL;
+		*count = 0;
+	} else if (*count > 1) {
+		qsort(*numbers, *count, sizeof **numbers, spool_number_cmp);
+	}
 	return error;
 }
 
@@ -217,7 +269,7 @@ identity_make(int dirfd, struct spool_identity *out)
 	error = write_synced(dirfd, SPOOL_IDENTITY ".new", slice_of(text, (size_t)n));
 	if (error == 0 && renameat(dirfd, SPOOL_IDENTITY ".new", dirfd, SPOOL_IDENTITY) != 0)
 		error = -errno;
-	return error == 0 ? sync_folder(dirfd, SPOOL_STATE) : error;
+	return error == 0 ? spool_folder_sync(dirfd, SPOOL_STATE) : error;
 }
 
 int
@@ -230,7 +282,7 @@ spool_make(int dirfd, struct spool_identity *out)
 	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
 		if (mkdirat(dirfd, folders[i], 0700) != 0 && errno != EEXIST)
 			return -errno;
-	error = sync_folder(dirfd, ".");
+	error = spool_folder_sync(dirfd, ".");
 	if (error != 0)
 		return error;
 	error = spool_identity_read(dirfd, out);

@@ -103,6 +103,17 @@ bool spool_journal_number(const char *name, uint32_t *number);
 void spool_large_name(uint32_t number, char out[static SPOOL_NAME]); /* "large/0000000001" */
 bool spool_large_number(const char *name, uint32_t *number);
 
+/*
+ * Numbers of the files in a folder of the spool, ascending; other names are passed over. 0, or -errno:
+ * never half of them. The caller frees.
+ */
+int spool_folder_list(int spool_dirfd, const char *folder,
+    bool (*number_of)(const char *name, uint32_t *number), uint32_t **numbers, size_t *count);
+/* For qsort(3), bsearch(3): of what begins with a uint32_t. */
+int spool_number_cmp(const void *a, const void *b);
+/* What was made, renamed or unlinked in it lasts. 0 or -errno. */
+int spool_folder_sync(int spool_dirfd, const char *folder);
+
 /* State of a recipient. Numbers are on disk. */
 enum spool_state {
 	SPOOL_QUEUED = 1,

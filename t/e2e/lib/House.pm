@@ -36,6 +36,7 @@ our @EXPORT_OK = qw(wait_for free_ports slurp spew run build_dir bin_dir top nee
 our @SERVICES = qw(logd dnscache router qmgr smtpd deliver local bounced);
 my $TOP = abs_path(dirname(__FILE__) . '/../../..');
 my @alive;
+our $awaiting; # a wait_for is under way
 
 sub top { return $TOP }
 
@@ -55,6 +56,7 @@ sub wait_for
 	my $end = time + ($seconds // 10);
 	my $got;
 
+	local $awaiting = 1;
 	until ($got = $true->()) {
 		die "waited in vain for $what\n" if time > $end;
 		sleep 0.02;
@@ -407,11 +409,15 @@ sub end_tool
 	waitpid $pid, 0;
 }
 
-# The event log, decoded by the caller: one line each.
+# The event log, decoded by the caller: one line each. Who looks once, outside of a wait_for, sees all that was said
+# until now: each service ends a turn and its events go to logd, logd takes a turn, and writes what it gathers.
 sub log_lines
 {
 	my ($self) = @_;
 
+	unless ($awaiting) {
+		$self->angctl(@$_) for ['status'], [ 'status', 'logd' ], [ 'trace', '0' x 13 ];
+	}
 	return map { split /\n/, slurp($_) // '' } sort glob "$self->{state}/log/angarium.log*";
 }
 

@@ -49,7 +49,8 @@ newest_says(size_t *count)
 	char name[SPOOL_NAME];
 
 	*count = 0;
-	ck_assert_int_eq(journal_file_list(w.dirfd, &numbers, count), 0);
+	ck_assert_int_eq(
+	    spool_folder_list(w.dirfd, SPOOL_STATE, spool_journal_number, &numbers, count), 0);
 	for (size_t i = *count; i-- > 0 && oldest == 0;) {
 		int fd;
 

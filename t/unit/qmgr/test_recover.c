@@ -173,7 +173,8 @@ drop_after(uint32_t file)
 	size_t n;
 	char name[SPOOL_NAME];
 
-	ck_assert_int_eq(journal_file_list(w.dirfd, &numbers, &n), 0);
+	ck_assert_int_eq(
+	    spool_folder_list(w.dirfd, SPOOL_STATE, spool_journal_number, &numbers, &n), 0);
 	for (size_t i = 0; i < n; i++) {
 		spool_journal_name(numbers[i], name);
 		if (numbers[i] > file)

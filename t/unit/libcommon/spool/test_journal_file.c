@@ -155,12 +155,12 @@ START_TEST(files_are_listed_in_order)
 	uint32_t *got;
 	size_t n;
 
-	ck_assert_int_eq(journal_file_list(spool, &got, &n), 0);
+	ck_assert_int_eq(spool_folder_list(spool, SPOOL_STATE, spool_journal_number, &got, &n), 0);
 	ck_assert_uint_eq(n, 0);
 	free(got);
 	for (size_t i = 0; i < COUNT(numbers); i++)
 		close(open_small(numbers[i]));
-	ck_assert_int_eq(journal_file_list(spool, &got, &n), 0);
+	ck_assert_int_eq(spool_folder_list(spool, SPOOL_STATE, spool_journal_number, &got, &n), 0);
 	ck_assert_uint_eq(n, 4);
 	ck_assert(got[0] == 3 && got[1] == 4 && got[2] == 12 && got[3] == 1000000000);
 	free(got);

@@ -128,23 +128,6 @@ START_TEST(verifies_as_written_and_not_otherwise)
 }
 END_TEST
 
-START_TEST(listed_in_order)
-{
-	uint32_t *numbers;
-	size_t count;
-
-	fill(9, 1);
-	fill(2, 1);
-	fill(5, 1);
-	ck_assert_int_eq(mkdirat(spool_fd, "large/other", 0700), 0);
-	ck_assert_int_eq(large_list(spool_fd, &numbers, &count), 0);
-	ck_assert_uint_eq(count, 3);
-	ck_assert(numbers[0] == 2 && numbers[1] == 5 && numbers[2] == 9);
-	free(numbers);
-	ck_assert_int_eq(unlinkat(spool_fd, "large/other", AT_REMOVEDIR), 0);
-}
-END_TEST
-
 enum { SEGMENT = 4, OFFSET = 640, SEED = 99 };
 
 static void
@@ -228,7 +211,6 @@ cases(TCase *tc)
 	tcase_add_loop_test(tc, names_are_numbers, 0, COUNT(names));
 	tcase_add_test(tc, made_once_append_only);
 	tcase_add_loop_test(tc, verifies_as_written_and_not_otherwise, 0, COUNT(sizes));
-	tcase_add_test(tc, listed_in_order);
 	tcase_add_test(tc, record_refers_and_has_no_body);
 	tcase_add_loop_test(tc, impossible_reference_is_refused, 0, COUNT(lies));
 }
