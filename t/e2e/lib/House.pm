@@ -24,6 +24,7 @@ use File::Path qw(make_path remove_tree);
 use IO::Handle;
 use IO::Select;
 use IO::Socket::IP;
+use IO::Socket::UNIX;
 use POSIX qw(:sys_wait_h _exit);
 use Socket qw(AF_UNIX SOCK_STREAM SOCK_SEQPACKET PF_UNSPEC pack_sockaddr_un SO_REUSEADDR);
 use Test::More ();
@@ -64,23 +65,25 @@ sub wait_for
 	return $got;
 }
 
-# N different ports that nothing on 127.0.0.1 and [::1] listens on just now.
+# N different ports that nothing on 127.0.0.1 and [::1] listens on, and no other test is given while this process
+# lives: a name in the abstract space of Unix sockets is held for each. Below the range from which the kernel
+# takes ports for those that connect.
+my %port_held;
 sub free_ports
 {
 	my ($n) = @_;
-	my (@held, @ports);
+	my @ports;
 
-	while (@ports < $n) {
-		my $four = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Listen => 1)
-		    or die "no free port: $@";
-		my $six = IO::Socket::IP->new(LocalHost => '::1', LocalPort => $four->sockport,
-			Listen => 1, V6Only => 1);
-		push @held, $four;
-		next unless $six;
-		push @held, $six;
-		push @ports, $four->sockport;
+	for (1 .. 10_000) {
+		return @ports if @ports == $n;
+		my $port = 12_000 + int rand 20_000;
+		my $name = IO::Socket::UNIX->new(Local => "\0angarium-test-port-$port", Listen => 1) or next;
+		my @free = map { IO::Socket::IP->new(LocalHost => $_, LocalPort => $port, Listen => 1, ReuseAddr => 1) } '127.0.0.1', '::1';
+		next if @free != 2;
+		$port_held{$port} = $name;
+		push @ports, $port;
 	}
-	return @ports;
+	die "no free ports\n";
 }
 
 sub slurp
