@@ -1,13 +1,13 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: ISC
-# Power cuts: what an ext4 on a real block device may look like after one, and whether everything
+# Power cuts: what an ext4 or xfs on a real block device may look like after one, and whether everything
 # that was promised is still there.
 #
 #	crash-block.pl --load CMD --verify CMD [--start CMD] [--stop CMD] [--states 300] [--seed 1]
 #	    [--drain CMD --drain-every 15] [--parts KIND=PART,PART...]...
-#	    [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
+#	    [--fs ext4|xfs] [--size MIB] [--bin FOLDER] [--work FOLDER] [--keep]
 #
-# The commands are given to sh, with CRASH_SPOOL, a folder on a journaled ext4 of its own, and
+# The commands are given to sh, with CRASH_SPOOL, a folder on a journaled file system of its own, and
 # CRASH_MARKS, a file that takes lines, one write each: "A ID" when a client has seen the 250 for
 # ID, "D ID" when the next hop has taken it, just before it says so. `start` and `stop` frame
 # `load`; states are drawn from within the load. Then each state is mounted at the same place, and
@@ -38,13 +38,19 @@ use POSIX ();
 use Time::HiRes qw(time sleep);
 
 use constant { BLKFLSBUF => 0x1261 };
-my %opt = (states => 300, seed => 1, size => 64, bin => "$FindBin::Bin/../../build/debug/bin",
+# How each is made, how it is mounted, and what it is at least, MiB.
+my %KINDS = (
+	ext4 => { make => [ qw(mkfs.ext4 -q -F -b 4096 -J size=8 -E), 'lazy_itable_init=1,lazy_journal_init=1' ],
+		options => 'noinit_itable', least => 16 },
+	xfs => { make => [qw(mkfs.xfs -q -f -K)], options => 'defaults', least => 300 },
+);
+my %opt = (states => 300, seed => 1, size => 64, fs => 'ext4', bin => "$FindBin::Bin/../../build/debug/bin",
 	work => "$FindBin::Bin/../../build/t/crash.$$", 'drain-every' => 15);
 my @argv = @ARGV;
 my %parts;
-GetOptions(\%opt, 'parts=s' => sub { my ($kind, $list) = split /=/, $_[1], 2; $parts{$kind} = [ split /,/, $list ] }, qw(states=i seed=i size=i bin=s work=s start=s load=s stop=s verify=s
+GetOptions(\%opt, 'parts=s' => sub { my ($kind, $list) = split /=/, $_[1], 2; $parts{$kind} = [ split /,/, $list ] }, qw(states=i seed=i size=i fs=s bin=s work=s start=s load=s stop=s verify=s
     drain=s drain-every=i keep))
-    && $opt{load} && $opt{verify} && !@ARGV
+    && $opt{load} && $opt{verify} && !@ARGV && $KINDS{ $opt{fs} }
     or die "usage: see the head of crash-block.pl\n";
 
 sub skip { print "skip: @_\n"; exit 75 }
@@ -52,6 +58,7 @@ sub skip { print "skip: @_\n"; exit 75 }
 unless ($ENV{CRASH_INSIDE}) {
 	skip('needs root') if $> != 0;
 	-w $_ or skip("no $_") for '/dev/fuse', '/dev/loop-control';
+	`cat /proc/filesystems` =~ /\t$opt{fs}$/m or skip("this kernel has no $opt{fs}");
 	system(qw(unshare --mount --pid --fork true)) == 0 or skip('no name spaces');
 	make_path($opt{work});
 	$opt{work} = abs_path($opt{work});
@@ -70,7 +77,7 @@ unless ($ENV{CRASH_INSIDE}) {
 	exit($signal || $status & 127 ? 1 : $status >> 8);
 }
 
-my ($work, $bin) = ($opt{work}, abs_path($opt{bin}));
+my ($work, $bin, $kind) = ($opt{work}, abs_path($opt{bin}), $KINDS{ $opt{fs} });
 my ($base, $log, $fuse, $mnt) = map { "$work/$_" } qw(base log fuse mnt);
 make_path($fuse, $mnt);
 
@@ -100,7 +107,7 @@ sub loop_open
 	return ($fh, $dev);
 }
 
-sub try_mount { return system('mount', '-t', 'ext4', '-o', 'noinit_itable', $_[0], $mnt) == 0 }
+sub try_mount { return system('mount', '-t', $opt{fs}, '-o', $kind->{options}, $_[0], $mnt) == 0 }
 
 sub mark
 {
@@ -257,9 +264,9 @@ sub judge
 
 my $status = eval {
 	open my $fh, '>', $base or die "$base: $!\n";
-	truncate $fh, $opt{size} << 20 or die "$base: $!\n";
+	truncate $fh, ($opt{size} < $kind->{least} ? $kind->{least} : $opt{size}) << 20 or die "$base: $!\n";
 	close $fh;
-	must(qw(mkfs.ext4 -q -F -b 4096 -J size=8 -E), 'lazy_itable_init=1,lazy_journal_init=1', $base);
+	must(@{ $kind->{make} }, $base);
 	record();
 	replay();
 };

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: ISC
-# Power cuts at the block level: make crash-block N=300 SEED=1. make crash-toy proves the harness.
+# Power cuts at the block level: make crash-block N=300 SEED=1 FS=ext4 (or xfs). make crash-toy proves the harness.
 N ?= 300
 SEED ?= 1
+FS ?= ext4
 .PHONY: crash-block crash-toy
 crash-block: all
-	@BUILD=$(abspath $(BUILD)) V=$(V) perl t/crash/crash-house.pl --states $(N) --seed $(SEED)
+	@BUILD=$(abspath $(BUILD)) V=$(V) perl t/crash/crash-house.pl --states $(N) --seed $(SEED) --fs $(FS)
 crash-toy: all
 	@BUILD=$(abspath $(BUILD)) V=$(V) prove t/e2e/0409-crash-harness.t
 

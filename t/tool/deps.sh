@@ -5,7 +5,7 @@
 set -eu
 
 build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libmicrohttpd-dev libc-ares-dev libtdb-dev libpcre2-dev s6 libfuse3-dev'
-check="$build check libsubunit-dev fuse3 e2fsprogs util-linux iproute2 mount perl valgrind strace mandoc python3 procps debootstrap shellcheck"
+check="$build check libsubunit-dev fuse3 e2fsprogs xfsprogs util-linux iproute2 mount perl valgrind strace mandoc python3 procps debootstrap shellcheck"
 
 case ${1-} in
 build) want=$build ;;
