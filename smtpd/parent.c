@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, QUESTIONS_MAX = 16, ANSWER_MS = 2000, ANSWERS_MAX = 64 * 1024 };
+enum { BACKLOG = 4096, QUESTIONS_MAX = 16, ANSWER_MS = 2000, ANSWERS_MAX = 64 * 1024 };
 
 /* A `status` whose workers have not all answered. */
 struct question {

@@ -60,6 +60,7 @@ check-long: deps-check
 	@$(MAKE) -s V=debug check-valgrind-all
 	@$(MAKE) -s V=debug simulate FROM=1000 SEEDS=20000
 	@$(SUDO) $(MAKE) -s V=san check-e2e
+	@$(SUDO) env IDLE_SESSIONS=10000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0125-idle.t
 	@$(SUDO) env LARGE_MIB=100 $(MAKE) -s V=release check-e2e E2E=t/e2e/0650-large.t
 	@$(SUDO) env KILLS=300 MESSAGES=30000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
 	@$(SUDO) env DEPTH=6 $(MAKE) -s V=release check-e2e E2E=t/e2e/0641-bounce-kills.t
