@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 #
-# make check: everything that must hold before a change lands. Two cores, 25 minutes at most.
+# make check: everything that must hold before a change lands. Two cores, 25 minutes at most: end to end tests,
+# which mostly wait, run JOBS at a time, each with ports and folders of its own.
 #
 #	check-debug	unit tests, fuzz corpora, layering, corpora, end to end, 300 power cuts
 #	check-san	the same programs under ASan and UBSan: units, fuzz corpora, end to end
@@ -9,7 +10,7 @@
 # make check-long adds what takes longer; make fuzz T=target S=seconds fuzzes.
 JOBS ?= 2
 CORPORA ?= ../shared/corpora
-PROVE := prove -Q --timer
+PROVE = prove -Q --timer -j$(JOBS)
 
 .PHONY: check check-long check-debug check-san check-release check-units check-fuzz check-e2e check-valgrind fuzz simulate
 check: deps-check
