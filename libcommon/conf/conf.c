@@ -69,6 +69,15 @@ conf_group(const struct conf *c, struct slice name)
 	return id == 0 ? NULL : &c->group[id - 1];
 }
 
+const struct conf_bucket *
+conf_bucket(const struct conf *c, struct slice name)
+{
+	for (size_t i = 0; i < c->nbucket; i++)
+		if (slice_is(name, c->bucket[i].name))
+			return &c->bucket[i];
+	return NULL;
+}
+
 void
 conf_each_route(
     const struct conf *c, void (*call)(void *arg, const struct conf_hops *route), void *arg)

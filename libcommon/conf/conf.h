@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "base/buf.h"
+#include "base/gcra.h"
 #include "conf/keys.h"
 
 /*
@@ -33,6 +34,11 @@ struct conf_addr {
 
 struct conf_listens {
 	const struct addr *at;
+	size_t n;
+};
+
+struct conf_buckets {
+	const char *const *at; /* names, as written in some bucket section */
 	size_t n;
 };
 
@@ -84,6 +90,8 @@ struct conf_locally {
 #define CONF_C_LISTENS struct conf_listens
 #define CONF_C_HOP struct conf_hops
 #define CONF_C_HOPS struct conf_hops
+#define CONF_C_RATE struct gcra_rate
+#define CONF_C_BUCKETS struct conf_buckets
 
 struct conf_listen {
 	const char *name;
@@ -96,6 +104,14 @@ struct conf_binding {
 	const char *name;
 #define K(type, field, ...) CONF_C_##type field;
 	CONF_BINDING_KEYS(K)
+#undef K
+};
+
+/* Limits shared by all that "buckets" of any scope sends to it. */
+struct conf_bucket {
+	const char *name;
+#define K(type, field, ...) CONF_C_##type field;
+	CONF_BUCKET_KEYS(K)
 #undef K
 };
 
@@ -116,6 +132,8 @@ struct conf {
 	size_t nlisten;
 	const struct conf_binding *binding;
 	size_t nbinding;
+	const struct conf_bucket *bucket;
+	size_t nbucket;
 	const struct conf_group *group;
 	size_t ngroup;
 
@@ -140,6 +158,7 @@ bool conf_in_nets(const struct conf_nets *nets, const uint8_t host[16]);
 bool conf_in_domains(const struct conf_domains *domains, struct slice domain);
 const struct conf_binding *conf_binding(const struct conf *c, struct slice name); /* NULL: none */
 const struct conf_group *conf_group(const struct conf *c, struct slice name);
+const struct conf_bucket *conf_bucket(const struct conf *c, struct slice name);
 
 /* Calls for each "route" that some scope sets, empty ones too. relay_host is not among them. */
 void conf_each_route(

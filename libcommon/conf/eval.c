@@ -26,6 +26,33 @@ answer(struct conf_eval *out, const struct setting *set, const char *otherwise, 
 	buf_puts(&out->scope, is_set ? scope : "default");
 }
 
+/* Of a key that adds up: the line is that of the most specific scope, the others' stand beside them. */
+static void
+add_setter(void *arg, const struct scope *s)
+{
+	struct conf_eval *out = arg;
+	bool first = out->line == 0;
+
+	if (first)
+		out->line = s->set[SCOPE_buckets].line;
+	buf_printf(&out->scope, "%s%s", first ? "" : ", ", s->text);
+	if (!first)
+		buf_printf(&out->scope, " (line %u)", s->set[SCOPE_buckets].line);
+}
+
+static void
+eval_buckets(const struct conf *c, struct slice group, struct slice binding, struct slice domain,
+    struct conf_eval *out)
+{
+	const struct conf_buckets *names = &scope_values(c, group, binding, domain)->buckets;
+
+	scope_each_setter(c, SCOPE_buckets, group, binding, domain, add_setter, out);
+	if (out->line == 0)
+		buf_puts(&out->scope, "default");
+	for (size_t i = 0; i < names->n; i++)
+		buf_printf(&out->value, "%s%s", i > 0 ? ", " : "", names->at[i]);
+}
+
 static void
 eval_scoped(const struct conf *c, enum scope_key key, struct slice group, struct slice binding,
     struct slice domain, struct conf_eval *out)
@@ -71,6 +98,10 @@ conf_eval(const struct conf *c, const char *key, struct slice group, struct slic
 		return 0;
 	}
 	i = row_of(value_scope_rows, key);
+	if (i == SCOPE_buckets) {
+		eval_buckets(c, group, binding, domain, out);
+		return 0;
+	}
 	if (value_scope_rows[i].key != NULL) {
 		eval_scoped(c, (enum scope_key)i, group, binding, domain, out);
 		return 0;

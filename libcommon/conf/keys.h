@@ -33,6 +33,8 @@
  *	SERVERS   list of address or address:port              struct conf_listens
  *	LOCALLY   local, lmtp:unix:/path, lmtp:host:port       struct conf_locally
  *	BELOW     a path below a home folder, or "" for none    const char *, NULL: none
+ *	RATE      100/1h, "100/1h burst 20", none              struct gcra_rate, burst 0: not said
+ *	BUCKETS   list of names of bucket sections             struct conf_buckets
  *
  * min and max bound numbers, and the number of elements of lists (max 0: CONF_LIST_MAX).
  */
@@ -89,7 +91,14 @@
 	K(INT, sessions_per_client, "sessions_per_client", "100", 1, 1000000,                           \
 	    "Sessions at a time from one address, or from one IPv6 network of 64 bits.")                \
 	K(NETS, sessions_exempt, "sessions_exempt", "127.0.0.0/8, [::1]/128", 0, 0,                     \
-	    "Networks for which \"sessions_per_client\" does not hold.")                                \
+	    "Networks for which \"sessions_per_client\" and the rates below do not hold.")              \
+	K(RATE, client_connection_rate, "client_connection_rate", "none", 0, 0,                         \
+	    "New sessions from one client, counted like \"sessions_per_client\", as 60/1m; beyond it "  \
+	    "421 before the greeting. Without a word on bursts so many may come at once.")              \
+	K(RATE, client_message_rate, "client_message_rate", "none", 0, 0,                               \
+	    "Messages that a client may begin, over all its sessions; beyond it MAIL gets 450.")        \
+	K(RATE, client_recipient_rate, "client_recipient_rate", "none", 0, 0,                           \
+	    "Recipients that a client may name, good and bad ones; beyond it RCPT gets 450.")           \
 	K(DURATION, command_timeout_ms, "command_timeout", "5m", 1000, 86400000,                        \
 	    "Wait for the next command (RFC 5321 4.5.3.2.7).")                                          \
 	K(DURATION, data_timeout_ms, "data_timeout", "5m", 1000, 86400000,                              \
@@ -224,6 +233,14 @@
 	    "Recipients in one SMTP transaction.")                                                      \
 	K(INT, messages, "messages_per_connection", "1000", 1, 1000000,                                 \
 	    "Messages over one connection before it is closed.")                                        \
+	K(RATE, connection_rate, "connection_rate", "none", 0, 0,                                       \
+	    "New connections to one destination, as 100/1m, evenly; \"100/1m burst 20\": 20 of them "   \
+	    "at once after a rest. Not said: a tenth of the number.")                                   \
+	K(RATE, message_rate, "message_rate", "none", 0, 0,                                             \
+	    "Messages to one destination, likewise; each transaction counts as one.")                   \
+	K(BUCKETS, buckets, "buckets", "", 0, 8,                                                        \
+	    "Buckets that hold as well, shared with all that other scopes send to them. "               \
+	    "Here all scopes add up: what a wider one names holds too.")                                \
 	K(DURATION, retry_first_ms, "retry_first", "20m", 1000, 2592000000,                             \
 	    "Wait after the first deferral; each further one doubles it.")                              \
 	K(DURATION, retry_max_ms, "retry_max", "12h", 1000, 2592000000,                                 \
@@ -269,6 +286,16 @@
 #define CONF_BINDING_KEYS(K)                                                                            \
 	K(ADDR, source, "source", "", 0, 0,                                                             \
 	    "The address that connections of this binding come from. Not set: the system chooses.")
+
+/* In bucket sections only. */
+#define CONF_BUCKET_KEYS(K)                                                                             \
+	K(INT, connections, "connections", "", 1, 100000, "Connections at a time. Not set: any number.") \
+	K(RATE, connection_rate, "connection_rate", "none", 0, 0, "New connections, as 100/1m.")        \
+	K(RATE, message_rate, "message_rate", "none", 0, 0,                                             \
+	    "Messages, as 5000/1h or \"5000/1h burst 50\"; each transaction counts as one.")            \
+	K(INT, rcpts, "recipients_per_transaction", "", 1, 100000,                                      \
+	    "At most; a smaller number of the scope's own holds.")                                      \
+	K(INT, messages, "messages_per_connection", "", 1, 1000000, "The same for these.")
 
 /* In listen sections only. */
 #define CONF_LISTEN_KEYS(K)                                                                             \

@@ -24,9 +24,9 @@
  * a section as a whole come after them and name the line where it ends.
  */
 enum {
-	TITLE_MAX = 63,
 #define K(...) +1
 	LISTEN_KEY_COUNT = CONF_LISTEN_KEYS(K),
+	BUCKET_KEY_COUNT = CONF_BUCKET_KEYS(K),
 #undef K
 };
 
@@ -138,6 +138,8 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 #define OPT_CHARS ONE
 #define OPT_LOCALLY ONE
 #define OPT_BELOW ONE
+#define OPT_RATE ONE
+#define OPT_BUCKETS SEVERAL
 #define OPT_SERVICES SEVERAL
 #define OPT_DOMAINS SEVERAL
 #define OPT_NETS SEVERAL
@@ -147,6 +149,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 #define K(type, field, key, ...) OPT_##type(key),
 
 static cfg_opt_t listen_opts[] = { CONF_LISTEN_KEYS(K) CFG_END() };
+static cfg_opt_t bucket_opts[] = { CONF_BUCKET_KEYS(K) CFG_END() };
 static cfg_opt_t domain_opts[] = { CONF_SCOPED_KEYS(K) CONF_DOMAIN_KEYS(K) CFG_END() };
 static cfg_opt_t binding_opts[] = {
 	CONF_SCOPED_KEYS(K) CONF_BINDING_KEYS(K) SECTION("domain", domain_opts), CFG_END()
@@ -155,7 +158,7 @@ static cfg_opt_t group_opts[] = { CONF_SCOPED_KEYS(K) SECTION("domain", domain_o
 	SECTION("binding", binding_opts), CFG_END() };
 static cfg_opt_t file_opts[] = { CONF_KEYS(K) CONF_SCOPED_KEYS(K) SECTION("listen", listen_opts),
 	SECTION("domain", domain_opts), SECTION("binding", binding_opts),
-	SECTION("group", group_opts), CFG_END() };
+	SECTION("group", group_opts), SECTION("bucket", bucket_opts), CFG_END() };
 #undef K
 
 static cfg_opt_t *
@@ -217,19 +220,60 @@ nth(cfg_t *sec, const char *name, size_t i)
 	return option(sec, name)->values[i]->section;
 }
 
-/* Names of listeners, bindings and groups: they stand in logs, routes and names of files. */
+/* Names of listeners, bindings, groups and buckets: they stand in logs, routes and names of files. */
 static bool
 check_title(struct reader *r, const cfg_t *sec)
 {
-	struct slice s = slice_z(sec->title);
-
-	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_alpha(s.p[i]) && !ascii_digit(s.p[i]) && strchr("-_.", s.p[i]) == NULL)
-			s.n = 0;
-	if (s.n == 0 || s.n > TITLE_MAX || s.p[0] == '.')
+	if (!value_is_title(slice_z(sec->title)))
 		return fail(r, sec->line,
 		    "%s \"%.80s\": a name is 1 to %d letters, digits, '-', '_' and '.'", sec->name,
-		    sec->title, TITLE_MAX);
+		    sec->title, VALUE_TITLE_MAX);
+	return true;
+}
+
+static bool
+read_buckets(struct reader *r, cfg_t *root)
+{
+	size_t n = count(root, "bucket");
+	struct conf_bucket *table = arena_alloc(&r->w->arena, (n + 1) * sizeof *table);
+
+	r->w->c.bucket = table;
+	r->w->c.nbucket = n;
+	for (size_t i = 0; i < n; i++) {
+		cfg_t *sec = nth(root, "bucket", i);
+		struct setting set[BUCKET_KEY_COUNT] = { 0 };
+		unsigned limits = 0;
+
+		if (!check_title(r, sec))
+			return false;
+		table[i] =
+		    (struct conf_bucket){ .name = arena_z(&r->w->arena, slice_z(sec->title)) };
+		defaults(r, value_bucket_rows, &table[i]);
+		fields(r, sec, value_bucket_rows, &table[i], set);
+		for (unsigned k = 0; k < BUCKET_KEY_COUNT; k++)
+			limits += set[k].text != NULL;
+		if (limits == 0)
+			return fail(r, sec->line, "bucket \"%s\" limits nothing", sec->title);
+	}
+	return true;
+}
+
+/* What a scope sets, with the checks that look beyond one value. */
+static bool
+read_scope(struct reader *r, cfg_t *sec, struct scope *s)
+{
+	const struct conf_buckets *names = &s->v.buckets;
+
+	fields(r, sec, value_scope_rows, &s->v, s->set);
+	for (size_t i = 0; s->set[SCOPE_buckets].text != NULL && i < names->n; i++) {
+		if (conf_bucket(&r->w->c, slice_z(names->at[i])) == NULL)
+			return fail(r, (int)s->set[SCOPE_buckets].line,
+			    "buckets: there is no bucket \"%s\"", names->at[i]);
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(names->at[i], names->at[k]) == 0)
+				return fail(r, (int)s->set[SCOPE_buckets].line,
+				    "buckets: \"%s\" stands here twice", names->at[i]);
+	}
 	return true;
 }
 
@@ -247,7 +291,8 @@ read_domains(struct reader *r, cfg_t *in, struct slice group, struct slice bindi
 		s = scope_add(r->w, group, binding, name);
 		if (s == NULL)
 			return fail(r, sec->line, "domain \"%s\" stands here twice", sec->title);
-		fields(r, sec, value_scope_rows, &s->v, s->set);
+		if (!read_scope(r, sec, s))
+			return false;
 	}
 	return true;
 }
@@ -265,7 +310,8 @@ read_binding(struct reader *r, cfg_t *sec, struct slice group, struct conf_bindi
 
 	if (s == NULL)
 		return fail(r, sec->line, "binding \"%s\" stands here twice", sec->title);
-	fields(r, sec, value_scope_rows, &s->v, s->set);
+	if (!read_scope(r, sec, s))
+		return false;
 	fields(r, sec, value_binding_rows, &table[id - 1], source);
 	if (before != 0 && count(sec, "source") > 0)
 		return fail(r, (int)source->line,
@@ -327,8 +373,7 @@ read_group(struct reader *r, cfg_t *sec, struct conf_group *out, struct conf_bin
 	struct scope *s = scope_add(r->w, name, SLICE_NONE, SLICE_NONE);
 
 	assert(s != NULL); /* collect() has seen to it */
-	fields(r, sec, value_scope_rows, &s->v, s->set);
-	if (!read_domains(r, sec, name, SLICE_NONE))
+	if (!read_scope(r, sec, s) || !read_domains(r, sec, name, SLICE_NONE))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		cfg_t *binding = nth(sec, "binding", i);
@@ -444,7 +489,8 @@ build(struct reader *r, cfg_t *root, const struct origin *o)
 	name_ourselves(&w->c, &w->arena, *o);
 	complete(w);
 	defaults(r, value_scope_rows, &global->v);
-	fields(r, root, value_scope_rows, &global->v, global->set);
+	if (!read_buckets(r, root) || !read_scope(r, root, global))
+		return false;
 	if (!read_listens(r, root) || !collect(r, root, &bindings))
 		return false;
 	if (!read_domains(r, root, SLICE_NONE, SLICE_NONE))

@@ -198,6 +198,33 @@ winner(const struct chain *chain, enum scope_key key)
 	return NULL;
 }
 
+/* All that some scope of the chain names, once each. */
+static struct conf_buckets
+add_up(struct conf_whole *w, const struct chain *chain)
+{
+	struct conf_buckets sum = { 0 };
+	const char **at;
+	size_t most = 0;
+
+	for (size_t i = 0; i < chain->n; i++)
+		most += chain->at[i]->v.buckets.n;
+	if (most == 0)
+		return sum;
+	at = arena_alloc(&w->arena, most * sizeof *at);
+	for (size_t i = 0; i < chain->n; i++)
+		for (size_t k = 0; k < chain->at[i]->v.buckets.n; k++) {
+			const char *name = chain->at[i]->v.buckets.at[k];
+			size_t had = 0;
+
+			while (had < sum.n && strcmp(at[had], name) != 0)
+				had++;
+			if (had == sum.n)
+				at[sum.n++] = name;
+		}
+	sum.at = at;
+	return sum;
+}
+
 static void
 compile(const struct conf *c, const struct chain *chain, struct scope_values *v)
 {
@@ -211,6 +238,7 @@ compile(const struct conf *c, const struct chain *chain, struct scope_values *v)
 			s = c->whole->scopes.global; /* holds the defaults */
 		memcpy((char *)v + row->offset, (const char *)&s->v + row->offset, row->size);
 	}
+	v->buckets = add_up(c->whole, chain);
 	v->route_rule = route != NULL ? route->text : "";
 	if (route == NULL && c->relay_host.n > 0) {
 		v->route = c->relay_host;
@@ -250,6 +278,19 @@ scope_winner(const struct conf *c, enum scope_key key, struct slice group, struc
 
 	chain_build(&chain, &c->whole->scopes, group, binding, domain);
 	return winner(&chain, key);
+}
+
+void
+scope_each_setter(const struct conf *c, enum scope_key key, struct slice group,
+    struct slice binding, struct slice domain, void (*call)(void *arg, const struct scope *s),
+    void *arg)
+{
+	struct chain chain;
+
+	chain_build(&chain, &c->whole->scopes, group, binding, domain);
+	for (size_t i = 0; i < chain.n; i++)
+		if (chain.at[i]->set[key].text != NULL)
+			call(arg, chain.at[i]);
 }
 
 uint64_t

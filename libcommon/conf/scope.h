@@ -11,7 +11,7 @@
  *	(group, binding, domain)  (binding, domain)  (group, domain)
  *	(group, binding)  binding  domain  group  global  default
  *
- * Within a scope of domains the exact name wins, then the nearest ".parent". All names are compared
+ * But "buckets" of all of them add up. Within a scope of domains the exact name wins, then the nearest ".parent". All names are compared
  * without regard to case.
  */
 struct scope_values {

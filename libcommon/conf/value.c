@@ -56,6 +56,15 @@ value_is_name(struct slice s)
 }
 
 bool
+value_is_title(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_alpha(s.p[i]) && !ascii_digit(s.p[i]) && strchr("-_.", s.p[i]) == NULL)
+			return false;
+	return s.n > 0 && s.n <= VALUE_TITLE_MAX && s.p[0] != '.';
+}
+
+bool
 value_is_domain(struct slice s)
 {
 	uint8_t host[16];
@@ -342,6 +351,35 @@ locally(struct slice s, struct arena *a, struct conf_locally *out)
 	return slice_istarts(s, "lmtp:") && hop(slice_from(s, 5), CONF_PORT_LMTP, a, &out->hop);
 }
 
+/* "100/1h", "100/1h burst 20"; count and burst 0 are no rates, "none" is no limit. */
+static bool
+rate(struct slice s, struct gcra_rate *out)
+{
+	ptrdiff_t slash = slice_find(s, '/');
+	struct slice rest, word;
+	uint64_t count, burst = 0;
+
+	*out = (struct gcra_rate){ 0 };
+	if (slice_is(s, "none"))
+		return true;
+	if (slash < 0 || !slice_u64(slice_head(s, (size_t)slash), &count) || count == 0 ||
+	    count > GCRA_COUNT_MAX)
+		return false;
+	rest = slice_from(s, (size_t)slash + 1);
+	slice_next(&rest, ' ', &word);
+	if (!duration(word, &out->period_ms) || out->period_ms == 0 ||
+	    out->period_ms > GCRA_PERIOD_MAX_MS)
+		return false;
+	rest = slice_trim(rest);
+	if (rest.n > 0 && (!slice_istarts(rest, "burst ") ||
+			      !slice_u64(slice_trim(slice_from(rest, 6)), &burst) || burst == 0 ||
+			      burst > GCRA_COUNT_MAX))
+		return false;
+	out->count = (uint32_t)count;
+	out->burst = (uint32_t)burst;
+	return true;
+}
+
 static const struct {
 	const char *word, *such; /* for manuals, for refusals */
 } types[] = {
@@ -371,6 +409,8 @@ static const struct {
 	    "an address with or without a port (such as 192.0.2.1, [2001:db8::1]:53)" },
 	[VALUE_LOCALLY] = { "local transport", "local, lmtp:unix:/path or lmtp:host:port" },
 	[VALUE_BELOW] = { "path below home", "a path below home, without .." },
+	[VALUE_RATE] = { "rate", "a rate (such as 100/1m, \"5000/1h burst 50\", none)" },
+	[VALUE_BUCKETS] = { "list of buckets", "a bucket's name" },
 };
 
 const char *
@@ -436,6 +476,11 @@ parse(enum value_type type, struct slice s, struct arena *a, struct value *out)
 	case VALUE_BELOW:
 		out->z = arena_z(a, s);
 		return below(s);
+	case VALUE_RATE:
+		return rate(s, &out->rate);
+	case VALUE_BUCKETS:
+		out->z = arena_z(a, s);
+		return value_is_title(s);
 	}
 	return false;
 }
@@ -565,6 +610,12 @@ value_store(
 	case VALUE_DOMAINS:
 		GATHER((struct conf_domains *)field, const char *, z);
 		break;
+	case VALUE_RATE:
+		*(struct gcra_rate *)field = n > 0 ? last->rate : (struct gcra_rate){ 0 };
+		break;
+	case VALUE_BUCKETS:
+		GATHER((struct conf_buckets *)field, const char *, z);
+		break;
 	case VALUE_NETS:
 		GATHER((struct conf_nets *)field, struct conf_net, net);
 		break;
@@ -581,7 +632,8 @@ value_store(
 
 #define IS_LIST(type)                                                                   \
 	((type) == VALUE_SERVICES || (type) == VALUE_DOMAINS || (type) == VALUE_NETS || \
-	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS || (type) == VALUE_SERVERS)
+	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS || (type) == VALUE_SERVERS ||   \
+	    (type) == VALUE_BUCKETS)
 #define ROW(record, type, field, key, def, min, max)                                    \
 	{                                                                               \
 		key, def, VALUE_##type, IS_LIST(VALUE_##type), offsetof(record, field), \
@@ -623,11 +675,19 @@ const struct value_row value_listen_rows[] = {
 	    END,
 };
 
+const struct value_row value_bucket_rows[] = {
+#define K(type, field, key, def, min, max, help) \
+	ROW(struct conf_bucket, type, field, key, def, min, max),
+	CONF_BUCKET_KEYS(K)
+#undef K
+	    END,
+};
+
 const struct value_row *
 value_row(const char *key)
 {
 	static const struct value_row *const tables[] = { value_conf_rows, value_scope_rows,
-		value_binding_rows, value_listen_rows };
+		value_binding_rows, value_listen_rows, value_bucket_rows };
 
 	for (unsigned i = 0; i < sizeof tables / sizeof *tables; i++)
 		for (const struct value_row *r = tables[i]; r->key != NULL; r++)

@@ -30,6 +30,8 @@ enum value_type {
 	VALUE_LOCALLY,
 	VALUE_BELOW,
 	VALUE_SERVERS,
+	VALUE_RATE,
+	VALUE_BUCKETS,
 };
 
 /* A row of keys.h, as the parser sees it. */
@@ -48,7 +50,8 @@ extern const struct value_row
     value_scope_rows[]; /* fill struct scope_values: numbers of enum scope_key */
 extern const struct value_row value_binding_rows[]; /* fill struct conf_binding */
 extern const struct value_row value_listen_rows[];  /* fill struct conf_listen */
-/* Looks in all four. NULL: no such key. */
+extern const struct value_row value_bucket_rows[];  /* fill struct conf_bucket */
+/* Looks in all five, in this order. NULL: no such key. */
 const struct value_row *value_row(const char *key);
 
 struct value {
@@ -63,6 +66,7 @@ struct value {
 		struct addr listen;
 		struct conf_hop hop;
 		struct conf_locally locally;
+		struct gcra_rate rate;
 	};
 };
 
@@ -90,6 +94,9 @@ const char *value_type_word(enum value_type type);
 
 /* "mx.example.org", letters, digits, '-', '_' and '.', no empty label, 255 bytes at most. */
 bool value_is_name(struct slice s);
+/* Of a section: 1 to VALUE_TITLE_MAX letters, digits, '-', '_' and '.', no dot first. */
+enum { VALUE_TITLE_MAX = 63 };
+bool value_is_title(struct slice s);
 /* A name, ".name", or an address literal in brackets. */
 bool value_is_domain(struct slice s);
 

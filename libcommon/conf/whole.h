@@ -58,5 +58,9 @@ void scope_fini(struct scope_set *set);
 /* Who sets a key for a place, most specific first: NULL when nobody does. */
 const struct scope *scope_winner(const struct conf *c, enum scope_key key, struct slice group,
     struct slice binding, struct slice domain);
+/* All who set it, most specific first. */
+void scope_each_setter(const struct conf *c, enum scope_key key, struct slice group,
+    struct slice binding, struct slice domain, void (*call)(void *arg, const struct scope *s),
+    void *arg);
 
 #endif

@@ -19,13 +19,21 @@ static const struct entry scoped_keys[] = { CONF_SCOPED_KEYS(K){ NULL, NULL } };
 static const struct entry domain_keys[] = { CONF_DOMAIN_KEYS(K){ NULL, NULL } };
 static const struct entry binding_keys[] = { CONF_BINDING_KEYS(K){ NULL, NULL } };
 static const struct entry listen_keys[] = { CONF_LISTEN_KEYS(K){ NULL, NULL } };
+static const struct entry bucket_keys[] = { CONF_BUCKET_KEYS(K){ NULL, NULL } };
 #undef K
 
 static const struct {
 	const char *name;
 	const struct entry *keys;
-} tables[] = { { "global", conf_keys }, { "scoped", scoped_keys }, { "domain", domain_keys },
-	{ "binding", binding_keys }, { "listen", listen_keys } };
+	const struct value_row *rows; /* of the same keys in the same order */
+} tables[] = {
+	{ "global", conf_keys, value_conf_rows },
+	{ "scoped", scoped_keys, value_scope_rows },
+	{ "domain", domain_keys, value_scope_rows + sizeof scoped_keys / sizeof *scoped_keys - 1 },
+	{ "binding", binding_keys, value_binding_rows },
+	{ "listen", listen_keys, value_listen_rows },
+	{ "bucket", bucket_keys, value_bucket_rows },
+};
 
 /* A sentence to a line, as mdoc wants it; nothing that a formatter could take for a request. */
 static void
@@ -69,16 +77,19 @@ static void
 put_table(const char *name)
 {
 	const struct entry *keys = NULL;
+	const struct value_row *row = NULL;
 
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-		if (strcmp(tables[i].name, name) == 0)
+		if (strcmp(tables[i].name, name) == 0) {
 			keys = tables[i].keys;
+			row = tables[i].rows;
+		}
 	if (keys == NULL)
 		die(EXIT_DATA, "no table \"%s\"", name);
 	puts(".Bl -tag -width Ds");
 	for (const struct entry *e = keys; e->key != NULL; e++) {
 		printf(".It Ic %s\n", e->key);
-		put_facts(value_row(e->key));
+		put_facts(row++);
 		put_text(e->help);
 	}
 	puts(".El");

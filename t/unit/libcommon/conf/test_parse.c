@@ -128,6 +128,36 @@ static const struct {
 	    "x.conf:2: binding \"..\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
 	{ "domain \"a b\" { }\n", "x.conf:1: domain \"a b\": this is not a domain" },
 	{ "domain \"*\" { }\n", "x.conf:1: domain \"*\": this is not a domain" },
+	{ "bucket \"b\" {\nmessage_rate = 10\n}\n",
+	    "x.conf:2: message_rate: \"10\" is not a rate (such as 100/1m, \"5000/1h burst 50\", "
+	    "none)" },
+	{ "message_rate = 0/1m\n", "x.conf:1: message_rate: \"0/1m\" is not a rate "
+				  "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "message_rate = 5/5\n", "x.conf:1: message_rate: \"5/5\" is not a rate "
+				 "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "message_rate = 5/32d\n", "x.conf:1: message_rate: \"5/32d\" is not a rate "
+				   "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "message_rate = 10000001/1h\n", "x.conf:1: message_rate: \"10000001/1h\" is not a rate "
+					 "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "message_rate = \"5/1m burst 0\"\n",
+	    "x.conf:1: message_rate: \"5/1m burst 0\" is not a rate "
+	    "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "client_message_rate = \"5/1m 5\"\n",
+	    "x.conf:1: client_message_rate: \"5/1m 5\" is not a rate "
+	    "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "bucket \"b\" {\nconnections = 0\n}\n",
+	    "x.conf:2: connections: \"0\" is not between 1 and 100000" },
+	{ "bucket \"b\" {\n}\n", "x.conf:2: bucket \"b\" limits nothing" },
+	{ "bucket \"b c\" { connections = 1 }\n",
+	    "x.conf:1: bucket \"b c\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
+	{ "bucket \"b\" { connections = 1 }\nbucket \"b\" { connections = 1 }\n",
+	    "x.conf:2: found duplicate title 'b'" },
+	{ "bucket \"b\" { concurrency = 1 }\n", "x.conf:1: no such option 'concurrency'" },
+	{ "bucket \"b\" { connections = 1 }\ndomain \"d\" {\nlife = 1d\nbuckets = { b, c }\n}\n",
+	    "x.conf:4: buckets: there is no bucket \"c\"" },
+	{ "bucket \"b\" { connections = 1 }\nbuckets = { b, b }\n",
+	    "x.conf:2: buckets: \"b\" stands here twice" },
+	{ "buckets = { \"a b\" }\n", "x.conf:1: buckets: \"a b\" is not a bucket's name" },
 	{ "domain { }\n", "x.conf:1: missing title for section 'domain'" },
 	/* grammar */
 	{ "life = 5d\nlife", "x.conf:2: premature end of file" },
@@ -422,7 +452,11 @@ check_rows(const struct value_row *rows)
 
 		value_default(row, &a, &v, &why);
 		ck_assert_msg(why.n == 0, "%s: %.*s", row->key, SLICE_ARG(slice_buf(&why)));
-		ck_assert_ptr_eq(value_row(row->key), row); /* no key stands in two tables */
+		/* No key stands in two tables, unless it is the same one. */
+		ck_assert(value_row(row->key) == row || rows == value_bucket_rows);
+		ck_assert_int_eq(value_row(row->key)->type, row->type);
+		ck_assert_uint_eq(value_row(row->key)->min, row->min);
+		ck_assert_uint_eq(value_row(row->key)->max, row->max);
 		arena_fini(&a);
 	}
 }
@@ -433,6 +467,7 @@ START_TEST(every_default_passes_its_own_check)
 	check_rows(value_scope_rows);
 	check_rows(value_binding_rows);
 	check_rows(value_listen_rows);
+	check_rows(value_bucket_rows);
 }
 END_TEST
 

@@ -420,11 +420,55 @@ START_TEST(many_scopes)
 }
 END_TEST
 
+START_TEST(buckets_of_all_scopes_add_up)
+{
+	struct conf *c = good("bucket \"all\" { message_rate = \"5000/1h burst 7\" }\n"
+			      "bucket \"one\" { connections = 4\nconnection_rate = 90/1m }\n"
+			      "bucket \"two\" { recipients_per_transaction = 3 }\n"
+			      "buckets = all\n"
+			      "domain \"d.example\" { buckets = { one } }\n"
+			      "group \"g\" {\n"
+			      "\tbuckets = { two, all }\n"
+			      "}\n");
+	const struct conf_buckets *n =
+	    &scope_values(c, SLICE_LIT("g"), SLICE_NONE, SLICE_LIT("d.example"))->buckets;
+	const struct conf_bucket *b = conf_bucket(c, SLICE_LIT("all"));
+	struct conf_eval e = { 0 };
+
+	ck_assert_uint_eq(n->n, 3);
+	ck_assert_str_eq(n->at[0], "one");
+	ck_assert_str_eq(n->at[1], "two");
+	ck_assert_str_eq(n->at[2], "all");
+	n = &scope_values(c, SLICE_NONE, SLICE_NONE, SLICE_LIT("e.example"))->buckets;
+	ck_assert_uint_eq(n->n, 1);
+	ck_assert_ptr_null(conf_bucket(c, SLICE_LIT("none")));
+	ck_assert_uint_eq(b->message_rate.count, 5000);
+	ck_assert_uint_eq(b->message_rate.period_ms, 3600000);
+	ck_assert_uint_eq(b->message_rate.burst, 7);
+	ck_assert_uint_eq(b->connections, 0);
+	b = conf_bucket(c, SLICE_LIT("one"));
+	ck_assert_uint_eq(b->connections, 4);
+	ck_assert_uint_eq(b->connection_rate.burst, 0); /* not said */
+	ck_assert_uint_eq(b->message_rate.count, 0);
+	ck_assert_int_eq(
+	    conf_eval(c, "buckets", SLICE_LIT("g"), SLICE_NONE, SLICE_LIT("d.example"), &e), 0);
+	ck_assert_msg(slice_is(slice_buf(&e.value), "one, two, all"), "%.*s",
+	    SLICE_ARG(slice_buf(&e.value)));
+	ck_assert_uint_eq(e.line, 6);
+	ck_assert_msg(
+	    slice_is(slice_buf(&e.scope), "domain d.example, group g (line 8), global (line 5)"),
+	    "%.*s", SLICE_ARG(slice_buf(&e.scope)));
+	conf_eval_fini(&e);
+	conf_unref(c);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
 	tcase_add_loop_test(tc, each_kind_alone_is_found, 0, KINDS);
 	tcase_add_loop_test(tc, most_specific_scope_wins, 0, 1 << KINDS);
+	tcase_add_test(tc, buckets_of_all_scopes_add_up);
 	tcase_add_test(tc, unset_in_the_child_limit_in_the_parent);
 	tcase_add_test(tc, set_to_the_default_is_set);
 	tcase_add_test(tc, parents_of_domains);
