@@ -18,6 +18,7 @@
 #define CONFIG "/etc/angarium/angarium.conf"
 
 static const struct column queue_columns[] = {
+	{ "queue", "QUEUE", 6 },
 	{ "domain", "DOMAIN", -30 },
 	{ "transport", "VIA", -5 },
 	{ "ready", "READY", 8 },
@@ -40,6 +41,13 @@ static const struct column rcpt_columns[] = {
 	{ "address", NULL, -30 },
 	{ "state", NULL, -9 },
 	{ "reason", NULL, -1 },
+	{ "", NULL, 0 },
+};
+static const struct column why_columns[] = {
+	{ "address", "RECIPIENT", -30 },
+	{ "attempts", "TRIED", 5 },
+	{ "cause", "CAUSE", -11 },
+	{ "why", "WHY", -1 },
 	{ "", NULL, 0 },
 };
 static const struct column host_columns[] = {
@@ -92,11 +100,14 @@ static const struct verb verbs[] = {
 	{ "queue delete", SERVICE_QMGR, "delete", 1, 1, "ID", NULL, NULL, NULL },
 	{ "queue fail", SERVICE_QMGR, "fail", 1, 2, "ID [REASON]", NULL, NULL, NULL },
 	{ "queue flush", SERVICE_QMGR, "flush", 0, 1, "[domain=D]", NULL, NULL, NULL },
-	{ "queue suspend", SERVICE_QMGR, "suspend", 1, 2, "DOMAIN [REASON]", NULL, NULL, NULL },
-	{ "queue resume", SERVICE_QMGR, "resume", 1, 1, "DOMAIN", NULL, NULL, NULL },
+	{ "queue suspend", SERVICE_QMGR, "suspend", 1, 2,
+	    "DOMAIN|KIND=NAME|* [REASON], KIND one of queue, domain, pool, binding", NULL, NULL,
+	    NULL },
+	{ "queue resume", SERVICE_QMGR, "resume", 1, 1, "DOMAIN|KIND=NAME|*", NULL, NULL, NULL },
 	{ "queue hosts", SERVICE_QMGR, "hosts", 0, 0, "", host_columns, NULL, NULL },
 	{ "queue why", SERVICE_QMGR, "why", 1, 1, "ID", NULL, NULL, NULL },
 	{ "queue", SERVICE_QMGR, "queue", 0, 0, "", queue_columns, NULL, NULL },
+	{ "why", SERVICE_QMGR, "why", 1, 1, "ID", why_columns, NULL, NULL },
 	{ "ledger", SERVICE_QMGR, "ledger", 0, 0, "", NULL, NULL, NULL },
 	{ "log follow", SERVICE_LOGD, "follow", 0, 16, "[KEY=VALUE ...]", log_columns, NULL, NULL },
 	{ "log reopen", SERVICE_LOGD, "reopen", 0, 0, "", NULL, NULL, NULL },

@@ -9,6 +9,8 @@
 #include "qmgr/notice.h"
 #include "qmgr/operate.h"
 #include "qmgr/state.h"
+#include "qmgr/suspend.h"
+#include "qmgr/why.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,22 +368,10 @@ verb_why(struct ctl_call *c, struct slice args)
 {
 	struct message *m = one_message(c, args);
 	struct qmgr *q = ctl_arg(c);
-	struct buf *b = ctl_out(c);
 
-	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++) {
-		struct buf text = { 0 };
-
-		if (message_rcpts(m)[i].phase == RCPT_CLOSED)
-			continue;
-		rcpt_why(q, m, i, &text);
-		json_open(b, '{');
-		json_ku64(b, "rcpt", i);
-		json_ku64(b, "attempts", message_rcpts(m)[i].attempts);
-		json_kstr(b, "why", slice_buf(&text));
-		json_close(b, '}');
-		buf_putc(b, '\n');
-		buf_fini(&text);
-	}
+	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++)
+		if (message_rcpts(m)[i].phase != RCPT_CLOSED)
+			why_json(q, m, i, ctl_out(c));
 	if (m != NULL)
 		ctl_end(c, 0, NULL);
 }
@@ -542,24 +532,24 @@ suspend_or_resume(struct ctl_call *c, struct slice args, bool suspend)
 {
 	struct qmgr *q = ctl_arg(c);
 	struct walk *w = walk_new(c);
-	struct slice domain, reason;
-	char who[32], *lower;
+	struct slice word, reason;
+	struct suspend what;
+	const char *why;
+	char who[32];
 
-	if (!ctl_word(&args, &domain) || domain.n == 0 || domain.n > ROUTE_TEXT_MAX) {
-		ctl_end(c, EXIT_USAGE, "which domain? (* for all)");
-		walk_free(w);
-		return;
-	}
+	if (!ctl_word(&args, &word))
+		word = SLICE_NONE;
 	if (!ctl_word(&args, &reason))
 		reason = SLICE_LIT("suspended by an operator");
 	snprintf(who, sizeof who, "uid %u", (unsigned)ctl_uid(c));
-	lower = slice_dup(domain);
-	for (size_t i = 0; i < domain.n; i++)
-		lower[i] = ascii_lower(lower[i]);
-	domain = slice_of(lower, domain.n);
-	w->done = suspend ? operate_suspend(q, domain, slice_z(who), reason)
-			  : operate_resume(q, domain, slice_z(who));
-	free(lower);
+	why = suspend_parse(q, word, suspend, &what);
+	if (why != NULL) {
+		ctl_end(c, EXIT_USAGE, why);
+		walk_free(w);
+		return;
+	}
+	w->done = suspend ? operate_suspend(q, &what, slice_z(who), reason)
+			  : operate_resume(q, &what, slice_z(who));
 	if (w->done == 0) {
 		ctl_end(c, EXIT_UNAVAILABLE,
 		    suspend ? "it is suspended already" : "it is not suspended");
@@ -583,6 +573,22 @@ verb_resume(struct ctl_call *c, struct slice args)
 
 /* ---- queues ---- */
 
+/* What keeps it back; of a marker, what it stands for. */
+static void
+put_suspension(struct qmgr *q, struct queue *queue, struct buf *b)
+{
+	const struct queue *by = suspend_is_marker(queue) ? queue : suspend_of(q, queue);
+	bool is = by != NULL && by->suspended;
+
+	json_kbool(b, "suspended", is);
+	if (!is)
+		return;
+	json_kz(b, "suspends", suspend_word(suspend_kind_of(by)));
+	json_kz(b, "suspended_by", by->suspend_holder);
+	json_kz(b, "suspend_reason", by->suspend_reason);
+	json_ku64(b, "suspended_ms", by->suspend_wall_ms);
+}
+
 static void
 queue_json(struct qmgr *q, struct queue *queue, const struct tally *t, struct buf *b)
 {
@@ -596,6 +602,13 @@ queue_json(struct qmgr *q, struct queue *queue, const struct tally *t, struct bu
 	json_kstr(b, "pool", queue->route.pool);
 	json_kstr(b, "tenant", queue->route.tenant);
 	json_kz(b, "class", queue->class == 0 ? "" : class_word(queue->class));
+	if (queue->number != QUEUE_ROUTING && !suspend_is_marker(queue)) {
+		struct buf key = { 0 };
+
+		suspend_key_put(queue, &key);
+		json_kstr(b, "key", slice_buf(&key));
+		buf_fini(&key);
+	}
 	json_ku64(b, "ready", queue->nready);
 	json_ku64(b, "running", t->running);
 	json_ku64(b, "deferred", t->deferred);
@@ -608,12 +621,7 @@ queue_json(struct qmgr *q, struct queue *queue, const struct tally *t, struct bu
 		json_kz(b, "down_reason", queue->down_reason);
 	}
 	json_kbool(b, "resolving", queue->resolving);
-	json_kbool(b, "suspended",
-	    queue->suspended || (queue->number != QUEUE_ROUTING && queue_is_blocked(q, queue)));
-	if (queue->suspended) {
-		json_kz(b, "suspended_by", queue->suspend_holder);
-		json_kz(b, "suspend_reason", queue->suspend_reason);
-	}
+	put_suspension(q, queue, b);
 	json_close(b, '}');
 	buf_putc(b, '\n');
 }
@@ -704,8 +712,8 @@ const struct ctl_verb control_verbs[] = {
 	{ "fail", CTL_ADMIN, false, verb_fail, "ID or filter, REASON" },
 	{ "retry", CTL_ADMIN, false, verb_retry, "ID or filter: due now" },
 	{ "flush", CTL_ANYONE, false, verb_flush, "all, or a filter: due now" },
-	{ "suspend", CTL_ADMIN, false, verb_suspend, "DOMAIN or *, REASON" },
-	{ "resume", CTL_ADMIN, false, verb_resume, "DOMAIN or *" },
+	{ "suspend", CTL_ADMIN, false, verb_suspend, "queue=, domain=, pool=, binding=, or *; REASON" },
+	{ "resume", CTL_ADMIN, false, verb_resume, "what was suspended" },
 	{ "ledger", CTL_ADMIN, true, verb_ledger, "does it add up" },
 	{ "why", CTL_ADMIN, true, verb_why, "ID: what it waits for" },
 	{ "spool", CTL_ADMIN, true, verb_spool, "one line a segment" },

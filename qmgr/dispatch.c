@@ -10,6 +10,7 @@
 #include "qmgr/large.h"
 #include "qmgr/schedule.h"
 #include "qmgr/state.h"
+#include "qmgr/suspend.h"
 #include "spool/large.h"
 
 #include <assert.h>
@@ -56,7 +57,7 @@ may_run(struct qmgr *q, struct queue *queue)
 	connections = (uint32_t)queue_limits(q, queue)->connections;
 	if (queue->njobs >= (queue->down_count > 0 || queue->probing ? 1 : connections))
 		return false;
-	if (queue_is_blocked(q, queue))
+	if (suspend_of(q, queue) != NULL)
 		return false;
 	if (queue->site != NULL && queue->site->njobs >= connections) {
 		site_wait(queue->site, queue);
@@ -178,6 +179,25 @@ gather(struct qmgr *q, struct queue *queue, struct message *m, unsigned first, u
 	return n;
 }
 
+/* The job's hosts, and where it comes from to them: of a group the next member that can reach any. */
+static struct slice
+put_hosts(struct qmgr *q, struct queue *queue, bool *partial)
+{
+	struct buf *out = &q->dispatch.hosts;
+	unsigned n = queue_nsources(q, queue);
+	struct slice source = queue_source(q, queue);
+
+	for (unsigned i = 0; n > 1 && i < n; i++, source = queue_source(q, queue)) {
+		buf_reset(out);
+		resolve_put(q, queue, source, out, partial);
+		if (out->n > 0)
+			return source;
+	}
+	buf_reset(out);
+	resolve_put(q, queue, SLICE_NONE, out, partial);
+	return source;
+}
+
 static void
 send_job(
     struct qmgr *q, struct worker *w, struct qjob *j, const struct message *m, struct queue *queue)
@@ -185,6 +205,7 @@ send_job(
 	struct dispatch *d = &q->dispatch;
 	struct seg *s = seg_at(&q->segtab, m->seg);
 	unsigned at = (unsigned)(w - d->worker);
+	struct slice source;
 
 	if (!seg_told(s, at)) {
 		d->bus->segment(w, s->number, s->seed, s->fd);
@@ -192,8 +213,7 @@ send_job(
 	}
 	buf_reset(&d->limits);
 	job_limits_put(&d->limits, &queue->job_limits);
-	buf_reset(&d->hosts);
-	resolve_put(q, queue, &d->hosts, &j->partial);
+	source = put_hosts(q, queue, &j->partial);
 	d->bus->job(w, &(const struct msg_job){ .job = j->number,
 			   .id = m->id,
 			   .segment = s->number,
@@ -204,7 +224,7 @@ send_job(
 			   .rcpts = slice_buf(&d->pairs),
 			   .limits = slice_buf(&d->limits),
 			   .arrival_ms = id_ms(m->id),
-			   .source = queue_source(q, queue),
+			   .source = source,
 			   .hosts = slice_buf(&d->hosts),
 			   .addresses = slice_buf(&d->addresses) });
 	w->sent++;
@@ -253,6 +273,7 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	j->queue = queue->number;
 	j->nopen = n;
 	dispatch_job_rcpts(j, rcpt, n);
+	ready_taken(queue, m);
 	buf_reset(&d->pairs);
 	for (unsigned i = 0; i < n; i++) {
 		struct recipient *r = &message_rcpts(m)[rcpt[i]];
@@ -328,7 +349,7 @@ alone_run(struct qmgr *q)
 	if (d->alone_id == 0)
 		return;
 	if (r == NULL || r->phase != RCPT_DEFERRED || (m->flags & MESSAGE_HELD) ||
-	    queue->down_until != 0 || queue_is_blocked(q, queue) ||
+	    queue->down_until != 0 || suspend_of(q, queue) != NULL ||
 	    clock_mono_ms() - d->alone_since_ms > ALONE_WAIT_MS) {
 		d->alone_id = 0; /* its timer brings it back, if it is still there */
 		return;

@@ -100,8 +100,10 @@ routes_run(struct qmgr *q)
 	if (!peer_is_up(q->router))
 		return;
 	while (q->asking->nfree > 0 && peer_backlog(q->router) < BACKLOG_MAX &&
-	       ready_first(waiting, &msg, &rcpt))
+	       ready_first(waiting, &msg, &rcpt)) {
+		ready_taken(waiting, message_at(&q->messages, msg));
 		ask(q, message_at(&q->messages, msg), rcpt, 0);
+	}
 }
 
 void

@@ -5,6 +5,8 @@
 #include "base/json.h"
 #include "qmgr/address.h"
 #include "qmgr/state.h"
+#include "qmgr/suspend.h"
+#include "qmgr/why.h"
 
 #include <stdlib.h>
 
@@ -123,14 +125,14 @@ filter_matches(struct qmgr *q, const struct filter *f, struct message *m)
 static const char *
 rcpt_word(struct qmgr *q, const struct message *m, const struct recipient *r)
 {
-	const struct queue *queue = queue_at(&q->queues, r->queue);
+	struct queue *queue = queue_at(&q->queues, r->queue);
 
 	switch ((enum rcpt_phase)r->phase) {
 	case RCPT_RUNNING:
 	case RCPT_ORPHAN:
 		return "active";
 	case RCPT_READY:
-		return queue->down_until != 0 || queue_is_blocked(q, queue) ? "deferred" : "active";
+		return queue->down_until != 0 || suspend_of(q, queue) != NULL ? "deferred" : "active";
 	case RCPT_ROUTING:
 	case RCPT_ASKED:
 		return "active";
@@ -172,88 +174,6 @@ in_ms(struct qmgr *q, uint32_t tick)
 	return at > now ? at - now : 0;
 }
 
-static const char *
-why_down(const struct queue *queue)
-{
-	switch ((enum queue_wait)queue->wait) {
-	case WAIT_HOST:
-		break;
-	case WAIT_REST:
-		return "all its hosts rest";
-	case WAIT_DNS:
-		return "DNS failing";
-	case WAIT_DNSCACHE:
-		return "no answer from dnscache";
-	}
-	return "unreachable";
-}
-
-static void
-why_ready(struct qmgr *q, struct queue *queue, struct buf *out)
-{
-	const struct dispatch *d = &q->dispatch;
-	unsigned workers = 0;
-
-	for (unsigned i = 0; i < d->nworkers; i++)
-		workers += d->worker[i].used && d->worker[i].ready &&
-			   d->worker[i].courier == queue->courier;
-	if (queue_is_blocked(q, queue))
-		buf_puts(out, "suspended");
-	else if (queue->down_until != 0)
-		buf_printf(out, "%s: next try in %llu s: %s", why_down(queue),
-		    (unsigned long long)in_ms(q, queue->down_until) / 1000, queue->down_reason);
-	else if (queue->resolving)
-		buf_puts(out, "its hosts are being looked up in the DNS");
-	else if (workers == 0)
-		buf_puts(out, "no delivery process is there");
-	else if (queue->njobs >= queue_limits(q, queue)->connections ||
-		 (queue->down_count > 0 && queue->njobs > 0))
-		buf_printf(out, "limit concurrency: %u connections in use", queue->njobs);
-	else if (d->window >= q->conf->jobs_max)
-		buf_printf(out, "limit jobs_max: %u jobs without a durable result", d->window);
-	else
-		buf_printf(out, "behind others: %u ready in its queue", queue->nready);
-}
-
-void
-rcpt_why(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out)
-{
-	const struct recipient *r = &message_rcpts(m)[rcpt];
-	const struct hold *h = hold_of(q, m);
-
-	switch ((enum rcpt_phase)r->phase) {
-	case RCPT_RUNNING:
-		buf_puts(out, "in delivery now");
-		return;
-	case RCPT_ORPHAN:
-		buf_puts(out, "was in delivery when the queue manager ended: its delivery process "
-			      "has not reported yet");
-		return;
-	case RCPT_READY:
-		why_ready(q, queue_at(&q->queues, r->queue), out);
-		return;
-	case RCPT_ROUTING:
-	case RCPT_ASKED:
-		buf_puts(
-		    out, peer_is_up(q->router) ? "being routed" : "the router does not answer");
-		return;
-	case RCPT_DEFERRED:
-		if (h != NULL)
-			buf_printf(out, "held by %s: %s", h->holder, h->reason);
-		else
-			buf_printf(out, "not due: next try in %llu s",
-			    (unsigned long long)in_ms(q, r->due) / 1000);
-		return;
-	case RCPT_OWED:
-		buf_printf(out, "%s; its sender is owed a notice",
-		    r->owed & SPOOL_NOTICE_FAILED ? "failed" : spool_state_word(r->state));
-		return;
-	case RCPT_CLOSED:
-		buf_puts(out, spool_state_word(r->state));
-		return;
-	}
-}
-
 /* Why it is still here, as people ask: the last reply, else what it waits for. */
 static void
 reason(struct qmgr *q, struct message *m, unsigned i, struct buf *out)
@@ -263,8 +183,13 @@ reason(struct qmgr *q, struct message *m, unsigned i, struct buf *out)
 
 	if (r->phase == RCPT_READY && queue->down_until != 0 && queue->down_reason != NULL)
 		buf_puts(out, queue->down_reason);
-	else if (!reply_text(q, m, i, out) && r->phase != RCPT_RUNNING)
-		rcpt_why(q, m, i, out);
+	else if (!reply_text(q, m, i, out) && r->phase != RCPT_RUNNING) {
+		struct why w = { 0 };
+
+		why_find(q, m, i, &w);
+		buf_slice(out, slice_buf(&w.text));
+		why_fini(&w);
+	}
 }
 
 /* ---- lines ---- */

@@ -22,8 +22,6 @@ void filter_fini(struct filter *f);
 
 /* active, deferred, hold; failed for what is only owed a notice. */
 const char *message_word(struct qmgr *q, struct message *m);
-/* What a recipient waits for, in a few words; appended. */
-void rcpt_why(struct qmgr *q, struct message *m, unsigned rcpt, struct buf *out);
 
 /* One JSON object a line; with `all` its recipients that are done, attempts, times and queue too. */
 void message_json(struct qmgr *q, struct message *m, bool all, struct buf *out);

@@ -46,6 +46,7 @@ enum message_flag {
 	MESSAGE_NO_TIMER = 1 << 4, /* recovered, not armed yet */
 	MESSAGE_LARGE = 1 << 5,	   /* its body stands in large/: large.h knows where */
 	MESSAGE_EXPANDED = 1 << 6, /* has recipients that do not stand in its envelope: expand.h */
+	MESSAGE_LOW = 1 << 7,	   /* MT-PRIORITY below 0 */
 };
 
 enum { MESSAGE_NONE = UINT32_MAX, MESSAGE_MORE_MAX = 65535 };

@@ -168,25 +168,27 @@ operate(struct qmgr *q, enum operation what, struct message *m, struct slice hol
 }
 
 bool
-operate_suspend(struct qmgr *q, struct slice domain, struct slice holder, struct slice reason)
+operate_suspend(
+    struct qmgr *q, const struct suspend *what, struct slice holder, struct slice reason)
 {
-	struct queue *marker = queue_marker(q, domain, true);
+	struct queue *by = suspend_holder(q, what, true);
 
-	if (marker == NULL || marker->suspended)
+	if (by == NULL || by->suspended)
 		return false;
-	commit(q, suspend, .queue = marker->number, .holder = holder, .reason = reason,
-	    .wall_ms = clock_wall_ms());
+	commit(q, suspend, .queue = by->number, .holder = slice_head(holder, REASON_MAX),
+	    .reason = slice_head(reason, REASON_MAX), .wall_ms = clock_wall_ms());
 	return true;
 }
 
 bool
-operate_resume(struct qmgr *q, struct slice domain, struct slice holder)
+operate_resume(struct qmgr *q, const struct suspend *what, struct slice holder)
 {
-	struct queue *marker = queue_marker(q, domain, false);
+	struct queue *by = suspend_holder(q, what, false);
 
-	if (marker == NULL || !marker->suspended)
+	if (by == NULL || !by->suspended)
 		return false;
-	commit(q, resume, .queue = marker->number, .holder = holder, .wall_ms = clock_wall_ms());
+	commit(q, resume, .queue = by->number, .holder = slice_head(holder, REASON_MAX),
+	    .wall_ms = clock_wall_ms());
 	for (uint32_t i = 1; i < q->queues.n; i++)
 		if (q->queues.at[i] != NULL)
 			dispatch_wake(q, q->queues.at[i]);

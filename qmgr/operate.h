@@ -2,7 +2,7 @@
 #ifndef QMGR_OPERATE_H
 #define QMGR_OPERATE_H
 
-#include "qmgr/qmgr.h"
+#include "qmgr/suspend.h"
 
 /* What an operator does to a message (rule 26): journalled with his name before anything is freed. */
 enum operation {
@@ -18,8 +18,9 @@ enum operation {
 bool operate(struct qmgr *q, enum operation what, struct message *m, struct slice holder,
     struct slice reason);
 
-/* Mail for a domain ("*": all) waits until it is resumed. False: no such domain can be, or it is so already. */
-bool operate_suspend(struct qmgr *q, struct slice domain, struct slice holder, struct slice reason);
-bool operate_resume(struct qmgr *q, struct slice domain, struct slice holder);
+/* Mail waits until it is resumed (suspend.h). False: it is so already, or there are too many. */
+bool operate_suspend(
+    struct qmgr *q, const struct suspend *what, struct slice holder, struct slice reason);
+bool operate_resume(struct qmgr *q, const struct suspend *what, struct slice holder);
 
 #endif

@@ -18,6 +18,7 @@
 #include "qmgr/schedule.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
+#include "qmgr/suspend.h"
 
 #include <bsd/stdlib.h>
 #include <stdlib.h>
@@ -108,6 +109,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 {
 	*q = (struct qmgr){ .loop = loop, .dirfd = dirfd, .lockfd = -1, .conf = conf_ref(conf) };
 	q->rng.state = (uint64_t)arc4random() << 32 | arc4random();
+	suspend_changed(q);
 	messages_init(&q->messages);
 	queues_init(&q->queues);
 	segtab_init(&q->segtab);
@@ -251,6 +253,7 @@ qmgr_set_conf(struct qmgr *q, const struct conf *conf)
 	conf_unref(q->conf);
 	q->conf = conf_ref(conf);
 	q->journal.hold_ms = conf->journal_hold_ms;
+	suspend_changed(q);
 	for (uint32_t i = 0; i < q->queues.n; i++)
 		if (q->queues.at[i] != NULL)
 			dispatch_wake(q, q->queues.at[i]); /* its limits may be wider now */

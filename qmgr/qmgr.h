@@ -130,7 +130,8 @@ struct qmgr {
 	uint64_t disk_free_bytes;
 	uint64_t duplicates_bound; /* highest window ever seen */
 	uint64_t damaged_ranges;
-	uint32_t nsuspended; /* markers that suspend a domain */
+	uint32_t nsuspended;	 /* queues and markers that are (suspend.h) */
+	uint32_t suspend_serial; /* of the last change to any of them */
 	struct address_cache *address;
 	struct notices *notices;
 };

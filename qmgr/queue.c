@@ -208,6 +208,7 @@ queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice ro
 	move_site(all, q, site_take(&all->sites, &q->route));
 	q->defined = true;
 	q->limits = NULL;
+	q->suspend_seen = 0;
 	all->count++;
 	if (all->count > all->nbucket)
 		grow(all);
@@ -229,10 +230,18 @@ queue_free(struct queues *all, struct queue *q)
 	destroy(all, q);
 }
 
+static enum queue_priority
+priority_of(const struct message *m)
+{
+	return m->flags & MESSAGE_URGENT ? QUEUE_URGENT
+	       : m->flags & MESSAGE_LOW	 ? QUEUE_LOW
+					 : QUEUE_NORMAL;
+}
+
 static struct ready *
 list_of(struct queue *q, const struct message *m)
 {
-	return &q->ready[m->flags & MESSAGE_URGENT ? 0 : 1];
+	return &q->ready[priority_of(m)];
 }
 
 void
@@ -248,6 +257,7 @@ ready_push(
 	r->prev_msg = l->tail_msg;
 	r->prev_rcpt = l->tail_rcpt;
 	if (l->tail_msg == MESSAGE_NONE) {
+		q->passed[l - q->ready] = 0;
 		l->head_msg = i;
 		l->head_rcpt = (uint16_t)rcpt;
 	} else {
@@ -291,17 +301,38 @@ ready_remove(
 	q->nready--;
 }
 
+static bool
+has(const struct queue *q, int list)
+{
+	return q->ready[list].head_msg != MESSAGE_NONE;
+}
+
 bool
 ready_first(const struct queue *q, uint32_t *msg, unsigned *rcpt)
 {
-	for (int i = 0; i < QUEUE_PRIORITIES; i++) {
-		if (q->ready[i].head_msg == MESSAGE_NONE)
+	int list = QUEUE_LOW;
+
+	while (list > 0 && !(has(q, list) && q->passed[list] >= QUEUE_TURNS - 1))
+		list--;
+	for (; list < QUEUE_PRIORITIES; list++) {
+		if (!has(q, list))
 			continue;
-		*msg = q->ready[i].head_msg;
-		*rcpt = q->ready[i].head_rcpt;
+		*msg = q->ready[list].head_msg;
+		*rcpt = q->ready[list].head_rcpt;
 		return true;
 	}
 	return false;
+}
+
+void
+ready_taken(struct queue *q, const struct message *m)
+{
+	for (int list = 0; list < QUEUE_PRIORITIES; list++) {
+		if (list == (int)priority_of(m))
+			q->passed[list] = 0;
+		else if (has(q, list) && q->passed[list] < UINT8_MAX)
+			q->passed[list]++;
+	}
 }
 
 void

@@ -20,7 +20,15 @@
 enum courier_kind { COURIER_DELIVER, COURIER_LOCAL, COURIER_COUNT };
 enum courier_kind courier_of(enum service s);
 
-enum { QUEUE_ROUTING = 0, QUEUE_PRIORITIES = 2, QUEUE_NOWHERE = UINT32_MAX };
+enum { QUEUE_ROUTING = 0, QUEUE_NOWHERE = UINT32_MAX };
+
+/*
+ * The ready lists of a queue, most urgent first. A more urgent one is not taken from for ever: of
+ * QUEUE_TURNS jobs at least one comes from each list that has something.
+ */
+enum queue_priority { QUEUE_URGENT, QUEUE_NORMAL, QUEUE_LOW, QUEUE_PRIORITIES };
+enum { QUEUE_TURNS = 8 };
+
 
 /* What a queue that is down waits for. */
 enum queue_wait {
@@ -48,6 +56,7 @@ struct queue {
 	uint32_t next_hash;
 
 	struct ready ready[QUEUE_PRIORITIES];
+	uint8_t passed[QUEUE_PRIORITIES]; /* jobs in a row that others got while it had something */
 	uint32_t nrcpt; /* recipients that name it, closed ones apart */
 	uint32_t nready;
 	uint32_t njobs;	      /* running: connections, as far as we know */
@@ -66,6 +75,9 @@ struct queue {
 	bool suspended;
 	char *suspend_holder, *suspend_reason;
 	uint64_t suspend_wall_ms;
+	uint32_t suspend_seen; /* qmgr's serial when suspend_by was found (suspend.h) */
+	struct queue *suspend_by;
+	uint32_t source_turn; /* of its pool's members */
 
 	uint32_t down_until; /* tick; 0: its host answers as far as known */
 	uint32_t down_count; /* times in a row */
@@ -120,8 +132,10 @@ void ready_push(
     struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
 void ready_remove(
     struct queues *all, struct messages *ms, struct queue *q, struct message *m, unsigned rcpt);
-/* The first of the most urgent list; false: none. It stays there. */
+/* The first of the list whose turn it is; false: none. It stays there. */
 bool ready_first(const struct queue *q, uint32_t *msg, unsigned *rcpt);
+/* A job, or a question, was made of the first message: the others have been passed over. */
+void ready_taken(struct queue *q, const struct message *m);
 
 /* The rings of queues to dispatch from. */
 void active_push(struct queues *all, struct queue *q);

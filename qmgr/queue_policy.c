@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include "qmgr/queue_policy.h"
 
+#include "base/addr.h"
 #include "qmgr/state.h"
+#include "qmgr/suspend.h"
 
 const struct scope_values *
 queue_limits(struct qmgr *q, struct queue *queue)
@@ -35,14 +37,62 @@ queue_limits(struct qmgr *q, struct queue *queue)
 	return queue->limits;
 }
 
-struct slice
-queue_source(struct qmgr *q, const struct queue *queue)
+static struct slice
+address_of(const struct conf_binding *b)
 {
-	const struct conf_binding *b =
-	    queue->route.pool.n == 0 ? NULL : conf_binding(q->conf, queue->route.pool);
-
 	return b == NULL || !b->source.set ? SLICE_NONE
 					   : slice_of(b->source.host, sizeof b->source.host);
+}
+
+/* NULL: it is no group; *one is its binding then, or NULL. */
+static const struct conf_group *
+pool_of(struct qmgr *q, const struct queue *queue, const struct conf_binding **one)
+{
+	struct slice pool = queue->route.pool;
+	const struct conf_group *group = pool.n == 0 ? NULL : conf_group(q->conf, pool);
+
+	*one = pool.n == 0 || group != NULL ? NULL : conf_binding(q->conf, pool);
+	return group;
+}
+
+unsigned
+queue_nsources(struct qmgr *q, const struct queue *queue)
+{
+	const struct conf_binding *one;
+	const struct conf_group *group = pool_of(q, queue, &one);
+
+	return group == NULL || group->nmember == 0 ? 1 : (unsigned)group->nmember;
+}
+
+struct slice
+queue_source(struct qmgr *q, struct queue *queue)
+{
+	const struct conf_binding *one;
+	const struct conf_group *group = pool_of(q, queue, &one);
+
+	if (group == NULL)
+		return address_of(one);
+	for (size_t i = 0; i < group->nmember; i++) {
+		one = group->member[queue->source_turn++ % group->nmember];
+		if (!suspend_has_binding(q, one->name))
+			return address_of(one);
+	}
+	return SLICE_NONE;
+}
+
+bool
+queue_has_family(struct qmgr *q, const struct queue *queue, bool v4)
+{
+	const struct conf_binding *one;
+	const struct conf_group *group = pool_of(q, queue, &one);
+	bool any = false;
+
+	for (size_t i = 0; group != NULL && i < group->nmember && !any; i++)
+		any = !group->member[i]->source.set ||
+		      addr_is_v4(group->member[i]->source.host) == v4;
+	return group != NULL && group->nmember > 0
+		   ? any
+		   : one == NULL || !one->source.set || addr_is_v4(one->source.host) == v4;
 }
 
 const char *
@@ -51,47 +101,6 @@ queue_wait_word(enum queue_wait w)
 	static const char *const words[] = { "host", "rest", "dns", "dnscache" };
 
 	return words[w];
-}
-
-bool
-queue_is_marker(const struct queue *queue)
-{
-	return queue->defined && queue->class == 0;
-}
-
-static void
-marker_key(struct slice domain, struct buf *out)
-{
-	const struct route r = { .transport = SLICE_LIT("suspend"), .domain = domain };
-
-	route_put(out, &r);
-}
-
-struct queue *
-queue_marker(struct qmgr *q, struct slice domain, bool make)
-{
-	struct buf key = { 0 };
-	struct queue *found;
-
-	if (domain.n > ROUTE_TEXT_MAX)
-		return NULL;
-	marker_key(domain, &key);
-	found =
-	    make ? queue_intern(q, 0, slice_buf(&key)) : queue_find(&q->queues, 0, slice_buf(&key));
-	buf_fini(&key);
-	return found;
-}
-
-bool
-queue_is_blocked(struct qmgr *q, const struct queue *queue)
-{
-	struct queue *all, *one;
-
-	if (q->nsuspended == 0)
-		return false;
-	all = queue_marker(q, SLICE_LIT("*"), false);
-	one = queue_marker(q, queue->route.domain, false);
-	return (all != NULL && all->suspended) || (one != NULL && one->suspended);
 }
 
 struct queue *

@@ -6,13 +6,15 @@
 
 /* What the configuration and operators say about a queue, and how one comes to be. */
 const struct scope_values *queue_limits(struct qmgr *q, struct queue *queue);
-bool queue_is_blocked(struct qmgr *q, const struct queue *queue); /* a marker suspends its domain */
-/* The marker that suspends a domain ("*": all); with `make` it is made and journalled. NULL: none. */
-struct queue *queue_marker(struct qmgr *q, struct slice domain, bool make);
-/* Where its connections come from: 16 bytes, as long as the configuration lives; or empty. */
-struct slice queue_source(struct qmgr *q, const struct queue *queue);
+/*
+ * Where its next connection comes from: 16 bytes, as long as the configuration lives; or empty. Of a
+ * group the next member in turn that is not suspended.
+ */
+struct slice queue_source(struct qmgr *q, struct queue *queue);
+unsigned queue_nsources(struct qmgr *q, const struct queue *queue); /* among which it chooses */
+/* Has any source an address of this family, or none at all? */
+bool queue_has_family(struct qmgr *q, const struct queue *queue, bool v4);
 const char *queue_wait_word(enum queue_wait w); /* "host", "rest", "dns", "dnscache" */
-bool queue_is_marker(const struct queue *queue);
 /* Interned and journalled. NULL: not a route, or too many queues. */
 struct queue *queue_intern(struct qmgr *q, uint8_t class, struct slice route);
 

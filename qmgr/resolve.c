@@ -203,14 +203,14 @@ static unsigned
 mx_flags(struct qmgr *q, const struct queue *queue, const struct scope_values *v,
     const struct route_hop *hop)
 {
-	struct slice source = queue_source(q, queue);
 	unsigned flags =
 	    (v->ipv4 ? MX_IPV4 : 0) | (v->ipv6 ? MX_IPV6 : 0) | (v->ipv6_first ? MX_IPV6_FIRST : 0);
 
 	/* What comes from an address goes to one of its kind. */
-	if (source.n > 0)
-		flags &=
-		    addr_is_v4((const uint8_t *)source.p) ? ~(unsigned)MX_IPV6 : ~(unsigned)MX_IPV4;
+	if (!queue_has_family(q, queue, true))
+		flags &= ~(unsigned)MX_IPV4;
+	if (!queue_has_family(q, queue, false))
+		flags &= ~(unsigned)MX_IPV6;
 	if (hop->mx)
 		flags |= MX_LOOK;
 	if (hop->mx && slice_ieq(hop->host, queue->route.domain))

@@ -48,8 +48,12 @@ enum resolve_says {
 	RESOLVE_SLICE, /* its recipients fail, in slices: call again in the next turn */
 };
 enum resolve_says resolve_look(struct qmgr *q, struct queue *queue);
-/* After RESOLVE_GO: JOB's hosts, in the order of trial. partial: not all there are, or may be. */
-void resolve_put(struct qmgr *q, struct queue *queue, struct buf *out, bool *partial);
+/*
+ * After RESOLVE_GO: JOB's hosts, in the order of trial, with a source only those of its family.
+ * partial: not all there are, or may be.
+ */
+void resolve_put(
+    struct qmgr *q, struct queue *queue, struct slice source, struct buf *out, bool *partial);
 
 /* What a job told of the queue's hosts; addresses that are not among them are passed over. */
 void resolve_failed(struct qmgr *q, struct queue *queue, const struct job_failed *f);

@@ -55,7 +55,8 @@ next_random(void *arg)
 }
 
 void
-resolve_put(struct qmgr *q, struct queue *queue, struct buf *out, bool *partial)
+resolve_put(
+    struct qmgr *q, struct queue *queue, struct slice source, struct buf *out, bool *partial)
 {
 	struct resolve *r = queue->resolve;
 	uint64_t now = qclock_ms(&q->clock);
@@ -69,7 +70,9 @@ resolve_put(struct qmgr *q, struct queue *queue, struct buf *out, bool *partial)
 		const struct mx_host *h = &r->host[i];
 		struct job_host put = { .name = slice_z(h->name), .port = h->port };
 
-		if (hosts_until_ms(&q->hosts, h->ip, h->port, now) != 0) {
+		if (hosts_until_ms(&q->hosts, h->ip, h->port, now) != 0 ||
+		    (source.n > 0 &&
+			addr_is_v4(h->ip) != addr_is_v4((const uint8_t *)source.p))) {
 			*partial = true;
 			continue;
 		}

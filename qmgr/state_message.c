@@ -30,6 +30,7 @@ filed_common(struct qmgr *q, const struct journal_filed *r, struct journal_place
 	m->flags = (r->flags & JOURNAL_NULL_SENDER ? MESSAGE_NULL_SENDER : 0) |
 		   (r->flags & JOURNAL_IS_NOTICE ? MESSAGE_NOTICE : 0) |
 		   ((int8_t)r->priority > 0 ? MESSAGE_URGENT : 0) |
+		   ((int8_t)r->priority < 0 ? MESSAGE_LOW : 0) |
 		   (q->replaying ? MESSAGE_NO_TIMER : 0) | (r->large != 0 ? MESSAGE_LARGE : 0);
 	if (r->large != 0)
 		large_filed(q, r->large, r->id);

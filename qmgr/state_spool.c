@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "qmgr/large.h"
 #include "qmgr/state.h"
+#include "qmgr/suspend.h"
 
 #include <stdlib.h>
 
@@ -30,6 +31,7 @@ state_queue_freed(struct qmgr *q, const struct journal_queue_freed *r, struct jo
 	if (queue == NULL || queue->number == QUEUE_ROUTING || queue->nrcpt > 0)
 		return;
 	q->nsuspended -= queue->suspended;
+	suspend_changed(q);
 	queue_free(&q->queues, queue);
 }
 
@@ -47,6 +49,7 @@ state_suspend(struct qmgr *q, const struct journal_suspend *r, struct journal_pl
 	queue->suspend_holder = slice_dup(r->holder);
 	queue->suspend_reason = slice_dup(r->reason);
 	queue->suspend_wall_ms = r->wall_ms;
+	suspend_changed(q);
 	(void)at; /* cleaning writes it again with its QUEUE */
 }
 
@@ -60,6 +63,7 @@ state_resume(struct qmgr *q, const struct journal_resume *r, struct journal_plac
 		return;
 	q->nsuspended -= queue->suspended;
 	queue->suspended = false;
+	suspend_changed(q);
 }
 
 /* ---- segments ---- */

@@ -74,6 +74,8 @@ struct conf_locally {
 #define CONF_C_MAILBOX const char *
 #define CONF_C_CHARS const char *
 #define CONF_C_BELOW const char *
+#define CONF_C_POOL const char *
+#define CONF_C_PRIORITY int64_t
 #define CONF_C_SERVERS struct conf_listens
 #define CONF_C_LOCALLY struct conf_locally
 #define CONF_C_PATH const char *

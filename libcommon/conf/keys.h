@@ -35,6 +35,8 @@
  *	BELOW     a path below a home folder, or "" for none    const char *, NULL: none
  *	RATE      100/1h, "100/1h burst 20", none              struct gcra_rate, burst 0: not said
  *	BUCKETS   list of names of bucket sections             struct conf_buckets
+ *	POOL      name of a binding or group, or "" for none    const char *, NULL: none
+ *	PRIORITY  -9 to 9 (RFC 6710)                            int64_t
  *
  * min and max bound numbers, and the number of elements of lists (max 0: CONF_LIST_MAX).
  */
@@ -280,7 +282,10 @@
 	K(HOPS, route, "route", "", 0, 8,                                                               \
 	    "Next hops for the domain, tried in this order. The empty list says that there is none, "   \
 	    "whatever \"relay_host\" is. Not set anywhere: \"relay_host\", or where that is empty the "  \
-	    "mail exchangers of the domain.")
+	    "mail exchangers of the domain.")                                                           \
+	K(POOL, pool, "pool", "", 0, 0,                                                                 \
+	    "The binding or group that mail for the domain leaves by: its keys hold for it, and "       \
+	    "connections come from its address, with a group from those of its members in turn.")
 
 /* In binding sections only. */
 #define CONF_BINDING_KEYS(K)                                                                            \
@@ -302,7 +307,10 @@
 	K(CLASS, origin, "class", "mx", 0, 0,                                                           \
 	    "mx: mail from anybody for our domains; submission: mail from our users; local: what the "  \
 	    "local socket takes, for loopback addresses only.")                                         \
-	K(LISTENS, at, "address", "", 1, 0, "Addresses and ports. Must be set.")
+	K(LISTENS, at, "address", "", 1, 0, "Addresses and ports. Must be set.")                            \
+	K(PRIORITY, priority, "priority", "0", 0, 0,                                                    \
+	    "The priority of mail that brings none: above 0 it goes before, below 0 behind other mail " \
+	    "for the same destination. Clients that we relay for may bring one (MT-PRIORITY, RFC 6710).")
 
 /* clang-format on */
 

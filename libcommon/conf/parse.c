@@ -140,6 +140,8 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 #define OPT_BELOW ONE
 #define OPT_RATE ONE
 #define OPT_BUCKETS SEVERAL
+#define OPT_POOL ONE
+#define OPT_PRIORITY ONE
 #define OPT_SERVICES SEVERAL
 #define OPT_DOMAINS SEVERAL
 #define OPT_NETS SEVERAL
@@ -434,6 +436,27 @@ read_listens(struct reader *r, cfg_t *root)
 	return true;
 }
 
+/* A pool is named anywhere, so it is looked for when all names are known. The first line that is wrong is told. */
+static bool
+check_pools(struct reader *r)
+{
+	const struct scope_set *set = &r->w->scopes;
+	const struct scope *worst = NULL;
+
+	for (size_t i = 0; i < set->cap; i++) {
+		const struct scope *s = set->slot[i];
+		struct slice name = slice_z(s == NULL ? NULL : s->v.pool);
+
+		if (name.n == 0 || titles_find(&set->bindings, name) != 0 ||
+		    titles_find(&set->groups, name) != 0)
+			continue;
+		if (worst == NULL || s->set[SCOPE_pool].line < worst->set[SCOPE_pool].line)
+			worst = s;
+	}
+	return worst == NULL || fail(r, (int)worst->set[SCOPE_pool].line,
+				    "pool: there is no binding or group \"%s\"", worst->v.pool);
+}
+
 /* What is not set and follows from what is: see keys.h. */
 static void
 complete(struct conf_whole *w)
@@ -504,6 +527,8 @@ build(struct reader *r, cfg_t *root, const struct origin *o)
 	for (size_t i = 0; i < n; i++)
 		if (!read_group(r, nth(root, "group", i), &groups[i], bindings))
 			return false;
+	if (!check_pools(r))
+		return false;
 	scope_complete(w);
 	return !r->failed;
 }

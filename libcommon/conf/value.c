@@ -380,6 +380,19 @@ rate(struct slice s, struct gcra_rate *out)
 	return true;
 }
 
+/* RFC 6710 section 3: "0", or a digit that is not, with or without "-". */
+static bool
+priority(struct slice s, int64_t *out)
+{
+	bool minus = s.n > 0 && s.p[0] == '-';
+
+	s = slice_from(s, minus);
+	if (s.n != 1 || !ascii_digit(s.p[0]) || (minus && s.p[0] == '0'))
+		return false;
+	*out = minus ? '0' - s.p[0] : s.p[0] - '0';
+	return true;
+}
+
 static const struct {
 	const char *word, *such; /* for manuals, for refusals */
 } types[] = {
@@ -411,6 +424,8 @@ static const struct {
 	[VALUE_BELOW] = { "path below home", "a path below home, without .." },
 	[VALUE_RATE] = { "rate", "a rate (such as 100/1m, \"5000/1h burst 50\", none)" },
 	[VALUE_BUCKETS] = { "list of buckets", "a bucket's name" },
+	[VALUE_POOL] = { "binding or group", "the name of a binding or group" },
+	[VALUE_PRIORITY] = { "priority", "a priority from -9 to 9" },
 };
 
 const char *
@@ -481,6 +496,11 @@ parse(enum value_type type, struct slice s, struct arena *a, struct value *out)
 	case VALUE_BUCKETS:
 		out->z = arena_z(a, s);
 		return value_is_title(s);
+	case VALUE_POOL:
+		out->z = arena_z(a, s);
+		return value_is_title(s); /* whether there is such a one is known at the end of the file */
+	case VALUE_PRIORITY:
+		return priority(s, &out->i);
 	}
 	return false;
 }
@@ -495,7 +515,7 @@ static bool
 may_be_none(enum value_type type)
 {
 	return type == VALUE_HOP || type == VALUE_FILE || type == VALUE_MAILBOX ||
-	       type == VALUE_CHARS || type == VALUE_BELOW;
+	       type == VALUE_CHARS || type == VALUE_BELOW || type == VALUE_POOL;
 }
 
 bool
@@ -584,7 +604,11 @@ value_store(
 	case VALUE_MAILBOX:
 	case VALUE_CHARS:
 	case VALUE_BELOW:
+	case VALUE_POOL:
 		*(const char **)field = last->z;
+		break;
+	case VALUE_PRIORITY:
+		*(int64_t *)field = last->i;
 		break;
 	case VALUE_BOOL:
 		*(bool *)field = last->u != 0;

@@ -32,6 +32,8 @@ enum value_type {
 	VALUE_SERVERS,
 	VALUE_RATE,
 	VALUE_BUCKETS,
+	VALUE_POOL,
+	VALUE_PRIORITY,
 };
 
 /* A row of keys.h, as the parser sees it. */
@@ -60,6 +62,7 @@ struct value {
 	const char *text;
 	union {
 		uint64_t u;
+		int64_t i;
 		const char *z;
 		struct conf_net net;
 		struct conf_addr addr;

@@ -152,6 +152,8 @@ put_route(struct buf *b, const struct route *route)
 {
 	json_kstr(b, "transport", route->transport);
 	json_kstr(b, "domain", route->domain);
+	if (route->pool.n > 0)
+		json_kstr(b, "pool", route->pool);
 	json_key(b, "hops");
 	json_open(b, '[');
 	for (unsigned i = 0; i < route->nhops; i++) {

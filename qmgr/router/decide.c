@@ -203,14 +203,36 @@ to_local(struct deciding *s, const char *rule)
 	}
 }
 
+/* What the configuration says about mail for the domain, by its pool where it has one. */
+static const struct scope_values *
+values_of(struct deciding *s, struct slice *pool)
+{
+	const struct scope_values *v = scope_values(s->c, SLICE_NONE, SLICE_NONE, s->domain);
+	const struct conf_group *group;
+	const struct conf_binding *binding;
+
+	*pool = SLICE_NONE;
+	if (v->pool == NULL)
+		return v;
+	group = conf_group(s->c, slice_z(v->pool));
+	binding = conf_binding(s->c, slice_z(v->pool));
+	if (group != NULL) {
+		*pool = slice_z(group->name);
+		return scope_values(s->c, *pool, SLICE_NONE, s->domain);
+	}
+	*pool = slice_z(binding->name);
+	return scope_values(s->c, SLICE_NONE, *pool, s->domain);
+}
+
 static void
 to_next_hops(struct deciding *s)
 {
-	const struct scope_values *v = scope_values(s->c, SLICE_NONE, SLICE_NONE, s->domain);
-	struct slice host = s->domain;
+	struct slice host = s->domain, pool;
+	const struct scope_values *v = values_of(s, &pool);
 
 	decision_say(s->out, ROUTE_DELIVER, 0, "0.0.0", "", s->rule);
-	s->out->route = (struct route){ .transport = SLICE_LIT("smtp"), .domain = s->domain };
+	s->out->route =
+	    (struct route){ .transport = SLICE_LIT("smtp"), .pool = pool, .domain = s->domain };
 	for (size_t i = 0; i < v->route.n; i++)
 		decision_hop(s->out, slice_z(v->route.at[i].host), v->route.at[i].port, false);
 	if (v->route.n > 0)
@@ -250,6 +272,8 @@ where_to(struct deciding *s)
 		to_local(s, s->rule);
 	else if (found == ROUTES_NONE)
 		to_next_hops(s);
+	else if (s->out->action == ROUTE_DELIVER && slice_is(s->out->route.transport, "smtp"))
+		values_of(s, &s->out->route.pool);
 }
 
 void

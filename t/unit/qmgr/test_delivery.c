@@ -501,10 +501,10 @@ START_TEST(rule_17_a_suspect_waits_until_a_worker_is_idle)
 {
 	uint64_t busy = world_send_apart(&w, &pen, "a@x.example", "b@busy.example"), id;
 
-	operate_suspend(&w.q, SLICE_LIT("y.example"), SLICE_LIT("me"), SLICE_NONE);
+	world_suspend(&w, "y.example");
 	id = world_send(&w, &pen, "a@x.example", "b@y.example");
 	message_find(&w.q.messages, id)->suspicion = 2;
-	operate_resume(&w.q, SLICE_LIT("y.example"), SLICE_LIT("me"));
+	world_resume(&w, "y.example");
 	for (int i = 0; i < 5; i++)
 		world_pass(&w, 1000);
 	ck_assert_uint_eq(ntold, 1);
@@ -706,8 +706,7 @@ END_TEST
 
 START_TEST(a_suspended_domain_waits_also_what_comes_later_and_after_a_restart)
 {
-	ck_assert(operate_suspend(&w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"),
-	    SLICE_LIT("me"), SLICE_LIT("why")));
+	ck_assert(world_suspend(&w, _i == 0 ? "y.example" : "*"));
 	world_settle(&w);
 	world_send(&w, &pen, "a@x.example", "b@y.example");
 	ck_assert_uint_eq(ntold, 0);
@@ -718,10 +717,8 @@ START_TEST(a_suspended_domain_waits_also_what_comes_later_and_after_a_restart)
 	worker = world_worker(&w, 1, 100);
 	world_send(&w, &pen, "a@x.example", "b@other.example");
 	ck_assert_uint_eq(ntold, _i == 0 ? 1 : 0);
-	ck_assert(!operate_resume(&w.q, SLICE_LIT("elsewhere.example"), SLICE_LIT("me")));
-	ck_assert(operate_resume(
-	    &w.q, _i == 0 ? SLICE_LIT("y.example") : SLICE_LIT("*"), SLICE_LIT("me")));
-	world_settle(&w);
+	ck_assert(!world_resume(&w, "elsewhere.example"));
+	ck_assert(world_resume(&w, _i == 0 ? "y.example" : "*"));
 	ck_assert_uint_eq(ntold, 2);
 }
 END_TEST

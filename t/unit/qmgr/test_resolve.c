@@ -220,18 +220,20 @@ START_TEST(trouble_with_the_dns_is_no_bounce)
 {
 	uint64_t first = to_domain("u@fail.example", ""), second = to_domain("v@fail.example", "");
 	struct queue *queue = queue_of(first);
-	struct buf why = { 0 };
+	struct why why = { 0 };
 
 	ck_assert_uint_eq(world_rcpt(&w, first, 0)->phase, RCPT_DEFERRED);
 	ck_assert_uint_eq(world_rcpt(&w, first, 0)->attempts, 1);
 	ck_assert_uint_eq(world_rcpt(&w, second, 0)->phase, RCPT_READY); /* not touched */
 	ck_assert_uint_ne(queue->down_until, 0);
 	ck_assert_int_eq(queue->wait, WAIT_DNS);
-	rcpt_why(&w.q, message_find(&w.q.messages, second), 0, &why);
-	buf_putc(&why, '\0');
-	ck_assert_msg(
-	    strstr(why.p, "DNS failing") != NULL && strstr(why.p, "SERVFAIL") != NULL, "%s", why.p);
-	buf_fini(&why);
+	why_find(&w.q, message_find(&w.q.messages, second), 0, &why);
+	ck_assert_int_eq(why.cause, WHY_DNS);
+	buf_putc(&why.text, '\0');
+	ck_assert_msg(strstr(why.text.p, "DNS failing") != NULL &&
+			  strstr(why.text.p, "SERVFAIL") != NULL,
+	    "%s", why.text.p);
+	why_fini(&why);
 	for (int i = 0; i < 40; i++)
 		world_pass(&w, 3600000);
 	ck_assert_uint_eq(w.q.ledger.bounced, 0);

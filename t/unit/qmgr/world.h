@@ -18,6 +18,7 @@
 #include "qmgr/schedule.h"
 #include "qmgr/segments.h"
 #include "qmgr/state.h"
+#include "qmgr/why.h"
 #include "spool/envelope.h"
 #include "spool/record.h"
 
@@ -636,6 +637,29 @@ job_host_down(struct world *w, struct told_job *t)
 	    &w->q, t->worker, &(struct msg_job_done){ .job = t->number, .host_down = 1 }));
 	t->done = true;
 	world_settle(w);
+}
+
+/* As an operator writes it. False: there was nothing to do, or it means nothing. */
+static inline bool
+world_suspend(struct world *w, const char *what)
+{
+	struct suspend s;
+	bool done = suspend_parse(&w->q, slice_z(what), true, &s) == NULL &&
+		    operate_suspend(&w->q, &s, SLICE_LIT("me"), SLICE_LIT("why"));
+
+	world_settle(w);
+	return done;
+}
+
+static inline bool
+world_resume(struct world *w, const char *what)
+{
+	struct suspend s;
+	bool done = suspend_parse(&w->q, slice_z(what), false, &s) == NULL &&
+		    operate_resume(&w->q, &s, SLICE_LIT("me"));
+
+	world_settle(w);
+	return done;
 }
 
 static inline struct recipient *

@@ -124,6 +124,15 @@ static const struct {
 	    "x.conf:3: listen \"a/b\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
 	{ "group \"\" { }\n",
 	    "x.conf:1: group \"\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
+	{ "domain a.example { pool = b }\nbinding \"b\" { domain b.example {\npool = c\n} }\n"
+	  "group \"g\" {\n domain c.example { pool = d }\n}\n",
+	    "x.conf:3: pool: there is no binding or group \"c\"" },
+	{ "domain a.example {\npool = \"a b\"\n}\n",
+	    "x.conf:2: pool: \"a b\" is not the name of a binding or group" },
+	{ "listen \"a\" {\naddress = \"127.0.0.1:25\"\npriority = 10\n}\n",
+	    "x.conf:3: priority: \"10\" is not a priority from -9 to 9" },
+	{ "listen \"a\" {\npriority = \"-0\"\n}\n",
+	    "x.conf:2: priority: \"-0\" is not a priority from -9 to 9" },
 	{ "group \"g\" {\nbinding \"..\" { }\n}\n",
 	    "x.conf:2: binding \"..\": a name is 1 to 63 letters, digits, '-', '_' and '.'" },
 	{ "domain \"a b\" { }\n", "x.conf:1: domain \"a b\": this is not a domain" },
@@ -263,7 +272,7 @@ START_TEST(values_arrive_in_their_fields)
 			      "run_dir = '/a//b c'\r\n"
 			      "listen \"in\" { class = submission address = { \"127.0.0.1:2587\", "
 			      "\"[::1]:2587\" } }\n"
-			      "listen \"x\" { address = 127.0.0.1:2525 }\n");
+			      "listen \"x\" { address = 127.0.0.1:2525 priority = -3 }\n");
 
 	ck_assert_str_eq(c->hostname, "mx.example.org");
 	ck_assert_str_eq(c->myorigin, "mx.example.org");
@@ -289,6 +298,8 @@ START_TEST(values_arrive_in_their_fields)
 	ck_assert_uint_eq(c->listen[0].at.n, 2);
 	ck_assert_uint_eq(c->listen[0].at.at[1].port, 2587);
 	ck_assert_uint_eq(c->listen[1].origin, CLASS_MX);
+	ck_assert_int_eq(c->listen[0].priority, 0);
+	ck_assert_int_eq(c->listen[1].priority, -3);
 	conf_unref(c);
 }
 END_TEST

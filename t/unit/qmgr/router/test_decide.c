@@ -24,7 +24,11 @@ static const char text[] =
     "relay_host = \"127.0.0.1:2526\"\n"
     "domain \"routed.example\" { route = { \"[::1]:2600\", \"127.0.0.2:2601\" } }\n"
     "domain \"named.example\" { route = { \"hop.example:2602\" } }\n"
-    "domain \"dead.example\" { route = {} }\n";
+    "domain \"dead.example\" { route = {} }\n"
+    "domain \"pool.example\" { pool = Ads }\n"
+    "domain \"grouped.example\" { pool = bulk route = \"10.0.0.8\" }\n"
+    "binding \"ads\" { domain \"pool.example\" { route = \"10.0.0.7\" } }\n"
+    "group \"bulk\" { binding \"ads\" { } }\n";
 
 /* ---- made-up tables ---- */
 
@@ -59,7 +63,7 @@ static const struct pair routes[] = { { "to@else.example", "smtp:[10.0.0.1]:2700
 	{ "held@else.example", "hold:look at it" }, { "gone@else.example", "discard:spam trap" },
 	{ "odd@else.example", "uucp:x" }, { "inherit@else.example", "smtp:" },
 	{ "alice@local.example", "lmtp:127.0.0.1:2424" }, { "dom.table.example", "smtp:10.0.0.2" },
-	{ ".table.example", "smtp:10.0.0.3:26" } };
+	{ ".table.example", "smtp:10.0.0.3:26" }, { "t@pool.example", "smtp:10.0.0.9" } };
 
 static enum found
 in_pairs(const struct pair *p, size_t n, struct slice key, struct buf *value)
@@ -157,7 +161,8 @@ print(struct buf *b, const struct decision *d)
 {
 	switch (d->action) {
 	case ROUTE_DELIVER:
-		buf_printf(b, "deliver %.*s %.*s", SLICE_ARG(d->route.transport),
+		buf_printf(b, "deliver %.*s%s%.*s %.*s", SLICE_ARG(d->route.transport),
+		    d->route.pool.n > 0 ? "/" : "", SLICE_ARG(d->route.pool),
 		    SLICE_ARG(d->route.domain));
 		for (unsigned i = 0; i < d->route.nhops; i++)
 			buf_printf(b, " %.*s:%u%s", SLICE_ARG(d->route.hops[i].host),
@@ -305,6 +310,12 @@ static const struct {
 	{ MX, 0, STRANGER, "postMaster@mx.example.net", "postmaster", "expand boss@else.example" },
 	{ MX, 0, STRANGER, "root@local.example", "postmaster", "expand boss@else.example" },
 	{ MX, 2, NULL, "root@local.example", "no-mailbox", "451 4.3.5" },
+	/* by a pool: its route, its name as its section has it */
+	{ LOC, 0, NULL, "a@pool.example", "local", "deliver smtp/ads pool.example 10.0.0.7:25" },
+	{ LOC, 0, NULL, "t@pool.example", "route-table",
+	    "deliver smtp/ads pool.example 10.0.0.9:25" },
+	{ LOC, 0, NULL, "a@grouped.example", "local",
+	    "deliver smtp/bulk grouped.example 10.0.0.8:25" },
 	/* the virtual table */
 	{ MX, 0, STRANGER, "u@virtual.example", "virtual",
 	    "expand alice@local.example z@else.example" },
