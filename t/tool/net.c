@@ -80,6 +80,8 @@ net_listen(const struct net_addr *at)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (at->a.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+	else if (((const struct sockaddr_in *)&at->a)->sin_addr.s_addr == INADDR_ANY)
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
 	if (bind(fd, (const struct sockaddr *)&at->a, at->len) == 0 && listen(fd, 1024) == 0)
 		return fd;
 	err = errno;

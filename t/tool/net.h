@@ -18,7 +18,10 @@ struct net_addr {
 /* "127.0.0.1:25", "[::1]:25". Literals only. Returns 0 or -EINVAL. */
 int net_addr_parse(struct net_addr *a, const char *text);
 
-/* Non-blocking, close-on-exec, TCP_NODELAY. A descriptor or -errno; connect may be under way. */
+/*
+ * Non-blocking, close-on-exec, TCP_NODELAY. A descriptor or -errno; connect may be under way. To listen
+ * at 0.0.0.0 is to listen at all of 127.0.0.0/8.
+ */
 int net_connect(const struct net_addr *to);
 int net_listen(const struct net_addr *at);
 int net_accept(int fd);

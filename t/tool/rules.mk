@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: ISC
 # Load generator and sink of the end-to-end tests, the bench and the demonstration.
 PROGS += t/tool/smtpsource
-t/tool/smtpsource_SRCS := smtpsource.c net.c
+t/tool/smtpsource_SRCS := smtpsource.c sourceopt.c net.c
 t/tool/smtpsource_DEPS := libcommon/base
 
 PROGS += t/tool/smtpsink
 t/tool/smtpsink_SRCS := smtpsink.c sinkrule.c net.c
 t/tool/smtpsink_DEPS := libcommon/base
+
+# Calls a command many times: the bench of sendmail.
+PROGS += t/tool/callmany
+t/tool/callmany_SRCS := callmany.c net.c
+t/tool/callmany_DEPS := libcommon/base
 
 # Plays the corpus of addresses against smtp/path.h.
 PROGS += t/tool/adapter_address

@@ -3,11 +3,14 @@
  * smtpsink: an SMTP server that takes everything, remembers what it took, and can be told to
  * misbehave. Any number of addresses in one process.
  *
- *	smtpsink [-q] [-o file] [-d folder] [-M file] [-c messages] [-X keyword]... [-r rule]...
+ *	smtpsink [-Qq] [-o file] [-T file] [-d folder] [-M file] [-c messages] [-X keyword]... [-r rule]...
  *	    [-S seed] HOST:PORT...
  *
  *	-o	one line a message, TAB between: its X-Test-Id (or -), its number, the address it
  *		came in by, the argument of MAIL, the argument of each RCPT that was accepted
+ *	-T	for measuring: one line a message, its X-Test-Id, TAB, the microseconds since its
+ *		X-Test-Sent (smtpsource -T; or -), all lines of a turn written together at its end
+ *	-Q	TCP_QUICKACK after each read
  *	-d	each message as received (CR LF, dots removed) in folder/NUMBER
  *	-M	marks for the crash recorder: "D ID", written before the 250
  *	-c	end after so many messages
@@ -21,6 +24,7 @@
 #include <bsd/stdlib.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,13 +55,14 @@ static LIST_HEAD(, session) sessions = LIST_HEAD_INITIALIZER(sessions);
 
 static struct {
 	struct session listeners[LISTENERS_MAX];
-	int nlisteners, log, marks, epfd;
+	int nlisteners, log, times, marks, epfd;
+	struct buf times_lines; /* of this turn */
 	const char *dir;
 	long limit;
-	bool no_ehlo, quiet;
+	bool no_ehlo, quiet, quickack;
 	long messages, connections, open, highest, rcpts, refused;
 	unsigned long long bytes;
-} sink = { .log = -1, .marks = -1 };
+} sink = { .log = -1, .times = -1, .marks = -1 };
 
 static struct {
 	const char *word;
@@ -270,16 +275,38 @@ run_command(struct session *s, struct slice line)
 	reply(s, "500 5.5.2 what?");
 }
 
-/* The value of X-Test-Id in the header section, or "-". */
+/* The value of a field ("Name:") of the header section, or "-". */
 static struct slice
-test_id(const struct buf *body)
+field(const struct buf *body, const char *name)
 {
 	struct slice all = slice_buf(body), line;
+	size_t n = strlen(name);
 
 	while (slice_next(&all, '\n', &line) && line.n > 1)
-		if (slice_istarts(line, "X-Test-Id:"))
-			return slice_trim(slice_head(slice_from(line, 10), line.n - 11));
+		if (slice_istarts(line, name))
+			return slice_trim(slice_head(slice_from(line, n), line.n - n - 1));
 	return SLICE_LIT("-");
+}
+
+static void
+note_time(const struct session *s, struct slice id)
+{
+	struct slice sent = field(&s->body, "X-Test-Sent:");
+	uint64_t us;
+
+	buf_slice(&sink.times_lines, id);
+	if (slice_u64(sent, &us))
+		buf_printf(&sink.times_lines, "\t%llu\n", (unsigned long long)(net_now_us() - us));
+	else
+		buf_puts(&sink.times_lines, "\t-\n");
+}
+
+static void
+times_flush(void)
+{
+	if (sink.times_lines.n > 0)
+		net_append_line(sink.times, sink.times_lines.p, sink.times_lines.n);
+	buf_reset(&sink.times_lines);
 }
 
 static void
@@ -299,7 +326,7 @@ write_message(const struct session *s)
 static void
 message_done(struct session *s)
 {
-	struct slice id = test_id(&s->body);
+	struct slice id = field(&s->body, "X-Test-Id:");
 	struct buf line = { 0 };
 
 	s->in_data = false;
@@ -325,6 +352,8 @@ message_done(struct session *s)
 		net_append_line(sink.log, line.p + 2, line.n - 2);
 	}
 	buf_fini(&line);
+	if (sink.times >= 0)
+		note_time(s, id);
 	reply(s, "250 2.0.0 taken");
 	transaction_reset(s);
 	if (sink.limit != 0 && sink.messages >= sink.limit)
@@ -431,6 +460,8 @@ on_event(struct session *s, uint32_t events)
 			session_free(s);
 			return;
 		}
+		if (sink.quickack)
+			setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){ 1 }, sizeof(int));
 		run_input(s);
 	}
 	session_flush(s);
@@ -507,7 +538,7 @@ options(int argc, char *argv[])
 	const char *err = NULL;
 	int c;
 
-	while ((c = getopt(argc, argv, "c:d:M:o:qr:S:X:")) != -1) {
+	while ((c = getopt(argc, argv, "c:d:M:o:Qqr:S:T:X:")) != -1) {
 		switch (c) {
 		case 'c':
 			sink.limit = (long)strtonum(optarg, 1, 1L << 40, &err);
@@ -521,6 +552,9 @@ options(int argc, char *argv[])
 		case 'o':
 			sink.log = net_append_open(optarg);
 			break;
+		case 'Q':
+			sink.quickack = true;
+			break;
 		case 'q':
 			sink.quiet = true;
 			break;
@@ -530,6 +564,9 @@ options(int argc, char *argv[])
 			break;
 		case 'S':
 			sinkrule_seed((uint64_t)strtonum(optarg, 0, 1L << 40, &err));
+			break;
+		case 'T':
+			sink.times = net_append_open(optarg);
 			break;
 		case 'X':
 			withhold(optarg);
@@ -583,7 +620,9 @@ main(int argc, char *argv[])
 			else
 				on_event(s, events[i].events);
 		}
+		times_flush();
 	}
+	buf_fini(&sink.times_lines);
 	report();
 	return 0;
 }

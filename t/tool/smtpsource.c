@@ -4,11 +4,16 @@
  * a name of its own in the header field X-Test-Id (RUN-NUMBER), and each name that was answered 250
  * is appended to a file before its session goes on. What is in that file was promised.
  *
- *	smtpsource [-Pkq] -h HOST:PORT [-s sessions] [-m messages] [-n messages a session]
+ *	smtpsource [-IPTkq] -h HOST:PORT [-s sessions] [-m messages] [-n messages a session]
  *	    [-l bytes] [-r recipients a message] [-R messages a second] [-f sender] [-t recipient]
- *	    [-a file] [-M file] [-i RUN] [-w seconds] [-H helo]
+ *	    [-u count] [-a file] [-M file] [-i RUN] [-w seconds] [-H helo]
  *
  *	-t	a %d in it becomes the number of the recipient, counted over the whole run
+ *	-u	these numbers begin again at 0 after so many
+ *	-T	a field X-Test-Sent with the microseconds of the monotonic clock when the end of the
+ *		message was handed to the kernel: smtpsink -T tells how long it was under way
+ *	-I	idle: -s sessions say EHLO and no more, and are held. One line "held N" when all
+ *		are there, or "held N of M" when one was refused or ended; goes on until SIGTERM
  *	-P	pipelining: MAIL, RCPT, DATA in one write
  *	-k	keep trying: connect again after a disconnect, try until -m messages were
  *		acknowledged, each try under a new name. Without it a message that was refused or
@@ -19,7 +24,6 @@
  *
  * Prints one line of name=value; exit 0 when every message was acknowledged, 1 when not.
  */
-#include <bsd/stdlib.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +36,7 @@
 #include "base/buf.h"
 #include "base/die.h"
 #include "t/tool/net.h"
+#include "t/tool/sourceopt.h"
 
 enum { RETRY_US = 50000, EVENTS = 256, READ_MAX = 16384 };
 
@@ -63,27 +68,12 @@ struct session {
 	size_t out_done;
 };
 
-static struct {
-	struct net_addr to;
-	int sessions, per_session, rcpts, limit_s;
-	long messages, rate;
-	size_t size;
-	const char *from, *rcpt, *run, *helo;
-	bool pipelining, keep, quiet;
-	int acks, marks;
-} opt = { .sessions = 1,
-	.rcpts = 1,
-	.limit_s = 600,
-	.messages = 1,
-	.size = 1024,
-	.acks = -1,
-	.from = "source@test.example",
-	.rcpt = "sink@test.example",
-	.helo = "source.test.example",
-	.marks = -1 };
+static struct sourceopt opt;
 
 static struct {
 	long begun, acked, refused, broken, rcpts, live, connects, failed_connects;
+	long held; /* idle sessions that were greeted */
+	bool told; /* how many are */
 	uint64_t start_us;
 	uint32_t *latency_us;
 	long latencies;
@@ -207,6 +197,8 @@ put_rcpt(struct session *s, long number)
 {
 	const char *d = strstr(opt.rcpt, "%d");
 
+	if (opt.rcpt_wrap != 0)
+		number %= opt.rcpt_wrap;
 	buf_puts(&s->out, "RCPT TO:<");
 	if (d == NULL)
 		buf_puts(&s->out, opt.rcpt);
@@ -238,12 +230,15 @@ put_body(struct session *s)
 	buf_printf(&s->out, "From: <%s>\r\nTo: undisclosed-recipients:;\r\n", opt.from);
 	buf_puts(&s->out, "Date: Sat, 21 Nov 2026 12:00:00 +0000\r\n");
 	buf_printf(&s->out, "Message-ID: <%s-%ld@source.test.example>\r\n", opt.run, s->seq);
-	buf_printf(&s->out, "Subject: message %ld of %s\r\nX-Test-Id: %s-%ld\r\n\r\n", s->seq,
-	    opt.run, opt.run, s->seq);
+	buf_printf(&s->out, "Subject: message %ld of %s\r\nX-Test-Id: %s-%ld\r\n", s->seq, opt.run,
+	    opt.run, s->seq);
+	s->dot_us = net_now_us();
+	if (opt.stamp)
+		buf_printf(&s->out, "X-Test-Sent: %llu\r\n", (unsigned long long)s->dot_us);
+	buf_puts(&s->out, "\r\n");
 	buf_put(&s->out, filler.p, filler.n);
 	buf_puts(&s->out, ".\r\n");
 	s->phase = WAIT_DOT;
-	s->dot_us = net_now_us();
 }
 
 /* Between two messages: begin the next, wait for its time, or leave. */
@@ -253,6 +248,12 @@ message_next(struct session *s)
 	uint64_t due =
 	    opt.rate == 0 ? 0 : run.start_us + (uint64_t)run.begun * 1000000 / (uint64_t)opt.rate;
 
+	if (opt.idle) {
+		s->phase = WAIT_DUE;
+		s->due_us = UINT64_MAX;
+		run.held++;
+		return;
+	}
 	if (enough() || stopped || (opt.per_session != 0 && s->sent >= opt.per_session)) {
 		buf_puts(&s->out, "QUIT\r\n");
 		s->phase = WAIT_QUIT;
@@ -451,6 +452,20 @@ run_due(struct session *all)
 	return next <= now ? 0 : (int)((next - now + 999) / 1000);
 }
 
+/* Once: all idle sessions there are to be are there. */
+static void
+tell_held(void)
+{
+	if (!opt.idle || run.told || run.held < run.live)
+		return;
+	if (run.live == opt.sessions)
+		printf("held %ld\n", run.live);
+	else
+		printf("held %ld of %d\n", run.live, opt.sessions);
+	fflush(stdout);
+	run.told = true;
+}
+
 static int
 by_size(const void *a, const void *b)
 {
@@ -486,100 +501,13 @@ on_signal(int sig)
 	stopped = 1;
 }
 
-static long
-number(const char *text, long max)
-{
-	const char *err;
-	long long n = strtonum(text, 0, max, &err);
-
-	if (err != NULL)
-		die(EXIT_USAGE, "%s is %s", text, err);
-	return (long)n;
-}
-
-static void
-options(int argc, char *argv[])
-{
-	static char name[64];
-	bool host = false;
-	int c;
-
-	while ((c = getopt(argc, argv, "a:f:h:H:i:kl:m:M:n:Pqr:R:s:t:w:")) != -1) {
-		switch (c) {
-		case 'a':
-			opt.acks = net_append_open(optarg);
-			break;
-		case 'f':
-			opt.from = optarg;
-			break;
-		case 'h':
-			host = true;
-			if (net_addr_parse(&opt.to, optarg) < 0)
-				die(EXIT_USAGE, "-h takes HOST:PORT, not '%s'", optarg);
-			break;
-		case 'H':
-			opt.helo = optarg;
-			break;
-		case 'i':
-			opt.run = optarg;
-			break;
-		case 'k':
-			opt.keep = true;
-			break;
-		case 'l':
-			opt.size = (size_t)number(optarg, 1L << 30);
-			break;
-		case 'm':
-			opt.messages = number(optarg, 100000000);
-			break;
-		case 'M':
-			opt.marks = net_append_open(optarg);
-			break;
-		case 'n':
-			opt.per_session = (int)number(optarg, 1000000);
-			break;
-		case 'P':
-			opt.pipelining = true;
-			break;
-		case 'q':
-			opt.quiet = true;
-			break;
-		case 'r':
-			opt.rcpts = (int)number(optarg, 100000);
-			break;
-		case 'R':
-			opt.rate = number(optarg, 1000000);
-			break;
-		case 's':
-			opt.sessions = (int)number(optarg, 19000);
-			break;
-		case 't':
-			opt.rcpt = optarg;
-			break;
-		case 'w':
-			opt.limit_s = (int)number(optarg, 100000);
-			break;
-		default:
-			die(EXIT_USAGE, "see the head of t/tool/smtpsource.c");
-		}
-	}
-	if (!host || optind != argc || opt.sessions == 0 || opt.rcpts == 0)
-		die(EXIT_USAGE, "-h HOST:PORT is needed; see the head of t/tool/smtpsource.c");
-	if (opt.sessions > opt.messages)
-		opt.sessions = opt.messages == 0 ? 1 : (int)opt.messages;
-	if (opt.run == NULL) {
-		snprintf(name, sizeof name, "%llx.%d", (long long)time(NULL), (int)getpid());
-		opt.run = name;
-	}
-}
-
 int
 main(int argc, char *argv[])
 {
 	struct epoll_event events[EVENTS];
 	struct session *all;
 
-	options(argc, argv);
+	sourceopt_read(&opt, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
@@ -596,10 +524,11 @@ main(int argc, char *argv[])
 
 		for (int i = 0; i < n; i++)
 			on_event(events[i].data.ptr, events[i].events);
+		tell_held();
 		if (stopped || net_now_us() - run.start_us > (uint64_t)opt.limit_s * 1000000)
 			break;
 	}
-	if (!opt.quiet)
+	if (!opt.quiet && !opt.idle)
 		report();
 	for (int i = 0; i < opt.sessions; i++) {
 		buf_fini(&all[i].in);
@@ -608,5 +537,7 @@ main(int argc, char *argv[])
 	free(all);
 	free(run.latency_us);
 	buf_fini(&filler);
+	if (opt.idle)
+		return run.live == opt.sessions ? 0 : 1;
 	return run.acked >= opt.messages ? 0 : 1;
 }
