@@ -29,6 +29,8 @@ put_mail(struct session *s)
 		buf_puts(b, " BODY=8BITMIME");
 	if ((s->ext & EXT_SMTPUTF8) && e->smtputf8)
 		buf_puts(b, " SMTPUTF8");
+	if ((s->ext & EXT_MT_PRIORITY) && e->priority != 0)
+		buf_printf(b, " MT-PRIORITY=%d", e->priority);
 	if (s->ext & EXT_DSN) {
 		if (e->ret != 0)
 			buf_puts(b, e->ret == RET_FULL ? " RET=FULL" : " RET=HDRS");

@@ -4,6 +4,7 @@
 #include "base/die.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { IN_MAX = 64 * 1024 }; /* unread bytes of a client that sends ahead while it has to wait */
 
@@ -191,8 +192,19 @@ is_exempt(const struct session *s)
 	return s->by_user ? s->uid == 0 : conf_in_nets(&s->conf->sessions_exempt, s->client.host);
 }
 
+/* What the listener gives to mail that brings no priority. Few listeners: looked through. */
+static int8_t
+priority_of(const struct conf *c, const char *listener)
+{
+	for (size_t i = 0; listener != NULL && i < c->nlisten; i++)
+		if (strcmp(c->listen[i].name, listener) == 0)
+			return (int8_t)c->listen[i].priority;
+	return 0;
+}
+
 void
-client_accept(struct clients *all, int fd, const struct addr *peer, const uint32_t *uid)
+client_accept(struct clients *all, int fd, const struct addr *peer, const uint32_t *uid,
+    const char *listener)
 {
 	struct client *c = xcalloc(1, sizeof *c);
 	struct session *s = &c->session;
@@ -207,6 +219,7 @@ client_accept(struct clients *all, int fd, const struct addr *peer, const uint32
 	all->n++;
 	session_init(s, all->world, &ops, c, conf_ref(all->conf));
 	s->client = *peer;
+	s->priority = priority_of(all->conf, listener);
 	if (uid != NULL) {
 		s->client = (struct addr){ 0 };
 		s->by_user = true;

@@ -21,8 +21,12 @@ struct clients {
 	bool finishing;
 };
 
-/* Takes fd. uid NULL: a client of the network, else the user that came by the local socket. */
-void client_accept(struct clients *all, int fd, const struct addr *peer, const uint32_t *uid);
+/*
+ * Takes fd. uid NULL: a client of the network, else the user that came by the local socket.
+ * listener: the name of its listen section; NULL: none.
+ */
+void client_accept(struct clients *all, int fd, const struct addr *peer, const uint32_t *uid,
+    const char *listener);
 /* New ones are refused, idle ones end now, others when their message is stored. */
 void clients_finish(struct clients *all);
 /* Whoever is still sending is cut off. Messages under way to the disk stay. */

@@ -147,6 +147,8 @@ put_received(
 		.uid = from->uid,
 		.host = from->host,
 		.proto = from->proto,
+		.has_priority = tx->params.has_priority,
+		.priority = tx->params.priority,
 		.date = date_now(l->arrival_ms) };
 
 	id_text(l->id, id);
@@ -177,6 +179,8 @@ put_message(
 		envelope_put_u8(env, ENVELOPE_BODY, BODY_8BITMIME);
 	if (p->smtputf8)
 		envelope_put_flag(env, ENVELOPE_SMTPUTF8);
+	if (p->priority != 0)
+		envelope_put_u8(env, ENVELOPE_PRIORITY, (uint8_t)p->priority);
 	if (is_user(&from->client))
 		envelope_put_u32(env, ENVELOPE_UID, from->uid);
 	else {

@@ -45,14 +45,17 @@ static struct {
  */
 
 static void
-add_listener(int fd, uint8_t class, bool is_socket)
+add_listener(int fd, uint8_t class, const char *name)
 {
 	struct worker_birth *b = &parent.birth;
 
 	if (b->nlisten == WORKER_LISTEN_MAX - 2)
 		die(EXIT_CONFIG, "more than %d listening sockets", WORKER_LISTEN_MAX - 2);
 	b->listen[b->nlisten++] =
-	    (struct worker_listen){ .fd = fd, .class = class, .is_socket = is_socket };
+	    (struct worker_listen){ .fd = fd,
+		    .class = class,
+		    .is_socket = name == NULL,
+		    .name = name == NULL ? NULL : xstrdup(name) };
 }
 
 /* Sockets that init holds under the section's name come before those we could bind. */
@@ -64,7 +67,7 @@ bind_section(struct daemon *d, const struct conf_listen *at)
 
 	if (fd >= 0) {
 		for (; fd >= 0; fd = daemon_listen_fd(d, at->name))
-			add_listener(fd, (uint8_t)at->origin, false);
+			add_listener(fd, (uint8_t)at->origin, at->name);
 		return;
 	}
 	for (size_t i = 0; i < at->at.n; i++) {
@@ -76,7 +79,7 @@ bind_section(struct daemon *d, const struct conf_listen *at)
 			die(EXIT_TEMP, "listener %s: cannot listen at %s port %u: %s", at->name,
 			    text, a->port, strerror(-fd));
 		}
-		add_listener(fd, (uint8_t)at->origin, false);
+		add_listener(fd, (uint8_t)at->origin, at->name);
 	}
 }
 
@@ -103,7 +106,7 @@ parent_bind(struct daemon *d)
 	parent.birth.conf = conf;
 	for (size_t i = 0; i < conf->nlisten; i++)
 		bind_section(d, &conf->listen[i]);
-	add_listener(daemon_bind_submit(d), CLASS_LOCAL, true);
+	add_listener(daemon_bind_submit(d), CLASS_LOCAL, NULL);
 	parent.ctl_fd = daemon_bind_ctl(d);
 	parent.birth.drop_fd = daemon_open_dir(d, SANDBOX_DROP);
 	parent.mx_workers = workers_wished(conf);

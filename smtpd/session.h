@@ -72,6 +72,7 @@ struct session {
 	bool flow_waits; /* large body: not read until a piece is written */
 	bool skip_line;	 /* in the rest of a line that was too long */
 	bool skipped_cr; /* and the last byte seen of it was a CR */
+	int8_t priority; /* of mail that brings none: its listener's */
 	uint16_t nheld;
 	struct held_reply *held, **held_end; /* in the transaction's arena */
 	struct intake_wait wait;	     /* for room for message data */

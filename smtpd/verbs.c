@@ -27,11 +27,30 @@ struct rule {
 	enum step (*run)(struct session *s, const struct command *cmd); /* NULL: not offered */
 };
 
+/* Its mail goes wherever it likes, as router will say, and before that of others (RFC 6710 section 8). */
+static bool
+is_ours(const struct session *s)
+{
+	switch ((enum origin_class)s->world->class) {
+	case CLASS_MX:
+		return conf_in_nets(&s->conf->relay_networks, s->client.host);
+	case CLASS_SUBMISSION:
+		return conf_in_nets(&s->conf->submission_networks, s->client.host);
+	case CLASS_LOCAL:
+		return true;
+	case CLASS_BOUNCED:
+		break;
+	}
+	return false;
+}
+
 unsigned
 session_offers(const struct session *s)
 {
 	unsigned ext = EXT_PIPELINING | EXT_SIZE | EXT_8BITMIME | EXT_DSN | EXT_ENHANCED;
 
+	if (is_ours(s))
+		ext |= EXT_MT_PRIORITY;
 	return s->world->class == CLASS_LOCAL ? ext | EXT_XANGARIUM : ext;
 }
 
@@ -78,6 +97,8 @@ cmd_ehlo(struct session *s, const struct command *cmd)
 	buf_printf(out, "250-%s\r\n", s->conf->hostname);
 	if (is_local(s))
 		buf_printf(out, "250-%s origin=%s\r\n", ext_word(EXT_XANGARIUM), s->conf->myorigin);
+	if (is_ours(s))
+		buf_printf(out, "250-%s\r\n", ext_word(EXT_MT_PRIORITY));
 	buf_printf(out,
 	    "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-DSN\r\n250 "
 	    "ENHANCEDSTATUSCODES\r\n",
@@ -173,6 +194,8 @@ begin_mail(struct session *s, const struct path *from, const struct mail_params 
 	s->tx.params = *params;
 	s->tx.params.envid = keep(s, params->envid);
 	s->tx.params.auth = keep(s, params->auth);
+	if (!params->has_priority)
+		s->tx.params.priority = s->priority;
 	return session_reply(s, REPLY_MAIL_OK, SLICE_NONE);
 }
 

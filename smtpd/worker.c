@@ -46,6 +46,10 @@ struct worker {
 	struct deferred wake;
 	struct worker_birth *birth;
 	struct listener *listeners[WORKER_LISTEN_MAX];
+	struct door {
+		struct worker *worker;
+		const char *name; /* of its listen section; NULL: the local socket */
+	} door[WORKER_LISTEN_MAX];
 	unsigned nlisteners;
 	bool open, finishing;
 	uint64_t accepted;
@@ -346,22 +350,23 @@ room_freed(void *arg)
 static void
 on_client(int fd, const struct addr *peer, void *arg)
 {
-	struct worker *w = arg;
+	const struct door *at = arg;
 
-	client_accept(&w->clients, fd, peer, NULL);
+	client_accept(&at->worker->clients, fd, peer, NULL, at->name);
 }
 
 static void
 on_user(int fd, const struct addr *peer, void *arg)
 {
-	struct worker *w = arg;
+	const struct door *at = arg;
+	struct worker *w = at->worker;
 	uid_t uid;
 
 	if (priv_peer_uid(fd, &uid) != 0) {
 		close(fd);
 		return;
 	}
-	client_accept(&w->clients, fd, peer, &uid);
+	client_accept(&w->clients, fd, peer, &uid, NULL);
 	if (w->pickup != NULL)
 		pickup_soon(w->pickup);
 }
@@ -511,9 +516,11 @@ begin_listening(struct worker *w)
 {
 	for (unsigned i = 0; i < w->birth->nlisten; i++) {
 		const struct worker_listen *at = &w->birth->listen[i];
-		struct listener *ln =
-		    listen_new(w->loop, at->fd, at->is_socket ? on_user : on_client, w);
+		struct door *door = &w->door[w->nlisteners];
+		struct listener *ln;
 
+		*door = (struct door){ w, at->name };
+		ln = listen_new(w->loop, at->fd, at->is_socket ? on_user : on_client, door);
 		listen_pause(ln, true);
 		w->listeners[w->nlisteners++] = ln;
 	}

@@ -70,6 +70,8 @@ received_print(struct buf *out, const struct received *r)
 		put_clean(out, r->for_, CHARS_VISIBLE, "<>", true);
 		buf_putc(out, '>');
 	}
+	if (r->has_priority)
+		buf_printf(out, "%sPRIORITY %d", r->for_.n > 0 ? " " : "\r\n\t", r->priority);
 	buf_puts(out, "; ");
 	buf_slice(out, r->date);
 	buf_puts(out, "\r\n");

@@ -11,13 +11,13 @@
  *
  *	Received: from HELO ([ADDR])
  *		by HOST with PROTO id ID
- *		for <RCPT>; DATE
+ *		for <RCPT> PRIORITY N; DATE
  *
  * and for mail that came from a user of this host:
  *
  *	Received: by HOST (Angarium, from userid UID)
  *		id ID
- *		for <RCPT>; DATE
+ *		for <RCPT> PRIORITY N; DATE
  */
 struct received {
 	struct slice helo;   /* empty: the address literal stands there */
@@ -27,6 +27,8 @@ struct received {
 	const char *proto; /* "ESMTP", "SMTP", "LMTP", "ESMTPS" (RFC 3848); NULL: not said */
 	struct slice id;   /* the queue id's text */
 	struct slice for_; /* the one recipient; empty: several, or it shall not be told */
+	bool has_priority; /* the client said one (RFC 6710 section 4.5) */
+	int priority;
 	struct slice date; /* date_text() */
 };
 

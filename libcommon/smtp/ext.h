@@ -17,6 +17,7 @@
 	E(STARTTLS, "STARTTLS", 8)            \
 	E(AUTH, "AUTH", 9)                    \
 	E(REQUIRETLS, "REQUIRETLS", 10)       \
+	E(MT_PRIORITY, "MT-PRIORITY", 12)     \
 	E(XANGARIUM, "XANGARIUM", 11) /* our local socket: origin=DOMAIN */
 
 enum ext {

@@ -67,6 +67,20 @@ read_size(struct slice value, uint64_t *out)
 	return true;
 }
 
+/* RFC 6710 section 4.1: "0", or a digit that is not, with or without "-". */
+static bool
+read_priority(struct slice value, struct mail_params *out)
+{
+	bool minus = value.n > 0 && value.p[0] == '-';
+
+	value = slice_from(value, minus);
+	if (value.n != 1 || !ascii_digit(value.p[0]) || (minus && value.p[0] == '0'))
+		return false;
+	out->has_priority = true;
+	out->priority = (int8_t)(minus ? '0' - value.p[0] : value.p[0] - '0');
+	return true;
+}
+
 /* RFC 4954 section 5: "<>" or xtext of an address. */
 static bool
 auth_valid(struct slice value, bool utf8)
@@ -137,6 +151,7 @@ enum which {
 	P_AUTH,
 	P_SMTPUTF8,
 	P_REQUIRETLS,
+	P_MT_PRIORITY,
 	P_NOTIFY,
 	P_ORCPT,
 	P_COUNT,
@@ -154,6 +169,7 @@ static const struct {
 	[P_AUTH] = { "AUTH", EXT_AUTH, true },
 	[P_SMTPUTF8] = { "SMTPUTF8", EXT_SMTPUTF8, true },
 	[P_REQUIRETLS] = { "REQUIRETLS", EXT_REQUIRETLS, true },
+	[P_MT_PRIORITY] = { "MT-PRIORITY", EXT_MT_PRIORITY, true },
 	[P_NOTIFY] = { "NOTIFY", EXT_DSN, false },
 	[P_ORCPT] = { "ORCPT", EXT_DSN, false },
 };
@@ -228,6 +244,9 @@ set(struct values *v, enum which which, struct slice value)
 		break;
 	case P_REQUIRETLS:
 		v->mail.requiretls = ok = value.p == NULL;
+		break;
+	case P_MT_PRIORITY:
+		ok = read_priority(value, &v->mail);
 		break;
 	case P_NOTIFY:
 		ok = param_notify_parse(value, &v->rcpt.notify);

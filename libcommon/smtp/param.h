@@ -6,7 +6,7 @@
 
 /*
  * Parameters of MAIL and RCPT (RFC 5321 section 4.1.2; SIZE RFC 1870, BODY RFC 6152 and 3030, RET,
- * ENVID, NOTIFY, ORCPT RFC 3461, AUTH RFC 4954, SMTPUTF8 RFC 6531, REQUIRETLS RFC 8689). Each is
+ * ENVID, NOTIFY, ORCPT RFC 3461, AUTH RFC 4954, SMTPUTF8 RFC 6531, MT-PRIORITY RFC 6710, REQUIRETLS RFC 8689). Each is
  * known only where its extension is among those offered.
  */
 enum param_result {
@@ -27,6 +27,7 @@ enum param_notify {
 	PARAM_NOTIFY_DELAY = 8,
 };
 
+enum { PARAM_PRIORITY_MAX = 9 }; /* and the same below zero */
 enum { PARAM_ENVID_MAX = 100, PARAM_ORCPT_MAX = 500, PARAM_AUTH_MAX = 500 };
 
 /* The slices point into what was parsed and are checked, still in xtext, ready to be passed on. */
@@ -38,6 +39,8 @@ struct mail_params {
 	struct slice auth;  /* xtext of an address, or "<>"; p == NULL: not said */
 	bool smtputf8;
 	bool requiretls;
+	bool has_priority;
+	int8_t priority; /* -9 to 9 */
 };
 
 struct rcpt_params {

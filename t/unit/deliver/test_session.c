@@ -189,6 +189,7 @@ make_segment(struct world *w, const char *body)
 
 	envelope_put_text(&env, ENVELOPE_SENDER, slice_z(sender));
 	envelope_put_u8(&env, ENVELOPE_RET, RET_HDRS);
+	envelope_put_u8(&env, ENVELOPE_PRIORITY, (uint8_t)-5);
 	envelope_put_edit(&env, EDIT_INSERT, 1, SLICE_LIT("Received: by us\r\n"));
 	for (int i = 0; i < RCPTS; i++) {
 		char to[32];
@@ -467,6 +468,20 @@ START_TEST(the_message_goes_out_as_it_must)
 }
 END_TEST
 
+START_TEST(who_knows_priorities_hears_of_it)
+{
+	struct world w;
+
+	world_open(&w, "\r\nx\r\n", 25);
+	w.server.say[PHASE_EHLO] = "250-server\r\n250 MT-PRIORITY MIXER\r\n";
+	play(&w);
+	buf_putc(&w.server.heard, '\0');
+	ck_assert_ptr_nonnull(
+	    strstr(w.server.heard.p, "\nMAIL FROM:<from@a.example> MT-PRIORITY=-5\n"));
+	world_close(&w);
+}
+END_TEST
+
 /* 452 after some were taken: the rest goes in the next transaction, at once. */
 START_TEST(too_many_recipients_go_again)
 {
@@ -673,6 +688,7 @@ cases(TCase *tc)
 	    tc, each_answer_has_its_conclusion, 0, 2 * (int)(sizeof rows / sizeof *rows));
 	tcase_add_loop_test(tc, a_reply_during_the_body, 0, sizeof early / sizeof *early);
 	tcase_add_test(tc, the_message_goes_out_as_it_must);
+	tcase_add_test(tc, who_knows_priorities_hears_of_it);
 	tcase_add_loop_test(tc, too_many_recipients_go_again, 0, 2);
 	tcase_add_test(tc, ehlo_unknown_helo_serves);
 	tcase_add_test(tc, larger_than_the_server_says);

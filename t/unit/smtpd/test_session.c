@@ -650,6 +650,66 @@ START_TEST(envelope_holds_all)
 }
 END_TEST
 
+/* RFC 6710: known to those that we relay for; who says none has that of the listener. */
+static const struct {
+	uint8_t class;
+	const char *conf;
+	int listener;
+	const char *param;
+	const char *reply;
+	int priority; /* in the envelope */
+	bool trace;
+} priorities[] = {
+	{ CLASS_MX, "", 0, " MT-PRIORITY=3", "555 5.5.4", 0, false },
+	{ CLASS_MX, "", 4, "", "250", 4, false },
+	{ CLASS_MX, "relay_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=3", "250", 3, true },
+	{ CLASS_MX, "relay_networks = 192.0.2.0/24\n", 4, " MT-PRIORITY=0", "250", 0, true },
+	{ CLASS_MX, "relay_networks = 192.0.2.0/24\n", 4, "", "250", 4, false },
+	{ CLASS_MX, "relay_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=12", "501 5.5.4", 0,
+	    false },
+	{ CLASS_SUBMISSION, "relay_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=3", "555 5.5.4",
+	    0, false },
+	{ CLASS_SUBMISSION, "submission_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=-9", "250",
+	    -9, true },
+	{ CLASS_LOCAL, "", 0, " MT-PRIORITY=-1", "250", -1, true },
+};
+
+START_TEST(priorities_of_those_we_trust)
+{
+	bool refused = priorities[_i].reply[0] == '5';
+	struct envelope_edit edit;
+	struct envelope e;
+	struct slice rest;
+	struct fake f;
+	char mail[128];
+
+	fake_init(&f, priorities[_i].class, priorities[_i].conf);
+	f.session->priority = (int8_t)priorities[_i].listener;
+	fake_say(&f, HELLO);
+	buf_putc(&f.out, '\0');
+	ck_assert_int_eq(strstr(f.out.p, "MT-PRIORITY") != NULL,
+	    priorities[_i].conf[0] != '\0' ? strncmp(priorities[_i].reply, "555", 3) != 0
+					   : priorities[_i].class == CLASS_LOCAL);
+	buf_reset(&f.out);
+	snprintf(mail, sizeof mail, "MAIL FROM:<a@client.example>%s\r\n", priorities[_i].param);
+	fake_say(&f, mail);
+	ck_assert_msg(slice_istarts(slice_buf(&f.out), priorities[_i].reply), "%.*s",
+	    SLICE_ARG(slice_buf(&f.out)));
+	if (!refused) {
+		fake_say(&f, RCPT "DATA\r\n");
+		fake_say(&f, "x: y\r\n.\r\n");
+		ck_assert_uint_eq(f.committed, 1);
+		ck_assert_int_eq(envelope_message(slice_buf(&f.envelope), &e), 0);
+		ck_assert_int_eq(e.priority, priorities[_i].priority);
+		rest = e.fields;
+		ck_assert(envelope_edit_next(&rest, &edit));
+		ck_assert_int_eq(memmem(edit.bytes.p, edit.bytes.n, " PRIORITY ", 10) != NULL,
+		    priorities[_i].trace);
+	}
+	fake_fini(&f);
+}
+END_TEST
+
 START_TEST(local_class)
 {
 	struct envelope e;
@@ -761,6 +821,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, replies_are_bounded);
 	tcase_add_loop_test(tc, one_reset, 0, N(endings));
 	tcase_add_test(tc, envelope_holds_all);
+	tcase_add_loop_test(tc, priorities_of_those_we_trust, 0,
+	    (int)(sizeof priorities / sizeof *priorities));
 	tcase_add_test(tc, local_class);
 	tcase_add_loop_test(tc, finish, 0, 2);
 	tcase_add_test(tc, session_life);

@@ -35,6 +35,14 @@ START_TEST(fields_are_built)
 	    slice_is(slice_buf(&out), "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
 				      "\tby mx.example id X; " DATE "\r\n"));
 	buf_reset(&out);
+	r.has_priority = true;
+	r.priority = -4;
+	received_print(&out, &r);
+	ck_assert(
+	    slice_is(slice_buf(&out), "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
+				      "\tby mx.example id X\r\n\tPRIORITY -4; " DATE "\r\n"));
+	buf_reset(&out);
+	r.has_priority = false;
 	r.addr = NULL;
 	r.uid = 1000;
 	received_print(&out, &r);
