@@ -51,11 +51,13 @@ is_suspended(struct qmgr *q, struct queue *queue, struct why *w)
 		return false;
 	kind = suspend_kind_of(by);
 	w->cause = WHY_SUSPENDED;
-	buf_puts(&w->by, suspend_word(kind));
-	if (kind == SUSPEND_QUEUE)
-		buf_printf(&w->by, "=%u", by->number);
-	else if (kind != SUSPEND_ALL)
-		buf_printf(&w->by, "=%.*s", SLICE_ARG(by->route.domain));
+	if (kind == SUSPEND_ALL)
+		buf_putc(&w->by, '*');
+	else if (kind == SUSPEND_QUEUE)
+		buf_printf(&w->by, "queue=%u", by->number);
+	else
+		buf_printf(
+		    &w->by, "%s=%.*s", suspend_word(kind), SLICE_ARG(by->route.domain));
 	buf_printf(&w->text, "suspended: %.*s by %s: %s", SLICE_ARG(slice_buf(&w->by)),
 	    by->suspend_holder, by->suspend_reason);
 	return true;

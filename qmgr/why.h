@@ -33,7 +33,7 @@ enum why_cause {
 
 struct why {
 	enum why_cause cause;
-	/* what holds it: of a limit its name, of a suspension KIND=NAME, of a hold who; else empty */
+	/* what holds it: of a limit its name, of a suspension KIND=NAME or "*", of a hold who; else empty */
 	struct buf by;
 	uint64_t next_ms; /* when it is tried, as far as is known; UINT64_MAX: that is not known */
 	struct buf text;  /* all of it for people, one line */

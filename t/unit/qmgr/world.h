@@ -472,6 +472,7 @@ struct letter {
 	uint64_t notice_of;
 	uint8_t notice_kind;	   /* 0: of a failure */
 	const char *transport;	   /* NULL: smtp */
+	const char *pool;	   /* NULL: none */
 	struct record_large large; /* number not 0: the body is there */
 };
 
@@ -486,6 +487,8 @@ put_route(struct world *w, struct buf *env, const struct letter *l, const char *
 		return;
 	if (l->transport != NULL)
 		r.transport = slice_z(l->transport);
+	if (l->pool != NULL)
+		r.pool = slice_z(l->pool);
 	r.domain = slice_z(strchr(to, '@') + 1);
 	r.hops[0] = (struct route_hop){ .host = slice_z(l->hop), .port = 25 };
 	route_put(&bytes, &r);
