@@ -22,13 +22,21 @@ local_time(uint64_t us)
 	return &tm;
 }
 
+/* "Nov  7 09:05:01 ", made once a second. */
 static void
 put_stamp(struct buf *out, uint64_t us)
 {
+	static time_t last = -1;
+	static struct buf text;
 	const struct tm *tm = local_time(us);
 
-	buf_printf(out, "%s %2d %02d:%02d:%02d ", months[tm->tm_mon], tm->tm_mday, tm->tm_hour,
-	    tm->tm_min, tm->tm_sec);
+	if ((time_t)(us / 1000000) != last) {
+		last = (time_t)(us / 1000000);
+		buf_reset(&text);
+		buf_printf(&text, "%s %2d %02d:%02d:%02d ", months[tm->tm_mon], tm->tm_mday,
+		    tm->tm_hour, tm->tm_min, tm->tm_sec);
+	}
+	buf_slice(out, slice_buf(&text));
 }
 
 static void
@@ -45,7 +53,12 @@ put_rfc3339(struct buf *out, uint64_t us)
 static void
 put_tag(struct buf *out, const struct mailline_head *h, const struct mailline *line)
 {
-	buf_printf(out, "%s/%s[%u]: ", h->name, line->program, line->pid);
+	buf_puts(out, h->name);
+	buf_putc(out, '/');
+	buf_puts(out, line->program);
+	buf_putc(out, '[');
+	buf_u64(out, line->pid);
+	buf_puts(out, "]: ");
 	buf_slice(out, line->text);
 }
 

@@ -48,20 +48,35 @@ text(const struct values *v, enum log_key k)
 
 /* ---- pieces of lines ---- */
 
+/* Bytes that stand as they are in every line: ASCII but its control characters. */
+static bool
+is_plain(unsigned char c)
+{
+	return c >= ' ' && c < 127;
+}
+
 /* Control characters of ASCII and bytes that are no UTF-8 become a question mark; so do those of
- * `not`. */
+ * `never`. */
 static void
-put_safe(struct buf *b, struct slice s, const char * not )
+put_safe(struct buf *b, struct slice s, const char *never)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
+	uint64_t refused[2] = { 0 };
 	size_t from = 0, i = 0;
 
+	for (; *never != '\0'; never++)
+		refused[*never >> 6 & 1] |= 1ULL << (*never & 63);
 	while (i < s.n) {
-		size_t n = json_utf8_len(p + i, s.n - i);
-		bool bad = n == 0 || p[i] < ' ' || p[i] == 127 ||
-			   (p[i] == 0xc2 && p[i + 1] < 0xa0) ||
-			   (n == 1 && strchr(not, p[i]) != NULL);
+		size_t n;
+		bool bad;
 
+		if (is_plain(p[i])) {
+			bad = (refused[p[i] >> 6] >> (p[i] & 63) & 1) != 0;
+			n = 1;
+		} else {
+			n = json_utf8_len(p + i, s.n - i);
+			bad = n <= 1 || (p[i] == 0xc2 && p[i + 1] < 0xa0);
+		}
 		if (bad) {
 			buf_put(b, p + from, i - from);
 			buf_putc(b, '?');
@@ -96,20 +111,34 @@ begin(struct maillog *m, const struct values *v)
 	if (!has(v, LOGK_ID))
 		return;
 	id_text(number(v, LOGK_ID), id);
-	buf_printf(&m->text, "%s: ", id);
+	buf_put(&m->text, id, ID_TEXT);
+	buf_puts(&m->text, ": ");
+}
+
+static void
+put_addr(struct buf *b, const struct values *v, enum log_key k)
+{
+	buf_putc(b, '[');
+	log_addr_text(b, v->at[k].addr);
+	buf_putc(b, ']');
+}
+
+static void
+put_number(struct buf *b, const char *before, uint64_t n)
+{
+	buf_puts(b, before);
+	buf_u64(b, n);
 }
 
 /* "unknown[192.0.2.7]": nobody has asked for its name. */
 static void
 put_client(struct buf *b, const struct values *v)
 {
-	char a[46] = "unknown";
-
+	buf_puts(b, "unknown");
 	if (has(v, LOGK_CLIENT) && v->at[LOGK_CLIENT].kind == 2)
-		addr_text(v->at[LOGK_CLIENT].addr, a);
-	else if (has(v, LOGK_UID))
-		memcpy(a, "127.0.0.1", sizeof "127.0.0.1");
-	buf_printf(b, "unknown[%s]", a);
+		put_addr(b, v, LOGK_CLIENT);
+	else
+		buf_puts(b, has(v, LOGK_UID) ? "[127.0.0.1]" : "[unknown]");
 }
 
 static void
@@ -257,8 +286,9 @@ put_entered(struct maillog *m, const struct values *v, const struct log_record *
 	end(m, "cleanup", r);
 	begin(m, v);
 	put_path(&m->text, "from", from);
-	buf_printf(&m->text, ", size=%llu, nrcpt=%llu (queue active)",
-	    (unsigned long long)number(v, LOGK_SIZE), (unsigned long long)nrcpt);
+	put_number(&m->text, ", size=", number(v, LOGK_SIZE));
+	put_number(&m->text, ", nrcpt=", nrcpt);
+	buf_puts(&m->text, " (queue active)");
 	end_at(m, "qmgr", m->qmgr_pid != 0 ? m->qmgr_pid : r->pid, r);
 }
 
@@ -267,7 +297,8 @@ on_received(struct maillog *m, const struct values *v, const struct log_record *
 {
 	begin(m, v);
 	if (is_user(v)) {
-		buf_printf(&m->text, "uid=%llu ", (unsigned long long)number(v, LOGK_UID));
+		put_number(&m->text, "uid=", number(v, LOGK_UID));
+		buf_putc(&m->text, ' ');
 		put_path(&m->text, "from", text(v, LOGK_FROM));
 		end(m, "pickup", r);
 	} else {
@@ -326,7 +357,6 @@ static void
 put_relay(struct buf *b, const struct values *v)
 {
 	static const char not_in_names[] = " ,[]()";
-	char a[46];
 
 	if (!has(v, LOGK_RELAY) || text(v, LOGK_RELAY).n == 0) {
 		buf_puts(b, slice_is(text(v, LOGK_TRANSPORT), "local") ? "local" : "none");
@@ -335,8 +365,8 @@ put_relay(struct buf *b, const struct values *v)
 	put_safe(b, text(v, LOGK_RELAY), not_in_names);
 	if (!has(v, LOGK_ADDR) || v->at[LOGK_ADDR].kind != 2)
 		return;
-	addr_text(v->at[LOGK_ADDR].addr, a);
-	buf_printf(b, "[%s]:%u", a, v->at[LOGK_ADDR].port);
+	put_addr(b, v, LOGK_ADDR);
+	put_number(b, ":", v->at[LOGK_ADDR].port);
 }
 
 static void
@@ -381,7 +411,6 @@ put_said(struct buf *b, const struct values *v)
 	uint64_t code = number(v, LOGK_CODE);
 	const char *command = command_of(text(v, LOGK_PHASE));
 	bool host = code >= 400 && has(v, LOGK_RELAY) && has(v, LOGK_ADDR);
-	char a[46];
 
 	if (has(v, LOGK_PEER)) {
 		buf_puts(b, "failed by ");
@@ -391,14 +420,16 @@ put_said(struct buf *b, const struct values *v)
 		return;
 	}
 	if (host && v->at[LOGK_ADDR].kind == 2) {
-		addr_text(v->at[LOGK_ADDR].addr, a);
 		buf_puts(b, "host ");
 		put_safe(b, text(v, LOGK_RELAY), " []()");
-		buf_printf(b, "[%s] %s: ", a,
-		    slice_is(text(v, LOGK_PHASE), "banner") ? "refused to talk to me" : "said");
+		put_addr(b, v, LOGK_ADDR);
+		buf_puts(b, slice_is(text(v, LOGK_PHASE), "banner") ? " refused to talk to me: "
+								    : " said: ");
 	}
-	if (code != 0)
-		buf_printf(b, "%llu ", (unsigned long long)code);
+	if (code != 0) {
+		buf_u64(b, code);
+		buf_putc(b, ' ');
+	}
 	put_text(b, text(v, LOGK_TEXT));
 	if (host && command != NULL)
 		buf_printf(b, " (in reply to %s)", command);
@@ -419,19 +450,22 @@ put_delivery(struct maillog *m, const struct values *v, const struct log_record 
 	buf_puts(b, ", relay=");
 	put_relay(b, v);
 	if (has(v, LOGK_CONN_USE))
-		buf_printf(b, ", conn_use=%llu", (unsigned long long)number(v, LOGK_CONN_USE));
+		put_number(b, ", conn_use=", number(v, LOGK_CONN_USE));
 	put_times(b, v);
 	if (has(v, LOGK_ENH)) {
 		uint64_t enh = number(v, LOGK_ENH);
 
-		buf_printf(b, ", dsn=%u.%u.%u", (unsigned)(enh >> 16 & 255),
-		    (unsigned)(enh >> 8 & 255), (unsigned)(enh & 255));
+		put_number(b, ", dsn=", enh >> 16 & 255);
+		put_number(b, ".", enh >> 8 & 255);
+		put_number(b, ".", enh & 255);
 	} else
 		buf_printf(b, ", dsn=%c.0.0",
 		    status[0] == 's'   ? '2'
 		    : status[0] == 'd' ? '4'
 				       : '5');
-	buf_printf(b, ", status=%s (", status);
+	buf_puts(b, ", status=");
+	buf_puts(b, status);
+	buf_puts(b, " (");
 	put_said(b, v);
 	if (b->n >= MAILLOG_TEXT_MAX)
 		b->n = MAILLOG_TEXT_MAX - 1;

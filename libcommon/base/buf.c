@@ -27,27 +27,24 @@ buf_room(struct buf *b, size_t more)
 	return b->p + b->n;
 }
 
+/* By hand: snprintf costs more than the rest of a log line. */
 void
-buf_put(struct buf *b, const void *p, size_t n)
+buf_u64(struct buf *b, uint64_t v)
 {
-	char *to = buf_room(b, n);
+	char digits[20];
+	size_t n = sizeof digits;
 
-	if (n > 0)
-		memcpy(to, p, n);
-	b->n += n;
+	do
+		digits[--n] = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	buf_put(b, digits + n, sizeof digits - n);
 }
 
 void
-buf_putc(struct buf *b, char c)
+buf_2digits(struct buf *b, int v)
 {
-	*buf_room(b, 1) = c;
-	b->n++;
-}
-
-void
-buf_puts(struct buf *b, const char *z)
-{
-	buf_put(b, z, strlen(z));
+	buf_putc(b, (char)('0' + v / 10 % 10));
+	buf_putc(b, (char)('0' + v % 10));
 }
 
 void

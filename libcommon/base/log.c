@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/log.h"
 
+#include "base/addr.h"
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/json.h"
@@ -25,8 +26,11 @@ enum how { HOW_U64, HOW_ID, HOW_HEX, HOW_STR, HOW_ADDR, HOW_ENH };
 static const struct {
 	const char *word;
 	enum how how;
+	struct slice member; /* as it stands in a line of JSON, behind another */
 } keys[LOGK_END] = {
-#define K(NAME, number, word, how) [number] = { word, HOW_##how },
+#define MEMBER(word) ",\"" word "\":"
+#define K(NAME, number, word, how) \
+	[number] = { word, HOW_##how, { MEMBER(word), sizeof MEMBER(word) - 1 } },
 	LOG_KEYS(K)
 #undef K
 };
@@ -316,12 +320,42 @@ log_level_word(enum log_level l)
 	return words[l];
 }
 
+/* inet_ntop() prints with snprintf, and each line of a session has an address. */
+static void
+put_v4(struct buf *out, const uint8_t ip[4])
+{
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			buf_putc(out, '.');
+		buf_u64(out, ip[i]);
+	}
+}
+
+static void
+put_addr(struct buf *out, const uint8_t addr[16], bool brackets)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (addr_is_v4(addr)) {
+		put_v4(out, addr + 12);
+		return;
+	}
+	inet_ntop(AF_INET6, addr, text, sizeof text);
+	buf_puts(out, brackets ? "[" : "");
+	buf_puts(out, text);
+	buf_puts(out, brackets ? "]" : "");
+}
+
+void
+log_addr_text(struct buf *out, const uint8_t addr[16])
+{
+	put_addr(out, addr, false);
+}
+
 void
 addr_text(const uint8_t addr[16], char out[46])
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (memcmp(addr, mapped, 12) == 0)
+	if (addr_is_v4(addr))
 		inet_ntop(AF_INET, addr + 12, out, 46);
 	else
 		inet_ntop(AF_INET6, addr, out, 46);
@@ -335,42 +369,62 @@ log_seconds(struct buf *out, uint64_t ms)
 	uint64_t n = ms / step + (ms % step * 2 >= step),
 		 hundredths = n % (1000 / step) * step / 10;
 
-	buf_printf(out, "%llu", (unsigned long long)(n / (1000 / step)));
+	buf_u64(out, n / (1000 / step));
+	if (hundredths == 0)
+		return;
+	buf_putc(out, '.');
 	if (hundredths % 10 != 0)
-		buf_printf(out, ".%02u", (unsigned)hundredths);
-	else if (hundredths != 0)
-		buf_printf(out, ".%u", (unsigned)hundredths / 10);
+		buf_2digits(out, (int)hundredths);
+	else
+		buf_u64(out, hundredths / 10);
 }
 
 static void
-addr_port_text(const struct log_value *v, char out[64])
+put_hex(struct buf *out, uint64_t v)
 {
-	char a[46];
-
-	addr_text(v->addr, a);
-	snprintf(out, 64, strchr(a, ':') != NULL ? "[%s]:%u" : "%s:%u", a, v->port);
+	for (int shift = 60; shift >= 0; shift -= 4)
+		buf_putc(out, "0123456789abcdef"[v >> shift & 15]);
 }
 
-/* The value as text that needs no escape, into out[64]; false when it is free text (v->s). */
-static bool
-value_text(const struct log_value *v, char out[64])
+static void
+put_enh(struct buf *out, uint64_t v)
 {
-	enum how how = (unsigned)v->key < LOGK_END ? keys[v->key].how : HOW_U64;
+	buf_u64(out, v >> 16 & 255);
+	buf_putc(out, '.');
+	buf_u64(out, v >> 8 & 255);
+	buf_putc(out, '.');
+	buf_u64(out, v & 255);
+}
 
-	if (v->kind == KIND_TEXT)
-		return false;
-	if (v->kind == KIND_ADDR)
-		addr_port_text(v, out);
-	else if (how == HOW_ID)
-		id_text(v->u, out);
-	else if (how == HOW_HEX)
-		snprintf(out, 64, "%016llx", (unsigned long long)v->u);
-	else if (how == HOW_ENH)
-		snprintf(out, 64, "%u.%u.%u", (unsigned)(v->u >> 16 & 255),
-		    (unsigned)(v->u >> 8 & 255), (unsigned)(v->u & 255));
-	else
-		snprintf(out, 64, "%llu", (unsigned long long)v->u);
-	return true;
+/* A value that is no text, and needs no escape. */
+static void
+put_value(struct buf *out, const struct log_value *v)
+{
+	char id[ID_TEXT + 1];
+
+	if (v->kind == KIND_ADDR) {
+		put_addr(out, v->addr, true);
+		buf_putc(out, ':');
+		buf_u64(out, v->port);
+		return;
+	}
+	switch (keys[v->key].how) {
+	case HOW_ID:
+		id_text(v->u, id);
+		buf_put(out, id, ID_TEXT);
+		break;
+	case HOW_HEX:
+		put_hex(out, v->u);
+		break;
+	case HOW_ENH:
+		put_enh(out, v->u);
+		break;
+	case HOW_U64:
+	case HOW_STR:
+	case HOW_ADDR:
+		buf_u64(out, v->u);
+		break;
+	}
 }
 
 /* gmtime_r once a second: it and strftime are half the cost of a line otherwise. */
@@ -399,30 +453,44 @@ put_time(struct buf *out, uint64_t us)
 	buf_puts(out, "Z\"");
 }
 
+/* One of our own words, which needs no escape. */
+static void
+put_word(struct buf *out, const char *before, const char *word)
+{
+	buf_puts(out, before);
+	buf_puts(out, word);
+	buf_putc(out, '"');
+}
+
 void
 log_format_json(struct buf *out, const struct log_record *r, enum service from)
 {
+	const char *event = log_event_word(r->event);
 	struct slice f = r->fields;
 	struct log_value v;
-	char text[64];
+	bool quoted;
 
 	buf_puts(out, "{\"time\":");
 	put_time(out, r->wall_us);
-	json_kz(out, "service", service_word(from));
-	json_ku64(out, "pid", r->pid);
-	json_kz(out, "event", log_event_word(r->event) != NULL ? log_event_word(r->event) : "?");
-	json_kz(out, "level", log_level_word(log_event_level(r->event)));
-	json_ku64(out, "generation", r->generation);
+	put_word(out, ",\"service\":\"", service_word(from));
+	buf_puts(out, ",\"pid\":");
+	buf_u64(out, r->pid);
+	put_word(out, ",\"event\":\"", event != NULL ? event : "?");
+	put_word(out, ",\"level\":\"", log_level_word(log_event_level(r->event)));
+	buf_puts(out, ",\"generation\":");
+	buf_u64(out, r->generation);
 	while (log_value_next(&f, &v)) {
-		const char *word = log_key_word(v.key);
-
-		if (word == NULL)
+		if (log_key_word(v.key) == NULL)
 			continue;
-		json_key(out, word);
-		if (v.kind == KIND_U64 && keys[v.key].how == HOW_U64)
-			json_u64(out, v.u);
-		else
-			json_str(out, value_text(&v, text) ? slice_z(text) : v.s);
+		buf_slice(out, keys[v.key].member);
+		if (v.kind == KIND_TEXT) {
+			json_quote(out, v.s);
+			continue;
+		}
+		quoted = v.kind != KIND_U64 || keys[v.key].how != HOW_U64;
+		buf_puts(out, quoted ? "\"" : "");
+		put_value(out, &v);
+		buf_puts(out, quoted ? "\"" : "");
 	}
 	buf_puts(out, "}\n");
 }
@@ -432,7 +500,6 @@ log_format_text(struct buf *out, const struct log_record *r)
 {
 	struct slice f = r->fields;
 	struct log_value v;
-	char text[64];
 
 	buf_puts(out, log_event_word(r->event) != NULL ? log_event_word(r->event) : "?");
 	while (log_value_next(&f, &v)) {
@@ -440,10 +507,12 @@ log_format_text(struct buf *out, const struct log_record *r)
 
 		if (word == NULL)
 			continue;
-		buf_printf(out, " %s=", word);
-		if (value_text(&v, text))
-			buf_puts(out, text);
-		else
+		buf_putc(out, ' ');
+		buf_puts(out, word);
+		buf_putc(out, '=');
+		if (v.kind == KIND_TEXT)
 			json_quote(out, v.s);
+		else
+			put_value(out, &v);
 	}
 }

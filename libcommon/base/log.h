@@ -84,5 +84,7 @@ void log_seconds(struct buf *out, uint64_t ms);
 
 /* "192.0.2.1" or "2001:db8::1" into out[46]: v4-mapped addresses are shown as IPv4. */
 void addr_text(const uint8_t addr[16], char out[46]);
+/* The same, for lines of which there are many. */
+void log_addr_text(struct buf *out, const uint8_t addr[16]);
 
 #endif

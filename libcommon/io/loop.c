@@ -41,6 +41,7 @@ struct timer {
 	struct event *ev;
 	timer_fn *fn;
 	void *arg;
+	bool set; /* asked for each line of a session, each event of a log */
 };
 
 struct loop *
@@ -187,6 +188,7 @@ on_time(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	t->set = false;
 	t->fn(t->arg);
 }
 
@@ -211,18 +213,20 @@ timer_set(struct timer *t, uint64_t ms)
 
 	if (evtimer_add(t->ev, &tv) != 0)
 		die(EXIT_SOFTWARE, "a timer cannot be set");
+	t->set = true;
 }
 
 void
 timer_stop(struct timer *t)
 {
 	evtimer_del(t->ev);
+	t->set = false;
 }
 
 bool
 timer_is_set(const struct timer *t)
 {
-	return evtimer_pending(t->ev, NULL) != 0;
+	return t->set;
 }
 
 void

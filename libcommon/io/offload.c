@@ -77,8 +77,11 @@ thread_main(void *arg)
 		pthread_mutex_lock(&o->lock);
 		first = o->done.first == NULL;
 		list_put(&o->done, j);
-		if (first)
-			ring(o->bell);
+		if (!first)
+			continue;
+		pthread_mutex_unlock(&o->lock); /* the loop will want it as soon as it hears */
+		ring(o->bell);
+		pthread_mutex_lock(&o->lock);
 	}
 	pthread_mutex_unlock(&o->lock);
 	return NULL;
@@ -163,8 +166,9 @@ offload_submit(struct offload *o, struct job *j)
 {
 	pthread_mutex_lock(&o->lock);
 	list_put(&o->todo, j);
-	pthread_cond_signal(&o->work);
 	pthread_mutex_unlock(&o->lock);
+	/* Not before: who is woken would stand at the lock at once. */
+	pthread_cond_signal(&o->work);
 }
 
 void

@@ -54,6 +54,31 @@ START_TEST(prints_of_every_length)
 }
 END_TEST
 
+START_TEST(numbers)
+{
+	struct buf b = { 0 };
+	char text[32];
+
+	for (uint64_t v = 1; v != 0; v = v > UINT64_MAX / 7 ? 0 : v * 7) {
+		const uint64_t around[] = { v - 1, v, ~v };
+
+		for (int i = 0; i < 3; i++) {
+			buf_reset(&b);
+			buf_u64(&b, around[i]);
+			snprintf(text, sizeof text, "%llu", (unsigned long long)around[i]);
+			ck_assert(slice_is(slice_buf(&b), text));
+		}
+	}
+	for (int v = 0; v < 100; v++) {
+		buf_reset(&b);
+		buf_2digits(&b, v);
+		snprintf(text, sizeof text, "%02d", v);
+		ck_assert(slice_is(slice_buf(&b), text));
+	}
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(nothing_is_allowed)
 {
 	struct buf b = { 0 };
@@ -116,6 +141,7 @@ cases(TCase *tc)
 {
 	tcase_add_test(tc, grows_and_drops);
 	tcase_add_test(tc, prints_of_every_length);
+	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, nothing_is_allowed);
 	tcase_add_test(tc, arena_pieces);
 	tcase_add_test(tc, arena_text);
