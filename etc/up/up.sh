@@ -109,7 +109,6 @@ title() {
 	say
 	say "$1"
 	begun=$(wc -l <"$log")
-	: >"$state/begun"
 }
 id_of() {
 	id=$(tail -n "+$((begun + 1))" "$log" | sed -n "s/.*\"event\":\"attempt\".*\"id\":\"\([^\"]*\)\".*\"to\":\"$1\".*/\1/p" | tail -n 1)
@@ -121,12 +120,12 @@ story() {
 	until_true "the end of $id" ended "$id"
 	angctl trace "$id"
 }
+# The one whose story was told: its Received field has the id.
 mailbox() {
-	find "$state/home/alice/Maildir/new" -type f -newer "$state/begun" -exec grep -q "^Subject: $1\$" {} \; -print 2>/dev/null |
-		grep .
+	find "$state/home/alice/Maildir/new" -type f -exec grep -q "^	id $id\$" {} \; -print 2>/dev/null | grep .
 }
 show_mailbox() {
-	until_true "\"$1\" in the Maildir of alice" mailbox "$1" >"$state/found"
+	until_true "$id in the Maildir of alice" mailbox >"$state/found"
 	say "$(cat "$state/found"):"
 	sed -e 's/^/    /' "$(cat "$state/found")"
 	rm -f "$state/found"
@@ -144,13 +143,12 @@ story second@example.org
 title 'One message to the local user alice, by the sendmail command:'
 send 'for alice' alice
 story alice@example.net
-show_mailbox 'for alice'
+show_mailbox
 
 title 'One message to root, whose mail goes where the aliases say:'
 send 'for root' root
 story alice@example.net
-show_mailbox 'for root'
-rm -f "$state/begun"
+show_mailbox
 
 say
 say 'What the sink got:'
