@@ -24,7 +24,7 @@ enum { QUEUE_ROUTING = 0, QUEUE_NOWHERE = UINT32_MAX };
 
 /*
  * The ready lists of a queue, most urgent first. A more urgent one is not taken from for ever: of
- * QUEUE_TURNS jobs at least one comes from each list that has something.
+ * any QUEUE_TURNS jobs in a row at least one comes from each list that has something.
  */
 enum queue_priority { QUEUE_URGENT, QUEUE_NORMAL, QUEUE_LOW, QUEUE_PRIORITIES };
 enum { QUEUE_TURNS = 8 };

@@ -185,6 +185,8 @@ struct told_job {
 	uint8_t ip[JOB_HOSTS_MAX][16];
 	uint16_t port[JOB_HOSTS_MAX];
 	uint32_t tries;
+	size_t source_n;
+	uint8_t source[16];
 	bool acked, done;
 };
 
@@ -261,6 +263,9 @@ bus_job(struct worker *w, const struct msg_job *m)
 		ck_assert(i == 0 || t->rcpt[i] > t->rcpt[i - 1]);
 	}
 	note_hosts(t, m);
+	t->source_n = m->source.n;
+	if (t->source_n == sizeof t->source)
+		memcpy(t->source, m->source.p, sizeof t->source);
 }
 
 static void
