@@ -68,6 +68,8 @@ check-long: deps-check
 	@$(SUDO) env CALLERS=all $(MAKE) -s V=release check-e2e E2E=t/e2e/0720-callers.t
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500 FS=xfs
+	@$(SUDO) $(MAKE) -s V=release crash-live CUTS=15
+	@$(SUDO) $(MAKE) -s V=release crash-live CUTS=15 FS=xfs
 	@$(MAKE) -s check-bare
 	@echo "make check-long: all passed"
 # The two commands of the README on a bare Debian, in a clean clone of what is committed.

@@ -3,9 +3,13 @@
 N ?= 300
 SEED ?= 1
 FS ?= ext4
-.PHONY: crash-block crash-toy
+.PHONY: crash-block crash-toy crash-live
 crash-block: all
 	@BUILD=$(abspath $(BUILD)) V=$(V) perl t/crash/crash-house.pl --states $(N) --seed $(SEED) --fs $(FS)
+# With all services running, by the file system's shutdown: make crash-live CUTS=15 FS=xfs.
+CUTS ?= 15
+crash-live: all
+	@BUILD=$(abspath $(BUILD)) V=$(V) CUTS=$(CUTS) FS=$(FS) prove -v t/e2e/0411-live-cut.t
 crash-toy: all
 	@BUILD=$(abspath $(BUILD)) V=$(V) prove t/e2e/0409-crash-harness.t
 

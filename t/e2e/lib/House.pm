@@ -240,6 +240,16 @@ sub start
 {
 	my ($self) = @_;
 
+	$self->launch;
+	$self->ready;
+	return $self;
+}
+
+# Without waiting for anything.
+sub launch
+{
+	my ($self) = @_;
+
 	$self->{super} = Supervisor->new(
 		kind => $self->{kind}, state => $self->{state},
 		env => $self->{env},
@@ -247,8 +257,6 @@ sub start
 			    @{ $self->{services} } },
 		order => $self->{services},
 	);
-	$self->ready;
-	return $self;
 }
 
 # All services (or those named) answer: control sockets accept, ports too.
@@ -298,6 +306,18 @@ sub accepts
 sub pid { return $_[0]{super}->pid($_[1]) }
 sub kill { my ($self, $name, $sig) = @_; return $self->{super}->kill($name, $sig // 'KILL') }
 sub stop { my ($self, @n) = @_; $self->{super}->down($_) for @n ? @n : reverse @{ $self->{services} } }
+
+# Every process of the house at one instant, and whoever would start them again: as when the power goes. Tools
+# go on. start() begins anew.
+sub power_off
+{
+	my ($self) = @_;
+	my @pids = map { $_->[1] } $self->processes;
+
+	$self->{super}->abandon; # who was started since dies with it
+	CORE::kill 'KILL', @pids;
+	wait_for(sub { !grep { my $s = slurp("/proc/$_/stat"); defined $s && $s !~ /^\d+ \(.*\) [ZX]/s } @pids }, 'all to be dead');
+}
 
 sub start_one
 {

@@ -95,6 +95,17 @@ sub end
 	waitpid $self->{child}, 0;
 }
 
+# Ends it without a word: what it has started dies with it, at once.
+sub abandon
+{
+	my ($self) = @_;
+
+	delete $socks{ $self->{child} };
+	CORE::kill 'KILL', $self->{child};
+	waitpid $self->{child}, 0;
+	close delete $self->{sock};
+}
+
 # ---- the child's side
 
 # Every process below this one: each is ours, being the reaper of all orphans.
