@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "qmgr/address.h"
+#include "qmgr/bucket.h"
 #include "qmgr/state.h"
 #include "qmgr/suspend.h"
 
@@ -102,6 +103,36 @@ limited(struct why *w, const char *limit)
 	return true;
 }
 
+/* Limits that it shares with other queues. */
+static bool
+in_bucket(struct qmgr *q, struct queue *queue, struct why *w)
+{
+	struct bucket_hold h;
+	struct buf name = { 0 };
+
+	if (!bucket_holds(q, queue, &h))
+		return false;
+	if (h.bucket[0] != '\0')
+		buf_printf(&name, "%s/", h.bucket);
+	buf_puts(&name, h.bucket[0] == '\0' && h.limit == BUCKET_CONNECTIONS
+			    ? "concurrency"
+			    : bucket_limit_word(h.limit));
+	buf_putc(&name, '\0');
+	limited(w, name.p);
+	buf_fini(&name);
+	if (h.limit == BUCKET_CONNECTIONS)
+		buf_puts(&w->text, "all connections are in use, by other queues too");
+	else
+		buf_puts(&w->text, "as many as it lets pass");
+	if (h.wait_ms > 0) {
+		w->next_ms = h.wait_ms;
+		buf_printf(&w->text, ", next in %llu ms", (unsigned long long)h.wait_ms);
+	}
+	if (h.before > 0)
+		buf_printf(&w->text, ", %u queues before it", h.before);
+	return true;
+}
+
 /* Those of the queue and of its site. */
 static bool
 is_limited(struct qmgr *q, struct queue *queue, struct why *w)
@@ -119,12 +150,7 @@ is_limited(struct qmgr *q, struct queue *queue, struct why *w)
 		buf_printf(&w->text, "%u connections in use", queue->njobs);
 		return true;
 	}
-	if (queue->site == NULL || queue->site->njobs < most)
-		return false;
-	limited(w, "concurrency");
-	buf_printf(&w->text, "%u connections in use to its hosts, by other queues too",
-	    queue->site->njobs);
-	return true;
+	return in_bucket(q, queue, w);
 }
 
 /* Those of the house. */
@@ -161,9 +187,22 @@ has_no_worker(struct qmgr *q, const struct queue *queue, struct why *w)
 	return true;
 }
 
-static void
-why_ready(struct qmgr *q, struct queue *queue, struct why *w)
+/* Its message is the one that the queue's next job will be made of. */
+static bool
+is_next(const struct queue *queue, const struct message *m)
 {
+	uint32_t msg;
+	unsigned rcpt;
+
+	return ready_first(queue, &msg, &rcpt) && msg == message_index(m);
+}
+
+/* A limit holds the first; whoever is not the first waits for those before it, however fast that goes. */
+static void
+why_ready(struct qmgr *q, const struct message *m, struct queue *queue, struct why *w)
+{
+	struct buf limit = { 0 };
+
 	if (is_suspended(q, queue, w) || is_down(q, queue, w))
 		return;
 	if (queue->resolving) {
@@ -171,10 +210,16 @@ why_ready(struct qmgr *q, struct queue *queue, struct why *w)
 		buf_puts(&w->text, "its hosts are being looked up in the DNS");
 		return;
 	}
-	if (is_limited(q, queue, w) || has_no_worker(q, queue, w))
+	if ((is_limited(q, queue, w) || has_no_worker(q, queue, w)) &&
+	    (w->cause != WHY_LIMIT || is_next(queue, m)))
 		return;
 	w->cause = WHY_BEHIND;
+	limit = w->text;
+	w->text = (struct buf){ 0 };
 	buf_printf(&w->text, "behind others: %u ready in its queue", queue->nready);
+	if (limit.n > 0)
+		buf_printf(&w->text, ": %.*s", SLICE_ARG(slice_buf(&limit)));
+	buf_fini(&limit);
 }
 
 /* Not due, unless its queue is stopped, or waits for longer than it does itself. */
@@ -211,7 +256,7 @@ why_find(struct qmgr *q, struct message *m, unsigned rcpt, struct why *w)
 				   "process has not reported yet");
 		return;
 	case RCPT_READY:
-		why_ready(q, queue_at(&q->queues, r->queue), w);
+		why_ready(q, m, queue_at(&q->queues, r->queue), w);
 		return;
 	case RCPT_ROUTING:
 	case RCPT_ASKED:

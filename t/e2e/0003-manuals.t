@@ -29,7 +29,7 @@ SKIP: {
 		ok(delete $listed{$bare}, "angctl.8 has:$command");
 	}
 	# What else stands at that depth is prose.
-	my @unknown = grep { /^(?:status|ledger|route|bounce|config|queue|log|spool|trace)/ } keys %listed;
+	my @unknown = grep { /^(?:status|ledger|route|bounce|config|queue|log|spool|trace|why)/ } keys %listed;
 	is("@unknown", '', 'angctl.8 has no other');
 }
 done_testing;

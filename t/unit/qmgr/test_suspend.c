@@ -319,7 +319,9 @@ START_TEST(each_recipient_has_one_cause)
 	for (int i = 0; i < 5; i++)
 		id[i] = send_by(NULL, "b@y.example");
 	ck_assert_int_eq(cause_of(id[0], by), WHY_RUNNING);
-	ck_assert_int_eq(cause_of(id[4], by), WHY_LIMIT);
+	ck_assert_int_eq(cause_of(id[3], by), WHY_LIMIT);
+	ck_assert_str_eq(by, "concurrency");
+	ck_assert_int_eq(cause_of(id[4], by), WHY_BEHIND);
 	ck_assert_str_eq(by, "concurrency");
 	busy = world_send(&w, &pen, "a@x.example", "b@z.example"); /* by the same hop */
 	ck_assert_int_eq(cause_of(busy, by), WHY_LIMIT);
