@@ -72,6 +72,7 @@ static struct {
 	{ "PIPELINING", "PIPELINING", false }, { "SIZE", "SIZE 0", false },
 	{ "8BITMIME", "8BITMIME", false }, { "ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES", false },
 	{ "DSN", "DSN", false }, { "SMTPUTF8", "SMTPUTF8", true }, /* named by -X: offered */
+	{ "MT-PRIORITY", "MT-PRIORITY MIXER", true },
 };
 
 static volatile sig_atomic_t stopped;
