@@ -10,7 +10,8 @@
  *	at each step	the ledger adds up
  *	at each start	the queue can be read, and what a client saw acknowledged is owed or was
  *			delivered
- *	always		what was durably delivered or failed is never tried again
+ *	always		what was durably delivered or failed is never tried again; nothing is given out
+ *			of what is suspended; a message keeps its priority
  *	in the end	every recipient came to an end, every segment is free again
  *
  * SIMULATION_FROM and SIMULATION_SEEDS choose the seeds.
@@ -21,6 +22,7 @@ struct mail {
 	uint64_t id;
 	unsigned nrcpt;
 	bool acked;
+	int priority;
 	struct {
 		unsigned delivered;
 		bool over;  /* delivered, failed or deleted, as far as somebody knows */
@@ -88,6 +90,16 @@ job_acked(struct held_job *j)
 	ck_assert_msg(sim.passed_over <= sim.kills * 4, "results are acknowledged and not taken");
 }
 
+/* Looked for anew: what the queue remembers may be what is wrong. */
+static bool
+is_suspended(uint32_t number)
+{
+	struct queue *queue = queue_at(&sim.w.q.queues, number);
+
+	queue->suspend_seen = 0;
+	return suspend_of(&sim.w.q, queue) != NULL;
+}
+
 static void
 take_jobs(void)
 {
@@ -97,6 +109,7 @@ take_jobs(void)
 
 		ck_assert_uint_lt(sim.njob, JOBS);
 		ck_assert_msg(m != NULL, "a job for what nobody sent");
+		ck_assert_msg(!is_suspended(t->queue), "a job of a queue that is suspended");
 		for (uint32_t i = 0; i < t->n; i++)
 			ck_assert_msg(!m->to[t->rcpt[i]].final,
 			    "tried again although its result was durable");
@@ -251,6 +264,8 @@ letter_random(struct letter *l, struct mail *m, char to[RCPTS][48])
 	m->nrcpt = 1 + (unsigned)chance(chance(4) == 0 ? RCPTS : 2);
 	*l = (struct letter){ .from = "",
 		.body = (unsigned)chance(chance(10) == 0 ? 30000 : 900),
+		.pool = (const char *[]){ NULL, NULL, "one", "both" }[chance(4)],
+		.priority = m->priority = (int)chance(5) - 2,
 		.hop = "192.0.2.1" };
 	for (unsigned i = 0; i < m->nrcpt; i++) {
 		snprintf(to[i], sizeof to[i], "u%u@d%u.example", i, (unsigned)chance(6));
@@ -319,6 +334,12 @@ nothing_lost(const char *when)
 			    m->to[k].over || (r != NULL && (r->state == SPOOL_QUEUED ||
 							       r->state == SPOOL_STARTED)),
 			    "%s: message %u, recipient %u is lost", when, i, k);
+			ck_assert_msg(
+			    r == NULL || ((q->flags & MESSAGE_URGENT) != 0) == (m->priority > 0),
+			    "%s: message %u is not as urgent as it was", when, i);
+			ck_assert_msg(
+			    r == NULL || ((q->flags & MESSAGE_LOW) != 0) == (m->priority < 0),
+			    "%s: message %u is not as low as it was", when, i);
 			ck_assert_msg(!m->to[k].final || r == NULL || r->phase == RCPT_CLOSED ||
 					  r->phase == RCPT_OWED,
 			    "%s: message %u, recipient %u is queued again", when, i, k);
@@ -420,6 +441,44 @@ operator_acts(void)
 	settle();
 }
 
+/* Of every kind; the queue is one that there is. */
+static void
+operator_suspends(void)
+{
+	static const char *const names[] = { "*", "d1.example", "domain=d2.example", "pool=one",
+		"pool=both", "binding=one", "binding=two", "" };
+	const char *what = names[chance(sizeof names / sizeof *names)];
+	uint32_t number = (uint32_t)chance(sim.w.q.queues.n);
+	bool on = chance(2) == 0;
+	char queue[32];
+
+	if (what[0] == '\0') {
+		snprintf(queue, sizeof queue, "queue=%u", number);
+		what = queue;
+	}
+	if (on)
+		world_suspend(&sim.w, what);
+	else
+		world_resume(&sim.w, what);
+	take_jobs();
+}
+
+static void
+resume_all(void)
+{
+	for (uint32_t i = 1; i < sim.w.q.queues.n; i++) {
+		struct queue *queue = sim.w.q.queues.at[i];
+		struct suspend what;
+
+		if (queue == NULL || !queue->suspended)
+			continue;
+		what = (struct suspend){ suspend_kind_of(queue), queue->route.domain, queue };
+		ck_assert(operate_resume(&sim.w.q, &what, SLICE_LIT("me")));
+	}
+	ck_assert_uint_eq(sim.w.q.nsuspended, 0);
+	settle();
+}
+
 static void
 step(void)
 {
@@ -427,16 +486,18 @@ step(void)
 
 	if (dice < 40)
 		send_some(&sim.pen[chance(PENS)]);
-	else if (dice < 65)
+	else if (dice < 63)
 		answer(false);
-	else if (dice < 80) {
+	else if (dice < 78) {
 		world_pass(&sim.w, chance(chance(4) == 0 ? 4000000 : 3000));
 		take_jobs();
-	} else if (dice < 83)
+	} else if (dice < 81)
 		operator_acts();
-	else if (dice < 87)
+	else if (dice < 86)
+		operator_suspends();
+	else if (dice < 89)
 		worker_crash();
-	else if (dice < 91)
+	else if (dice < 92)
 		kill_qmgr();
 	else if (dice < 94)
 		cut_power();
@@ -453,7 +514,8 @@ begin(uint64_t seed)
 {
 	memset(&sim, 0, sizeof sim);
 	sim.rng.state = seed * 2654435761U + 1;
-	world_new(&sim.w, "life = 365d\nlife_bounce = 365d\n");
+	world_new(&sim.w, "life = 365d\nlife_bounce = 365d\nbinding one { source = 192.0.2.101 }\n"
+			  "binding two { }\ngroup both { binding one { } binding two { } }\n");
 	disk_begin(sim.w.dirfd, seed + 77);
 	for (unsigned i = 0; i < PENS; i++)
 		sim.pen[i].fd = -1;
@@ -475,6 +537,7 @@ to_the_end(void)
 		ring(&sim.pen[i]);
 		pen_gone(&sim.pen[i]);
 	}
+	resume_all();
 	for (int i = 0; i < 400 && sim.w.q.messages.count > 0; i++) {
 		uint32_t cursor = 0;
 		struct message *m;

@@ -154,6 +154,31 @@ START_TEST(each_suspension_is_resumed_alone)
 }
 END_TEST
 
+/* What is found out about a queue is remembered until something changes. */
+START_TEST(a_later_suspension_is_seen)
+{
+	ck_assert(world_suspend(&w, "elsewhere.example"));
+	job_finish(&w, (send_by("both", "b@y.example"), &told[0]), OUTCOME_OK, 250);
+	ck_assert(world_suspend(&w, "y.example"));
+	send_by("both", "b@y.example");
+	ck_assert_uint_eq(ntold, 1);
+	ck_assert(world_resume(&w, "y.example"));
+	ck_assert_uint_eq(ntold, 2);
+	job_finish(&w, &told[1], OUTCOME_OK, 250);
+	ck_assert(world_suspend(&w, "binding=one"));
+	ck_assert(world_suspend(&w, "binding=two"));
+	send_by("both", "b@y.example");
+	ck_assert_uint_eq(ntold, 2);
+	/* A configuration in which the group has one more. */
+	conf_unref(w.conf);
+	world_conf(&w, "binding one { }\nbinding two { }\nbinding three { }\n"
+		       "group both { binding one { } binding two { } binding three { } }\n");
+	qmgr_set_conf(&w.q, w.conf);
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 3);
+}
+END_TEST
+
 static const struct {
 	const char *what;
 	bool now;
@@ -369,6 +394,7 @@ cases(TCase *tc)
 	tcase_add_loop_test(tc, what_is_suspended_waits_and_the_rest_goes_on, 0,
 	    (int)(sizeof kinds / sizeof *kinds));
 	tcase_add_test(tc, each_suspension_is_resumed_alone);
+	tcase_add_test(tc, a_later_suspension_is_seen);
 	tcase_add_loop_test(
 	    tc, what_means_nothing_is_told, 0, (int)(sizeof senseless / sizeof *senseless));
 	tcase_add_test(tc, a_queue_that_is_suspended_keeps_its_number);
