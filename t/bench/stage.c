@@ -224,7 +224,7 @@ pen_made(struct qmgr *q, struct seg *seg, uint64_t instance, int fd)
 	p->segment = seg->number;
 	p->seed = seg->seed;
 	p->at = p->rung = SEGMENT_HEADER;
-	p->last_id = 0;
+	id_source_init(&p->ids, seg->number, seg->floor_ms);
 }
 
 static void
@@ -237,18 +237,6 @@ pen_new(struct stage *s)
 	stage_settle(s);
 	if (old != NULL)
 		segments_look(&s->q, old);
-}
-
-static uint64_t
-pen_id(struct stage_pen *p)
-{
-	uint64_t first = fake_wall_ms() << 22 | (uint64_t)(p->segment & 4095) << 10;
-
-	if (p->last_id < first)
-		return p->last_id = first;
-	if ((p->last_id & 1023) != 1023)
-		return ++p->last_id;
-	return p->last_id = ((p->last_id >> 22) + 1) << 22 | (uint64_t)(p->segment & 4095) << 10;
 }
 
 static void
@@ -300,7 +288,7 @@ stage_write(struct stage *s, const struct stage_letter *l)
 		put_rcpt(s, &env, l, i);
 	parts.envelope = slice_buf(&env);
 	parts.body = slice_of(body, l->body < 2 ? 2 : l->body);
-	parts.id = pen_id(p);
+	parts.id = id_next(&p->ids, fake_wall_ms());
 	if (record_build(&p->bytes, &parts, p->seed) != 0)
 		die(1, "no record");
 	record_seal(p->bytes.p + from, p->segment, p->at + from, p->seed);

@@ -2,6 +2,7 @@
 #ifndef BENCH_STAGE_H
 #define BENCH_STAGE_H
 
+#include "base/id.h"
 #include "qmgr/qmgr.h"
 
 /*
@@ -15,7 +16,7 @@ struct stage_pen {
 	int fd;
 	uint32_t segment;
 	uint64_t seed, at, rung;
-	uint64_t last_id;
+	struct id_source ids;
 	struct buf bytes; /* written, not appended yet */
 };
 
