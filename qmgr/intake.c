@@ -328,9 +328,10 @@ intake_run(struct qmgr *q)
 	unsigned done = 0;
 	struct seg *s;
 
-	while (done < SLICE_RCPTS && (s = TAILQ_FIRST(&q->intake)) != NULL)
+	while (done < SLICE_RCPTS && q->messages.count < MESSAGES_MAX &&
+	       (s = TAILQ_FIRST(&q->intake)) != NULL)
 		done += step(q, s);
-	if (!TAILQ_EMPTY(&q->intake)) {
+	if (done > 0 && !TAILQ_EMPTY(&q->intake)) {
 		/* Each segment gets its turn. */
 		s = TAILQ_FIRST(&q->intake);
 		TAILQ_REMOVE(&q->intake, s, intake);

@@ -50,6 +50,8 @@ enum message_flag {
 };
 
 enum { MESSAGE_NONE = UINT32_MAX, MESSAGE_MORE_MAX = 65535 };
+/* As many as the index can name, some 12 GB of memory: what comes beyond stays in its segment. */
+enum { MESSAGES_BITS = 27, MESSAGES_MAX = (1 << MESSAGES_BITS) - 2 };
 
 struct message {
 	uint64_t id;
@@ -79,8 +81,10 @@ struct messages {
 	uint32_t free;	       /* chained by wheel_next */
 	uint32_t count;	       /* messages */
 	uint64_t recipients;   /* queued ones, counted one by one: the ledger's other side */
-	uint32_t *slot;	       /* open addressing, MESSAGE_NONE: empty */
+	/* open addressing: index, and above it bits of the id's hash; MESSAGE_NONE: empty */
+	uint32_t *slot;
 	uint32_t nslot;
+	uint32_t found; /* index of the one asked for last: questions come in runs */
 };
 
 /* Chunks are aligned to their size, so that a message knows its index. */
@@ -103,7 +107,7 @@ struct message *message_new(struct messages *all, uint64_t id, unsigned nrcpt);
 /* More recipients behind those it has, all zero. Pointers to its recipients are void afterwards. */
 void message_grow(struct message *m, unsigned more);
 void message_free(struct messages *all, struct message *m);
-struct message *message_find(const struct messages *all, uint64_t id); /* NULL: not queued */
+struct message *message_find(struct messages *all, uint64_t id); /* NULL: not queued */
 
 static inline struct message *
 message_at(const struct messages *all, uint32_t i)
