@@ -163,6 +163,8 @@ slot_take(struct messages *all)
 
 		if (c == NULL)
 			die(EXIT_TEMP, "out of memory");
+		if (all->nchunk > 0)
+			madvise(c, MESSAGES_CHUNK_BYTES, MADV_HUGEPAGE);
 		c->number = all->nchunk;
 		all->chunk = xrealloc(all->chunk, (all->nchunk + 1) * sizeof *all->chunk);
 		all->chunk[all->nchunk++] = c;

@@ -89,7 +89,7 @@ struct messages {
 
 /* Chunks are aligned to their size, so that a message knows its index. */
 enum {
-	MESSAGES_CHUNK_BYTES = 1 << 20,
+	MESSAGES_CHUNK_BYTES = 2 << 20,
 	MESSAGES_CHUNK_HEAD = 16,
 	MESSAGES_CHUNK = (MESSAGES_CHUNK_BYTES - MESSAGES_CHUNK_HEAD) / sizeof(struct message)
 };
