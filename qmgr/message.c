@@ -101,8 +101,8 @@ index_grow(struct messages *all)
 	if (all->slot != NULL)
 		munmap(all->slot, slot_bytes(all));
 	all->nslot = all->nslot == 0 ? SLOTS_FIRST : all->nslot + all->nslot / 2;
-	all->slot = mmap(NULL, slot_bytes(all), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	all->slot =
+	    mmap(NULL, slot_bytes(all), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (all->slot == MAP_FAILED)
 		die(EXIT_TEMP, "out of memory");
 	memset(all->slot, 0xff, slot_bytes(all));

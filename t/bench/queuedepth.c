@@ -177,7 +177,8 @@ start_over(const char *dir, uint64_t wanted)
 	stage_settle(&s);
 	armed = seconds(CLOCK_MONOTONIC) - begin;
 	same = digest(&s.q) == wanted;
-	printf("start over %llu queued: read in %.2f s (%.2f s of CPU), new mail at a worker after %.2f s, "
+	printf("start over %llu queued: read in %.2f s (%.2f s of CPU), new mail at a worker after "
+	       "%.2f s, "
 	       "all armed after %.2f s, %.1f bytes a recipient, %s\n",
 	    (unsigned long long)s.q.messages.recipients, opened, cpu, served, armed,
 	    (pss_bytes() - base) / (double)s.q.messages.recipients,

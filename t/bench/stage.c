@@ -195,7 +195,8 @@ stage_answer(struct stage *s, enum stage_answer how)
 				    .code = how == STAGE_OK ? 250 : 450,
 				    .enh_class = how == STAGE_OK ? 2 : 4,
 				    .phase = PHASE_DOT,
-				    .text = SLICE_LIT("4.2.0 the mailbox is busy, try again later") }))
+				    .text =
+					SLICE_LIT("4.2.0 the mailbox is busy, try again later") }))
 				die(1, "a result is refused");
 		if (!dispatch_done(&s->q, s->worker,
 			&(struct msg_job_done){

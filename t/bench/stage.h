@@ -39,8 +39,8 @@ struct stage {
 /* What a letter goes to: recipient i at domain number first + (domain + i) mod domains. */
 struct stage_letter {
 	unsigned nrcpt, first, domain, domains;
-	bool by_name;			 /* the next hop is a name that the DNS is asked for */
-	unsigned body;			 /* bytes */
+	bool by_name;  /* the next hop is a name that the DNS is asked for */
+	unsigned body; /* bytes */
 };
 
 extern uint64_t stage_now_ms;
