@@ -105,6 +105,7 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 	d = xcalloc(1, sizeof *d);
 	*d = (struct delivery){ .number = m->job,
 		.id = m->id,
+		.queue = m->queue,
 		.segment = h,
 		.offset = m->offset,
 		.length = m->length,
@@ -210,6 +211,9 @@ delivery_put_results(const struct delivery *d, struct buf *out)
 		.port = d->addr.port,
 		.failed = slice_buf(&d->failed),
 		.conn_use = d->conn_use,
+		.kept = d->kept,
+		.took = d->took,
+		.opened = d->opened,
 		.connect_ms =
 		    (uint32_t)((d->mail_ms != 0 ? d->mail_ms : clock_mono_ms()) - d->began_ms) });
 }

@@ -63,6 +63,7 @@ struct session;
 struct delivery {
 	struct delivery *next, *hash_next;
 	uint64_t number, id;
+	uint32_t queue; /* qmgr's number of it */
 	struct held_segment *segment;
 	uint64_t offset, length, arrival_ms;
 	struct buf route_bytes, addresses, host_bytes;
@@ -106,6 +107,8 @@ struct delivery {
 	char host[256];
 	struct addr addr;
 	uint32_t conn_use;
+	uint32_t opened; /* connections begun */
+	bool took, kept; /* one that was idle and its queue's; its own stays open */
 	uint64_t began_ms, mail_ms; /* monotonic; of the first transaction, 0: there was none */
 };
 

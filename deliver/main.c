@@ -21,7 +21,11 @@
 static void *
 smtp_open(const struct carrier_env *env)
 {
-	return pool_new(env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
+	struct pool *p = pool_new(
+	    env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
+
+	pool_tell(p, env->gone);
+	return p;
 }
 
 static void
@@ -43,6 +47,12 @@ smtp_quit(void *pool)
 }
 
 static void
+smtp_close(void *pool, uint32_t queue)
+{
+	pool_close(pool, queue);
+}
+
+static void
 smtp_status(void *pool, struct buf *json)
 {
 	const struct pool_stats *st = pool_stats(pool);
@@ -61,6 +71,7 @@ static const struct carrier_ops smtp = {
 	.start = smtp_start,
 	.config = smtp_config,
 	.quit = smtp_quit,
+	.close = smtp_close,
 	.status = smtp_status,
 };
 

@@ -22,7 +22,9 @@ struct pool {
 	struct session_params params;
 	char helo[256];
 	void (*ended)(struct delivery *, void *);
+	void (*gone)(uint32_t queue, void *arg);
 	void *arg;
+	unsigned ntold; /* idle ones that qmgr counts */
 	struct pool_site *buckets[BUCKETS];
 	struct pool_stats stats;
 };
@@ -74,6 +76,7 @@ unhang(struct pool *p, struct session *s)
 		site->idle = h->next;
 	if (h->next != NULL)
 		session_hang(h->next)->prev = h->prev;
+	p->ntold -= h->tell;
 	*h = (struct session_hang){ 0 };
 	p->stats.idle--;
 	if (--site->nidle > 0)
@@ -92,12 +95,27 @@ hang(struct pool *p, struct session *s, const struct delivery *d)
 	struct pool_site *site = site_of(p, d, true);
 	struct session_hang *h = session_hang(s);
 
-	*h = (struct session_hang){ .next = site->idle, .site = site };
+	*h = (struct session_hang){ .next = site->idle,
+		.site = site,
+		.queue = d->queue,
+		.tell = d->limits.tell != 0 && p->gone != NULL };
+	p->ntold += h->tell;
 	if (site->idle != NULL)
 		session_hang(site->idle)->prev = s;
 	site->idle = s;
 	site->nidle++;
 	p->stats.idle++;
+}
+
+/* It is used, or ends. */
+static void
+unhang_told(struct pool *p, struct session *s)
+{
+	const struct session_hang was = *session_hang(s);
+
+	unhang(p, s);
+	if (was.tell)
+		p->gone(was.queue, p->arg);
 }
 
 static void
@@ -187,6 +205,7 @@ open_session(struct pool *p, struct delivery *d)
 		d->tries++;
 		if (session_open(&p->params, d) != NULL) {
 			p->stats.opened++;
+			d->opened++;
 			return;
 		}
 		ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
@@ -205,14 +224,22 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
     bool closed, void *arg)
 {
 	struct pool *p = arg;
+	bool late; /* JOB_DONE comes later: nothing is told of this connection before it */
 
 	switch (how) {
 	case LEFT_DONE:
+		late = d->loading && d->limits.tell != 0;
 		if (!closed)
 			hang(p, s, d);
+		d->kept = !closed && !late && session_hang(s)->tell;
 		finish(d);
-		if (!closed && p->stats.idle > IDLE_MAX && session_hang(s)->site != NULL) {
+		if (closed || session_hang(s)->site == NULL)
+			break;
+		if (late) {
 			unhang(p, s);
+			session_quit(s);
+		} else if (p->stats.idle > IDLE_MAX) {
+			unhang_told(p, s);
 			session_quit(s);
 		}
 		break;
@@ -232,7 +259,7 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
 static void
 idle_ended(struct session *s, void *arg)
 {
-	unhang(arg, s);
+	unhang_told(arg, s);
 }
 
 static const struct session_owner owner = { .left = left, .idle_ended = idle_ended };
@@ -253,9 +280,46 @@ pool_new(struct loop *l, struct loader *loader, const char *helo,
 }
 
 void
+pool_tell(struct pool *p, void (*gone)(uint32_t queue, void *arg))
+{
+	p->gone = gone;
+}
+
+void
 pool_set_helo(struct pool *p, const char *helo)
 {
 	slice_copy(slice_z(helo), p->helo, sizeof p->helo);
+}
+
+void
+pool_close(struct pool *p, uint32_t queue)
+{
+	for (unsigned i = 0; p->ntold > 0 && i < BUCKETS; i++)
+		for (struct pool_site *site = p->buckets[i]; site != NULL; site = site->next)
+			for (struct session *s = site->idle; s != NULL; s = session_hang(s)->next) {
+				const struct session_hang *h = session_hang(s);
+
+				if (!h->tell || h->queue != queue)
+					continue;
+				unhang_told(p, s);
+				session_quit(s);
+				return;
+			}
+}
+
+/* The job takes an idle connection; qmgr is told whose it was. */
+static void
+take(struct pool *p, struct session *s, struct delivery *d)
+{
+	const struct session_hang *h = session_hang(s);
+
+	d->took = h->tell && h->queue == d->queue;
+	if (d->took)
+		unhang(p, s);
+	else
+		unhang_told(p, s);
+	p->stats.reused++;
+	session_take(s, d);
 }
 
 void
@@ -268,13 +332,13 @@ pool_start(struct pool *p, struct delivery *d)
 	p->stats.jobs++;
 	p->stats.busy++;
 	if (site != NULL) {
-		struct session *s = site->idle;
-
-		unhang(p, s);
-		p->stats.reused++;
-		session_take(s, d);
-	} else
-		open_session(p, d);
+		take(p, site->idle, d);
+		return;
+	}
+	/* qmgr may count on one to another host, where equal ones are tried in turn. */
+	if (d->limits.tell != 0)
+		pool_close(p, d->queue);
+	open_session(p, d);
 }
 
 void
@@ -284,7 +348,7 @@ pool_quit_idle(struct pool *p)
 		while (p->buckets[i] != NULL) {
 			struct session *s = p->buckets[i]->idle;
 
-			unhang(p, s);
+			unhang_told(p, s);
 			session_quit(s);
 		}
 }

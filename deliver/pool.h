@@ -13,8 +13,12 @@ struct pool;
 /* ended: every recipient has its conclusion; the delivery is the caller's again. helo: copied. */
 struct pool *pool_new(struct loop *l, struct loader *loader, const char *helo,
     void (*ended)(struct delivery *, void *), void *arg);
+/* gone: an idle connection that qmgr counts for the queue is none any more. */
+void pool_tell(struct pool *p, void (*gone)(uint32_t queue, void *arg));
 void pool_set_helo(struct pool *p, const char *helo);
 void pool_start(struct pool *p, struct delivery *d);
+/* Ends one that was kept for the queue, if there still is one. */
+void pool_close(struct pool *p, uint32_t queue);
 /* Ends all idle connections with QUIT. */
 void pool_quit_idle(struct pool *p);
 

@@ -68,6 +68,8 @@ struct pool_site;
 struct session_hang {
 	struct session *next, *prev;
 	struct pool_site *site;
+	uint32_t queue; /* of its last job */
+	bool tell;	/* that it ends: qmgr counts it */
 };
 struct session_hang *session_hang(struct session *s);
 

@@ -83,6 +83,15 @@ job_ended(struct delivery *d, void *arg)
 }
 
 static void
+conn_gone(uint32_t queue, void *arg)
+{
+	struct worker *w = arg;
+
+	if (peer_is_up(w->qmgr))
+		peer_send(w->qmgr, conn_gone, .queue = queue);
+}
+
+static void
 on_segment(struct worker *w, const struct msg_segment *m, int fd)
 {
 	segments_add(&w->segments, m->segment, fd, m->seed);
@@ -136,6 +145,7 @@ from_qmgr(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 	struct msg_result_ack ack;
 	struct msg_forget forget;
 	struct msg_large_body body;
+	struct msg_conn_close close_one;
 
 	(void)row;
 	switch (in->type) {
@@ -153,6 +163,12 @@ from_qmgr(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 		return msg_job_get(in->payload, &job) && on_job(w, &job);
 	case MSG_RESULT_ACK:
 		return msg_result_ack_get(in->payload, &ack) && on_ack(w, &ack);
+	case MSG_CONN_CLOSE:
+		if (!msg_conn_close_get(in->payload, &close_one))
+			return false;
+		if (w->ops->close != NULL)
+			w->ops->close(w->carrier, close_one.queue);
+		return true;
 	case MSG_FORGET:
 		if (!msg_forget_get(in->payload, &forget))
 			return false;
@@ -284,7 +300,7 @@ worker_main(const struct carrier_ops *ops, struct daemon *d, unsigned number, in
 	peer_self_generation(d->generation);
 	w.loader = loader_new(w.loop);
 	w.carrier = ops->open(&(const struct carrier_env){
-	    .daemon = d, .loop = w.loop, .loader = w.loader, .ended = job_ended, .arg = &w });
+	    .daemon = d, .loop = w.loop, .loader = w.loader, .ended = job_ended, .gone = conn_gone, .arg = &w });
 	w.end = timer_new(w.loop, overstayed, &w);
 	w.qmgr = peer_supplied(w.loop, SERVICE_QMGR, d->ids.uid[SERVICE_QMGR], &qmgr_ops, &w);
 	nest_open(w.loop, pair_fd, &nest_ops, &w);

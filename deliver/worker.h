@@ -15,6 +15,8 @@ struct carrier_env {
 	struct loader *loader;
 	/* Every recipient has its conclusion; the delivery is the worker's again. */
 	void (*ended)(struct delivery *d, void *arg);
+	/* A connection that a job of the queue had kept is no more. */
+	void (*gone)(uint32_t queue, void *arg);
 	void *arg;
 };
 
@@ -27,6 +29,7 @@ struct carrier_ops {
 	void (*start)(void *carrier, struct delivery *d);
 	void (*config)(void *carrier, const struct conf *c); /* env->daemon has it too */
 	void (*quit)(void *carrier);			     /* no new jobs will come */
+	void (*close)(void *carrier, uint32_t queue); /* may be NULL: one that is kept for it */
 	void (*status)(void *carrier, struct buf *json);     /* members of an open object */
 };
 

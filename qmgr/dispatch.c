@@ -63,7 +63,7 @@ may_run(struct qmgr *q, struct queue *queue)
 		site_wait(queue->site, queue);
 		return false;
 	}
-	return true;
+	return bucket_lets(q, queue);
 }
 
 void
@@ -77,6 +77,7 @@ void
 dispatch_take_place(struct queue *queue)
 {
 	queue->njobs++;
+	bucket_enter(queue);
 	if (queue->site == NULL)
 		return;
 	queue->site_jobs++;
@@ -88,6 +89,7 @@ dispatch_free_place(struct qmgr *q, struct queue *queue)
 {
 	struct queue *next;
 
+	bucket_leave(q, queue);
 	if (queue->site == NULL || queue->site_jobs == 0)
 		return;
 	queue->site_jobs--;
@@ -108,12 +110,22 @@ has_room(const struct worker *w, const struct queue *queue, uint64_t now)
 	       w->njobs < w->room && w->drain_mono_ms <= now;
 }
 
+bool
+dispatch_has_room(const struct worker *w, const struct queue *queue)
+{
+	return has_room(w, queue, clock_mono_ms());
+}
+
 /* The one that has most room; few workers, so a row is looked through. */
 static struct worker *
-pick(struct dispatch *d, const struct queue *queue)
+pick(struct qmgr *q, const struct queue *queue)
 {
+	struct dispatch *d = &q->dispatch;
 	uint64_t now = clock_mono_ms();
-	struct worker *best = NULL;
+	struct worker *best = bucket_idle_worker(q, queue);
+
+	if (best != NULL) /* may_run() counted on its connection */
+		return best;
 
 	/* One that has this queue's connections open is better than an idle one. */
 	if (queue->last_worker < d->nworkers &&
@@ -288,6 +300,7 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	j->alone = m->suspicion >= SUSPECT_ALONE;
 	w->alone = j->alone;
 	dispatch_take_place(queue);
+	bucket_spend(q, queue, j);
 	queue->last_worker = (uint32_t)(w - d->worker);
 	send_job(q, w, j, m, queue);
 }
@@ -354,7 +367,8 @@ alone_run(struct qmgr *q)
 		d->alone_id = 0; /* its timer brings it back, if it is still there */
 		return;
 	}
-	w = resolve_look(q, queue) != RESOLVE_GO ? NULL : pick_alone(d, queue);
+	w = resolve_look(q, queue) != RESOLVE_GO || !bucket_lets(q, queue) ? NULL
+									    : pick_alone(d, queue);
 	if (w == NULL)
 		return;
 	d->alone_id = 0;
@@ -389,7 +403,7 @@ give_one(struct qmgr *q, struct queue *queue)
 		alone_run(q);
 		return true;
 	}
-	w = pick(&q->dispatch, queue);
+	w = pick(q, queue);
 	if (w != NULL)
 		start(q, w, queue, m, rcpt);
 	return w != NULL;
@@ -404,10 +418,16 @@ run_ring(struct qmgr *q, enum courier_kind kind)
 	       (queue = active_pop(&q->queues, kind)) != NULL) {
 		bool room;
 
-		if (!may_run(q, queue))
+		if (!may_run(q, queue)) {
+			bucket_skip(q, queue);
 			continue;
+		}
 		room = give_one(q, queue);
+		if (!room)
+			bucket_skip(q, queue); /* others may be for workers that have some */
 		dispatch_wake(q, queue);
+		if (!queue->active)
+			bucket_skip(q, queue);
 		if (!room)
 			break;
 	}

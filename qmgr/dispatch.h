@@ -31,6 +31,7 @@ struct qjob {
 	bool listed;	      /* named by RUNNING since its worker linked */
 	bool alone;
 	bool reached; /* a server answered: the host is up */
+	bool borrowed; /* counts on a connection that its worker keeps (bucket_idle.c) */
 	bool partial; /* it had not all hosts that there are, or may be */
 	bool unknown; /* foreign, and its message is not filed yet */
 	bool over;    /* unknown, and nothing more will be said of it */
@@ -66,6 +67,7 @@ struct bus {
 	void (*job)(struct worker *w, const struct msg_job *m);
 	void (*ack)(struct worker *w, uint64_t job);
 	void (*large)(struct worker *w, uint32_t number, int fd); /* for the job that follows */
+	void (*close)(struct worker *w, uint32_t queue); /* a connection kept for the queue */
 };
 
 struct dispatch {
@@ -98,6 +100,7 @@ void dispatch_fini(struct dispatch *d);
 
 /* A queue may have something to dispatch. */
 void dispatch_wake(struct qmgr *q, struct queue *queue);
+bool dispatch_has_room(const struct worker *w, const struct queue *queue);
 void dispatch_run(struct qmgr *q); /* gives out what room and window allow */
 
 /* A worker linked; what it already knows is told by dispatch_running(). NULL: too many. */

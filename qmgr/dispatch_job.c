@@ -295,8 +295,10 @@ dispatch_done(struct qmgr *q, struct worker *w, const struct msg_job_done *m)
 		return true;
 	}
 	queue = j->queue == QUEUE_NOWHERE ? NULL : queue_at(&q->queues, j->queue);
-	if (queue != NULL)
+	if (queue != NULL) {
 		hosts_told(q, queue, j, m);
+		bucket_told(q, queue, j, m);
+	}
 	dispatch_job_over(q, j, m);
 	if (queue != NULL && !m->host_down && j->reached &&
 	    (queue->down_count > 0 || queue->probing))

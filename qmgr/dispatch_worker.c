@@ -147,6 +147,7 @@ dispatch_unlinked(struct qmgr *q, struct worker *w)
 
 	w->linked = w->ready = false;
 	w->bus = NULL;
+	bucket_idle_forget(q, w);
 	if (a->told && !is_alive(a, w->instance))
 		gone(q, (enum courier_kind)w->courier,
 		    w->instance); /* its parent told so before the link's end was heard */

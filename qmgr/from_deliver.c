@@ -53,7 +53,14 @@ bus_large(struct worker *w, uint32_t number, int fd)
 	buf_fini(&frame);
 }
 
-const struct bus from_deliver_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large };
+static void
+bus_close(struct worker *w, uint32_t queue)
+{
+	peer_send(w->bus, conn_close, .queue = queue);
+}
+
+const struct bus from_deliver_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large,
+	bus_close };
 
 static void
 up(struct peer *p)
@@ -132,6 +139,14 @@ on_forgotten(struct courier *c, const struct msg_forgotten *m)
 }
 
 static bool
+on_conn_gone(struct courier *c, const struct msg_conn_gone *m)
+{
+	if (c->worker != NULL)
+		bucket_idle_gone(c->q, c->worker, m->queue);
+	return c->worker != NULL;
+}
+
+static bool
 in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 {
 	struct courier *c = peer_arg(p);
@@ -149,6 +164,7 @@ in(struct peer *p, const struct msg_row *row, struct ipc_in *msg)
 		ON(WORKER_ROOM, worker_room)
 		ON(WORKERS, workers)
 		ON(FORGOTTEN, forgotten)
+		ON(CONN_GONE, conn_gone)
 #undef ON
 	}
 	return false;

@@ -63,7 +63,7 @@ queues_slow(struct qmgr *q)
 		struct queue *queue = q->queues.at[i];
 
 		if (queue == NULL || queue->nrcpt > 0 || queue->njobs > 0 || queue->active ||
-		    queue->suspended || queue->down_until != 0)
+		    queue->suspended || queue->down_until != 0 || bucket_is_warm(queue))
 			continue;
 		if (queue->idle)
 			commit(q, queue_freed, .queue = i);
@@ -112,6 +112,7 @@ qmgr_init(struct qmgr *q, struct loop *loop, int dirfd, const struct conf *conf,
 	suspend_changed(q);
 	messages_init(&q->messages);
 	queues_init(&q->queues);
+	buckets_set_conf(q);
 	segtab_init(&q->segtab);
 	TAILQ_INIT(&q->intake);
 	dispatch_init(&q->dispatch, &from_deliver_bus, (uint64_t)arc4random() << 32 | arc4random());
@@ -217,6 +218,8 @@ set_tick(struct qmgr *q)
 		next = TICK_MAX_MS;
 	if (next < QCLOCK_TICK_MS)
 		next = QCLOCK_TICK_MS;
+	if (buckets_next_ms(q) < next) /* rates are finer than ticks */
+		next = buckets_next_ms(q) > 0 ? buckets_next_ms(q) : 1;
 	if (!timer_is_set(q->tick) || clock_mono_ms() + next < q->tick_mono_ms) {
 		q->tick_mono_ms = clock_mono_ms() + next;
 		timer_set(q->tick, next);
@@ -230,6 +233,7 @@ qmgr_turn(struct qmgr *q)
 	if (q->arming)
 		recover_arm(q, ARM_SLICE);
 	schedule_run(q);
+	buckets_run(q);
 	intake_run(q);
 	expand_run(q);
 	routes_run(q);
@@ -254,6 +258,7 @@ qmgr_set_conf(struct qmgr *q, const struct conf *conf)
 	q->conf = conf_ref(conf);
 	q->journal.hold_ms = conf->journal_hold_ms;
 	suspend_changed(q);
+	buckets_set_conf(q);
 	for (uint32_t i = 0; i < q->queues.n; i++)
 		if (q->queues.at[i] != NULL)
 			dispatch_wake(q, q->queues.at[i]); /* its limits may be wider now */

@@ -13,12 +13,15 @@ void
 queues_init(struct queues *all)
 {
 	*all = (struct queues){ .free_from = 1, .last_found = QUEUE_NOWHERE };
+	all->buckets = buckets_new();
 	queue_make(all, QUEUE_ROUTING);
 }
 
 static void
 destroy(struct queues *all, struct queue *q)
 {
+	bucket_part(all->buckets, q);
+	free(q->bucket.idle);
 	if (q->site != NULL) {
 		site_leave(q->site, q);
 		q->site->njobs -= q->site_jobs;
@@ -43,6 +46,7 @@ queues_fini(struct queues *all)
 	free(all->bucket);
 	free(all->heap);
 	sites_fini(&all->sites);
+	buckets_free(all->buckets);
 	*all = (struct queues){ 0 };
 }
 
@@ -157,6 +161,8 @@ queue_make(struct queues *all, uint32_t number)
 static void
 move_site(struct queues *all, struct queue *q, struct site *to)
 {
+	bucket_part(all->buckets, q);
+	q->limits = NULL; /* they join those of the new one */
 	if (q->site != NULL) {
 		site_leave(q->site, q);
 		q->site->njobs -= q->site_jobs;

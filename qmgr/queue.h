@@ -6,6 +6,7 @@
 #include "conf/scope.h"
 #include "ipc/job.h"
 #include "ipc/route.h"
+#include "qmgr/bucket.h"
 #include "qmgr/message.h"
 #include "qmgr/site.h"
 
@@ -72,6 +73,8 @@ struct queue {
 	struct resolve *resolve; /* what is known of them; NULL: nothing yet (resolve.h) */
 	struct queue *line_next;
 
+	struct bucket_member bucket; /* what it shares, bucket.h */
+
 	bool suspended;
 	char *suspend_holder, *suspend_reason;
 	uint64_t suspend_wall_ms;
@@ -101,6 +104,7 @@ struct queues {
 	struct queue *active_first[COURIER_COUNT], *active_last[COURIER_COUNT];
 	uint32_t last_found;
 	struct sites sites;
+	struct buckets *buckets;
 };
 
 void queues_init(struct queues *all);

@@ -34,6 +34,8 @@ queue_limits(struct qmgr *q, struct queue *queue)
 		    .body_ms = (uint32_t)queue->limits->body_ms,
 		    .dot_ms = (uint32_t)queue->limits->dot_ms,
 		    .tries = (uint32_t)queue->limits->host_tries };
+	bucket_join(q, queue);
+	queue->job_limits.tell = queue->bucket.nshare > 0;
 	return queue->limits;
 }
 

@@ -96,6 +96,7 @@ site_drop(struct sites *all, struct site *s)
 		at = &(*at)->next;
 	*at = s->next;
 	all->count--;
+	bucket_free(s->own);
 	buf_fini(&s->key);
 	free(s);
 }

@@ -11,12 +11,14 @@
  * there too. Interned by transport, pool, tenant and the hops; once these are looked up
  * (resolve.h), by the names and ports of the hosts instead.
  */
+struct bucket;
 struct queue;
 struct site {
 	struct site *next;
 	struct buf key;
 	uint32_t refs;	/* queues */
 	uint32_t njobs; /* running, of all of them */
+	struct bucket *own; /* where a queue's scopes set rates; NULL: none did */
 	/* have something ready and wait for a place, in order */
 	struct queue *wait_first, *wait_last;
 };

@@ -404,6 +404,7 @@ errands_open(const struct carrier_env *env)
 	all->again = timer_new(env->loop, again, all);
 	all->pool =
 	    pool_new(env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
+	pool_tell(all->pool, env->gone);
 	errands_config(all, env->daemon->conf);
 	loop_signal(env->loop, SIGCHLD, on_child, all);
 	return all;
@@ -415,6 +416,14 @@ errands_quit(void *arg)
 	struct errands *all = arg;
 
 	pool_quit_idle(all->pool);
+}
+
+static void
+errands_close(void *arg, uint32_t queue)
+{
+	struct errands *all = arg;
+
+	pool_close(all->pool, queue);
 }
 
 static void
@@ -445,5 +454,6 @@ const struct carrier_ops errands_ops = {
 	.start = errands_start,
 	.config = errands_config,
 	.quit = errands_quit,
+	.close = errands_close,
 	.status = errands_status,
 };

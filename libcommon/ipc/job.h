@@ -14,6 +14,7 @@ struct job_limits {
 	uint32_t messages;    /* per connection */
 	uint32_t connect_ms, banner_ms, helo_ms, mail_ms, rcpt_ms, data_ms, body_ms, dot_ms;
 	uint32_t tries; /* hosts that one attempt may try */
+	uint32_t tell;	/* 1: of connections that are kept (CONN_GONE) */
 };
 void job_limits_put(struct buf *out, const struct job_limits *l);
 bool job_limits_get(struct slice in, struct job_limits *l);

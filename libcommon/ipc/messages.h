@@ -146,7 +146,14 @@
 	F(u16, port, "")                                                            \
 	F(u32, conn_use, "messages sent over this connection, this one included")   \
 	F(u32, connect_ms, "from the job's begin to that of its transaction")       \
-	F(str, failed, "of the hosts: those that gave no greeting, as ipc/job.h encodes them")
+	F(str, failed, "of the hosts: those that gave no greeting, as ipc/job.h encodes them") \
+	F(u8, kept, "1: its connection stays open, and counts as one of the job's queue")  \
+	F(u8, took, "1: it began on one that was kept for its queue")                       \
+	F(u32, opened, "connections begun for it")
+/* To qmgr, for queues whose jobs say `tell`: one that was kept for the queue is no more. */
+#define FIELDS_CONN_GONE(F) F(u32, queue, "as in JOB")
+/* From qmgr: close one that is kept for the queue; CONN_GONE says that it is done. */
+#define FIELDS_CONN_CLOSE(F) F(u32, queue, "as in JOB")
 #define FIELDS_RESULT_ACK(F) F(u64, job, "its results are durable: forget them")
 #define FIELDS_FORGET(F) F(u32, segment, "close its descriptor when no running job needs it")
 #define FIELDS_FORGOTTEN(F) F(u32, segment, "done")
@@ -248,6 +255,8 @@
 	M(RUNNING, running, 0x0307, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKERS, workers, 0x0308, IPC_DELIVERERS, IPC_QMGR, 0)            \
 	M(WORKER_ROOM, worker_room, 0x0309, IPC_DELIVERERS, IPC_QMGR, 0)    \
+	M(CONN_GONE, conn_gone, 0x030a, IPC_DELIVERERS, IPC_QMGR, 0)        \
+	M(CONN_CLOSE, conn_close, 0x030b, IPC_QMGR, IPC_DELIVERERS, 0)      \
 	M(LARGE_BODY, large_body, 0x0320, IPC_QMGR, IPC_DELIVERERS, 1)      \
 	M(DNS_ASK, dns_ask, 0x0600, IPC_DNS_ASKERS, IPC_DNSCACHE, 0)        \
 	M(DNS_ANSWER, dns_answer, 0x0601, IPC_DNSCACHE, IPC_DNS_ASKERS, 0)  \

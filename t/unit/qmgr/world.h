@@ -284,7 +284,19 @@ bus_large(struct worker *w, uint32_t number, int fd)
 	noted_large = number;
 }
 
-static const struct bus noting_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large };
+/* Of these queues connections were asked to be closed. */
+static uint32_t closed_queue[4096];
+static unsigned nclosed;
+
+static void
+bus_close(struct worker *w, uint32_t queue)
+{
+	(void)w;
+	closed_queue[nclosed++ % (sizeof closed_queue / sizeof *closed_queue)] = queue;
+}
+
+static const struct bus noting_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large,
+	bus_close };
 
 static inline void
 world_conf(struct world *w, const char *text)
