@@ -162,7 +162,13 @@ bus_large(struct worker *w, uint32_t number, int fd)
 	(void)w, (void)number, (void)fd;
 }
 
-static const struct bus bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large };
+static void
+bus_close(struct worker *w, uint32_t queue)
+{
+	(void)w, (void)queue;
+}
+
+static const struct bus bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large, bus_close };
 
 unsigned
 stage_jobs(const struct stage *s)
