@@ -4,10 +4,12 @@
  * recipient, and how long a queue manager that starts over it all needs.
  *
  *	queuedepth FOLDER COUNT [DOMAINS [RECIPIENTS [name]]]
+ *	queuedepth -fill FOLDER COUNT [DOMAINS [RECIPIENTS]]
  *
  * Fills a new spool in FOLDER with COUNT recipients, RECIPIENTS in a message, in turn over DOMAINS;
  * each had one attempt, which failed for now. `name`: their next hops are names, not addresses.
- * Then itself once more, as the queue manager that recovers.
+ * Then itself once more, as the queue manager that recovers. -fill: that alone, into a spool that may
+ * be there (nobody else may have it open), for a queue manager that shall have a backlog; prints some ids.
  */
 #include "t/bench/stage.h"
 
@@ -24,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPS = 20000, ROUND = 500, SHALLOW = 1000, BODY = 100 };
+enum { OPS = 20000, ROUND = 500, SHALLOW = 1000, BODY = 100, SAMPLES = 8 };
 
 static const char conf[] = "jobs_max = 100000\nretry_first = 12h\nretry_max = 12h\n"
 			   "concurrency = 100000\n";
@@ -208,6 +210,41 @@ run_again(char *self, char *dir, uint64_t wanted)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* Due in three days: that queue manager counts at most one for the time between us and it. */
+static int
+fill_only(const char *dir, const struct stage_letter *l, uint32_t count)
+{
+	struct stage s;
+
+	stage_by_the_clock = true;
+	stage_open(
+	    &s, dir, "jobs_max = 100000\nretry_first = 3d\nretry_max = 3d\nconcurrency = 100000\n");
+	fill(&s, l, count);
+	printf("%llu queued\n", (unsigned long long)s.q.messages.recipients);
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		uint32_t cursor = s.q.messages.used / SAMPLES * i;
+		const struct message *m = messages_next(&s.q.messages, &cursor);
+		char id[ID_TEXT + 1];
+
+		if (m == NULL)
+			break;
+		id_text(m->id, id);
+		printf("sample %s\n", id);
+	}
+	stage_close(&s);
+	return 0;
+}
+
+static void
+letter_of(struct stage_letter *l, int argc, char *argv[])
+{
+	l->domains = argc > 0 ? (unsigned)strtoul(argv[0], NULL, 10) : 1;
+	l->nrcpt = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
+	l->by_name = argc > 2;
+	if (l->domains == 0 || l->nrcpt == 0 || l->nrcpt > 64)
+		die(64, "at least one domain, 1 to 64 recipients");
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -222,12 +259,14 @@ main(int argc, char *argv[])
 		stage_now_ms = strtoull(argv[4], NULL, 10) + 5000;
 		return start_over(argv[2], strtoull(argv[3], NULL, 16));
 	}
+	if (argc > 3 && strcmp(argv[1], "-fill") == 0) {
+		letter_of(&l, argc - 4, argv + 4);
+		return fill_only(argv[2], &l, (uint32_t)strtoul(argv[3], NULL, 10));
+	}
 	if (argc < 3)
-		die(64, "usage: queuedepth FOLDER COUNT [DOMAINS [RECIPIENTS [name]]]");
+		die(64, "usage: queuedepth [-fill] FOLDER COUNT [DOMAINS [RECIPIENTS [name]]]");
 	count = (uint32_t)strtoul(argv[2], NULL, 10);
-	l.domains = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
-	l.nrcpt = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1;
-	l.by_name = argc > 5;
+	letter_of(&l, argc - 3, argv + 3);
 	stage_open(&s, argv[1], conf);
 	fill(&s, &l, SHALLOW);
 	measure(&s, &few);

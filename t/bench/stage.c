@@ -24,6 +24,7 @@
 enum { QUESTIONS_MAX = 1 << 17, SEGMENT_FULL = SEGMENT_SOFT_BYTES };
 
 uint64_t stage_now_ms = 1000000;
+bool stage_by_the_clock;
 
 static uint64_t
 fake_ms(void)
@@ -279,7 +280,7 @@ stage_write(struct stage *s, const struct stage_letter *l)
 	struct buf env = { 0 };
 	struct record_parts parts = { .head = SLICE_LIT("Subject: a message\r\n"),
 		.nrcpt = l->nrcpt,
-		.arrival_ms = fake_wall_ms() };
+		.arrival_ms = clock_wall_ms() };
 	size_t from;
 
 	if (p->fd < 0 || p->at + p->bytes.n > SEGMENT_FULL - 65536) {
@@ -295,7 +296,7 @@ stage_write(struct stage *s, const struct stage_letter *l)
 		put_rcpt(s, &env, l, i);
 	parts.envelope = slice_buf(&env);
 	parts.body = slice_of(body, l->body < 2 ? 2 : l->body);
-	parts.id = id_next(&p->ids, fake_wall_ms());
+	parts.id = id_next(&p->ids, clock_wall_ms());
 	if (record_build(&p->bytes, &parts, p->seed) != 0)
 		die(1, "no record");
 	record_seal(p->bytes.p + from, p->segment, p->at + from, p->seed);
@@ -373,7 +374,7 @@ stage_open(struct stage *s, const char *dir, const char *conf)
 
 	*s = (struct stage){ .pen = { .fd = -1 }, .instance = stage_now_ms };
 	here = s;
-	clock_set_source(&fake_clock);
+	clock_set_source(stage_by_the_clock ? NULL : &fake_clock);
 	log_open(SERVICE_QMGR);
 	mkdir(dir, 0700);
 	s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

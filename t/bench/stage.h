@@ -44,6 +44,8 @@ struct stage_letter {
 };
 
 extern uint64_t stage_now_ms;
+/* Before stage_open(): the real clocks, for a spool that others are going to open. */
+extern bool stage_by_the_clock;
 
 /* Opens the spool in a folder, made where it is missing; dies where that fails. conf: more lines. */
 void stage_open(struct stage *s, const char *dir, const char *conf);
