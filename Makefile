@@ -59,7 +59,7 @@ ifeq ($(V),fuzz)
 CC := clang
 endif
 CFLAGS := $(CFLAGS_all) $(CFLAGS_$(V)) $(EXTRA_CFLAGS)
-LDFLAGS := -pthread $(LDFLAGS_$(V))
+LDFLAGS := -pthread -Wl,--as-needed $(LDFLAGS_$(V))
 
 LIBS :=
 PROGS :=

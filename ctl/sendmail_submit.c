@@ -173,16 +173,20 @@ set_rules(struct job *j)
 	if (r->origin_sure) {
 		buf_reset(&j->origin);
 		buf_slice(&j->origin, slice_buf(&j->server.origin));
-	}
+	} else
+		sendmail_caller_origin(&j->origin);
 	r->origin = slice_buf(&j->origin);
-	r->login = slice_buf(&j->caller.login);
-	r->name = slice_buf(&j->caller.name);
 	r->sender_given = o->sender_given;
 	r->sender = slice_z(o->sender);
 	if (!o->sender_given && o->rmail &&
 	    submit_text_uucp_sender(slice_buf(&j->text.from_lines), &j->uucp_sender)) {
 		r->sender_given = true;
 		r->sender = slice_buf(&j->uucp_sender);
+	}
+	if (submit_message_names_caller(slice_buf(&j->lines), r)) {
+		sendmail_caller_look(&j->caller, o->name);
+		r->login = slice_buf(&j->caller.login);
+		r->name = slice_buf(&j->caller.name);
 	}
 	j->words = xcalloc((size_t)o->n_words, sizeof *j->words);
 	for (int i = 0; i < o->n_words; i++)
@@ -218,7 +222,7 @@ static void
 drop(const struct job *j, const struct submit_request *r, struct submit_answer *a)
 {
 	char name[SUBMIT_DROP_NAME];
-	int err = submit_drop_write(j->at->drop, j->caller.uid, r, name);
+	int err = submit_drop_write(j->at->drop, getuid(), r, name);
 
 	if (err == 0) {
 		a->result = SUBMIT_ACCEPTED;
@@ -237,10 +241,7 @@ hand_over(struct job *j, const struct submit_request *r, struct submit_answer *a
 {
 	if (j->link_error == 0) {
 		submit_smtp_send(&j->link, &j->server, r, a);
-		if (a->result == SUBMIT_ACCEPTED)
-			submit_smtp_quit(&j->link);
-		else
-			submit_link_close(&j->link);
+		submit_link_close(&j->link);
 		j->link_error = ENOTCONN;
 	} else {
 		*a = (struct submit_answer){ .result = SUBMIT_UNREACHED,
@@ -485,8 +486,6 @@ sendmail_submit(const struct sendmail_options *o, const struct sendmail_places *
 		complain("no recipient named");
 		return EXIT_USAGE;
 	}
-	sendmail_caller_look(&j.caller, o->name);
-	sendmail_caller_origin(&j.origin);
 	if (o->envid != NULL)
 		xtext_encode(&j.envid, slice_z(o->envid));
 	code = read_stdin(&j);

@@ -346,6 +346,20 @@ settle(struct gather *g)
 	free(g->seen);
 }
 
+bool
+submit_message_names_caller(struct slice text, const struct submit_rules *rules)
+{
+	struct gather g = { .rules = rules };
+	unsigned has;
+
+	if (!rules->sender_given)
+		return true;
+	if (!rules->complete)
+		return false;
+	has = look(&g, text.n == 0 ? SLICE_LIT("") : text, 0);
+	return !(has & (has & RESENT_BITS ? HEADER_RESENT_FROM : HEADER_FROM));
+}
+
 enum submit_verdict
 submit_message_build(
     struct slice text, const struct submit_rules *rules, struct submit_message *out)

@@ -47,6 +47,9 @@ enum submit_verdict {
 	SUBMIT_ALL_BAD,	     /* some were named, all in bad */
 };
 
+/* Whether login or name will stand in it: to ask who the caller is costs as much as the rest. */
+bool submit_message_names_caller(struct slice text, const struct submit_rules *rules);
+
 /*
  * text: from submit_text.h; *out borrows its body. *out is to be given back whatever the verdict
  * is; header and body are set by SUBMIT_OK and SUBMIT_ALL_BAD.

@@ -223,12 +223,13 @@ put_stuffed(struct submit_link *l, struct slice piece, bool *line_start)
 	}
 }
 
+/* What is less than a piece waits: a small message goes out at once, with its end. */
 static bool
 send_content(struct submit_link *l, struct slice content, bool *line_start)
 {
 	while (content.n > 0) {
 		put_stuffed(l, slice_head(content, PIECE_BYTES), line_start);
-		if (submit_link_flush(l, CONTENT_MS) < 0)
+		if (l->out.n - l->sent >= PIECE_BYTES && submit_link_flush(l, CONTENT_MS) < 0)
 			return false;
 		content = slice_from(content, PIECE_BYTES);
 	}
@@ -278,7 +279,7 @@ send_message(struct submit_link *l, const struct submit_request *r, struct submi
 		broken_off(l, out);
 		return;
 	}
-	submit_link_put(l, SLICE_LIT(".\r\n"));
+	submit_link_put(l, SLICE_LIT(".\r\nQUIT\r\n"));
 	if (submit_link_flush(l, CONTENT_MS) < 0) {
 		broken_off(l, out);
 		return;

@@ -61,8 +61,7 @@ int submit_smtp_open(struct submit_link *l, struct submit_server *server, const 
 void submit_smtp_quit(struct submit_link *l); /* and close */
 void submit_server_fini(struct submit_server *s);
 
-/* One transaction, after which the link is to be closed; with QUIT only where the result is
- * ACCEPTED. */
+/* One transaction, after which the link is to be closed: behind the dot QUIT was said already. */
 void submit_smtp_send(struct submit_link *l, const struct submit_server *server,
     const struct submit_request *r, struct submit_answer *out);
 void submit_answer_fini(struct submit_answer *a);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/die.h"
 
-#include <bsd/stdlib.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ __attribute__((format(printf, 1, 0))) static void
 vcomplain(const char *fmt, va_list ap)
 {
 	char line[1024];
-	int n = snprintf(line, sizeof line, "%s: ", getprogname());
+	int n = snprintf(line, sizeof line, "%s: ", program_invocation_short_name);
 	int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
 
 	n += m < 0 ? 0 : m;

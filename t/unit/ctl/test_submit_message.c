@@ -305,9 +305,35 @@ START_TEST(many_recipients)
 }
 END_TEST
 
+/* Whoever is not named is not looked up. */
+static const struct {
+	const char *text;
+	bool sender_given, complete, named;
+} named[] = {
+	{ "From: a@b.example\r\n\r\n", true, true, false },
+	{ "from: a@b.example\r\n\r\n", true, true, false },
+	{ "From: a@b.example\r\n\r\n", false, true, true },
+	{ "To: a@b.example\r\n\r\nFrom: in the body\r\n", true, true, true },
+	{ "To: a@b.example\r\n\r\n", true, false, false },
+	{ "To: a@b.example\r\n\r\n", false, false, true },
+	{ "From: a@b.example\r\nResent-To: c@d.example\r\n\r\n", true, true, true },
+	{ "Resent-From: a@b.example\r\nFrom: a@b.example\r\n\r\n", true, true, false },
+	{ "", true, true, true },
+};
+
+START_TEST(caller_is_named)
+{
+	struct submit_rules r = { .sender_given = named[_i].sender_given,
+		.complete = named[_i].complete };
+
+	ck_assert(submit_message_names_caller(slice_z(named[_i].text), &r) == named[_i].named);
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
+	tcase_add_loop_test(tc, caller_is_named, 0, sizeof named / sizeof *named);
 	tcase_add_loop_test(tc, callers, 0, sizeof rows / sizeof *rows);
 	tcase_add_loop_test(tc, verdicts_given, 0, sizeof verdicts / sizeof *verdicts);
 	tcase_add_test(tc, unsure_origin);
