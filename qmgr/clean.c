@@ -223,8 +223,7 @@ put_chunk(struct qmgr *q, struct message *m, unsigned first, struct slice rcpts)
 	    .priority = (uint8_t)(m->flags & MESSAGE_URGENT ? 1
 				  : m->flags & MESSAGE_LOW  ? -1
 							    : 0),
-	    .rcpts = rcpts,
-	    .holder = slice_z(h == NULL ? NULL : h->holder),
+	    .rcpts = rcpts, .holder = slice_z(h == NULL ? NULL : h->holder),
 	    .reason = slice_z(h == NULL ? NULL : h->reason),
 	    .held_wall_ms = h == NULL ? 0 : h->wall_ms, .large = large_of(q, m));
 }

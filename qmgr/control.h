@@ -6,8 +6,12 @@
 
 /* The verbs of run/ctl/qmgr; `arg` of the server: the struct qmgr. */
 extern const struct ctl_verb control_verbs[];
-/* One of them: hosts that gave no greeting. */
+/* Some of them. Hosts that gave no greeting: */
 void control_hosts(struct ctl_call *c, struct slice args);
+/* Queues, and what is suspended: */
+void control_queue(struct ctl_call *c, struct slice args);
+void control_suspend(struct ctl_call *c, struct slice args);
+void control_resume(struct ctl_call *c, struct slice args);
 /* Sets what base/metrics.h has of qmgr; arg: the struct qmgr. */
 void control_count(void *arg);
 

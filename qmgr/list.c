@@ -132,7 +132,8 @@ rcpt_word(struct qmgr *q, const struct message *m, const struct recipient *r)
 	case RCPT_ORPHAN:
 		return "active";
 	case RCPT_READY:
-		return queue->down_until != 0 || suspend_of(q, queue) != NULL ? "deferred" : "active";
+		return queue->down_until != 0 || suspend_of(q, queue) != NULL ? "deferred"
+									      : "active";
 	case RCPT_ROUTING:
 	case RCPT_ASKED:
 		return "active";

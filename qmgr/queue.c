@@ -319,8 +319,8 @@ ready_first(const struct queue *q, uint32_t *msg, unsigned *rcpt)
 	int list = QUEUE_LOW;
 
 	/* Each a job earlier than the one below it, so that two that are due do not delay each other. */
-	while (list > 0 &&
-	       !(has(q, list) && q->passed[list] >= QUEUE_TURNS - QUEUE_PRIORITIES + list))
+	while (
+	    list > 0 && !(has(q, list) && q->passed[list] >= QUEUE_TURNS - QUEUE_PRIORITIES + list))
 		list--;
 	for (; list < QUEUE_PRIORITIES; list++) {
 		if (!has(q, list))

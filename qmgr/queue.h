@@ -30,7 +30,6 @@ enum { QUEUE_ROUTING = 0, QUEUE_NOWHERE = UINT32_MAX };
 enum queue_priority { QUEUE_URGENT, QUEUE_NORMAL, QUEUE_LOW, QUEUE_PRIORITIES };
 enum { QUEUE_TURNS = 8 };
 
-
 /* What a queue that is down waits for. */
 enum queue_wait {
 	WAIT_HOST,     /* no host could be reached */
@@ -58,7 +57,7 @@ struct queue {
 
 	struct ready ready[QUEUE_PRIORITIES];
 	uint8_t passed[QUEUE_PRIORITIES]; /* jobs in a row that others got while it had something */
-	uint32_t nrcpt; /* recipients that name it, closed ones apart */
+	uint32_t nrcpt;			  /* recipients that name it, closed ones apart */
 	uint32_t nready;
 	uint32_t njobs;	      /* running: connections, as far as we know */
 	uint32_t last_worker; /* slot of the one that got the last job */

@@ -71,8 +71,7 @@ resolve_put(
 		struct job_host put = { .name = slice_z(h->name), .port = h->port };
 
 		if (hosts_until_ms(&q->hosts, h->ip, h->port, now) != 0 ||
-		    (source.n > 0 &&
-			addr_is_v4(h->ip) != addr_is_v4((const uint8_t *)source.p))) {
+		    (source.n > 0 && addr_is_v4(h->ip) != addr_is_v4((const uint8_t *)source.p))) {
 			*partial = true;
 			continue;
 		}

@@ -218,7 +218,7 @@ suspend_parse(struct qmgr *q, struct slice word, bool now, struct suspend *out)
 		return find_queue(q, word, &out->queue);
 	case SUSPEND_POOL:
 		return !now || conf_group(q->conf, word) != NULL ||
-				   conf_binding(q->conf, word) != NULL
+			       conf_binding(q->conf, word) != NULL
 			   ? NULL
 			   : "the configuration has no binding or group of this name";
 	case SUSPEND_BINDING:

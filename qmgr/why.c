@@ -57,8 +57,7 @@ is_suspended(struct qmgr *q, struct queue *queue, struct why *w)
 	else if (kind == SUSPEND_QUEUE)
 		buf_printf(&w->by, "queue=%u", by->number);
 	else
-		buf_printf(
-		    &w->by, "%s=%.*s", suspend_word(kind), SLICE_ARG(by->route.domain));
+		buf_printf(&w->by, "%s=%.*s", suspend_word(kind), SLICE_ARG(by->route.domain));
 	buf_printf(&w->text, "suspended: %.*s by %s: %s", SLICE_ARG(slice_buf(&w->by)),
 	    by->suspend_holder, by->suspend_reason);
 	return true;
@@ -261,8 +260,8 @@ why_find(struct qmgr *q, struct message *m, unsigned rcpt, struct why *w)
 	case RCPT_ROUTING:
 	case RCPT_ASKED:
 		w->cause = peer_is_up(q->router) ? WHY_ROUTING : WHY_ROUTER;
-		buf_puts(&w->text, w->cause == WHY_ROUTING ? "being routed"
-							   : "the router does not answer");
+		buf_puts(&w->text,
+		    w->cause == WHY_ROUTING ? "being routed" : "the router does not answer");
 		return;
 	case RCPT_DEFERRED:
 		if (h == NULL) {

@@ -8,22 +8,22 @@
  * What an open recipient waits for: always one cause, the one that would hold it longest as things
  * stand. angctl(8) explains each. NAME, word
  */
-#define WHY_CAUSES(C)                                                              \
-	C(NOT_DUE, "not-due")	  /* deferred: its next try is to come */          \
-	C(HELD, "held")		  /* its message, by an operator, a rule or us */  \
-	C(SUSPENDED, "suspended") /* by an operator: suspend.h */                  \
-	C(LIMIT, "limit")	  /* a limit is reached; which */                  \
-	C(UNREACHABLE, "unreachable")                                              \
-	C(DNS, "dns")		/* what its hosts are cannot be told now */        \
-	C(RUNNING, "running")	/* in delivery now */                              \
-	C(BEHIND, "behind")	/* others in its queue come first */               \
-	C(LOOKUP, "lookup")	/* its hosts are being looked up */                \
-	C(ROUTING, "routing")	/* router is being asked where it goes */          \
-	C(ROUTER, "router")	/* router does not answer */                       \
-	C(WORKER, "worker")	/* no delivery process is there */                 \
-	C(REPORT, "report")	/* given out by a qmgr before us; not reported */  \
-	C(NOTICE, "notice")	/* it has ended, and its sender is owed a notice */ \
-	C(OVER, "over")		/* it has ended */
+#define WHY_CAUSES(C)                                                             \
+	C(NOT_DUE, "not-due")	  /* deferred: its next try is to come */         \
+	C(HELD, "held")		  /* its message, by an operator, a rule or us */ \
+	C(SUSPENDED, "suspended") /* by an operator: suspend.h */                 \
+	C(LIMIT, "limit")	  /* a limit is reached; which */                 \
+	C(UNREACHABLE, "unreachable")                                             \
+	C(DNS, "dns")	      /* what its hosts are cannot be told now */         \
+	C(RUNNING, "running") /* in delivery now */                               \
+	C(BEHIND, "behind")   /* others in its queue come first */                \
+	C(LOOKUP, "lookup")   /* its hosts are being looked up */                 \
+	C(ROUTING, "routing") /* router is being asked where it goes */           \
+	C(ROUTER, "router")   /* router does not answer */                        \
+	C(WORKER, "worker")   /* no delivery process is there */                  \
+	C(REPORT, "report")   /* given out by a qmgr before us; not reported */   \
+	C(NOTICE, "notice")   /* it has ended, and its sender is owed a notice */ \
+	C(OVER, "over")	      /* it has ended */
 
 enum why_cause {
 #define C(NAME, word) WHY_##NAME,

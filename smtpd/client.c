@@ -203,8 +203,8 @@ priority_of(const struct conf *c, const char *listener)
 }
 
 void
-client_accept(struct clients *all, int fd, const struct addr *peer, const uint32_t *uid,
-    const char *listener)
+client_accept(
+    struct clients *all, int fd, const struct addr *peer, const uint32_t *uid, const char *listener)
 {
 	struct client *c = xcalloc(1, sizeof *c);
 	struct session *s = &c->session;

@@ -51,11 +51,10 @@ add_listener(int fd, uint8_t class, const char *name)
 
 	if (b->nlisten == WORKER_LISTEN_MAX - 2)
 		die(EXIT_CONFIG, "more than %d listening sockets", WORKER_LISTEN_MAX - 2);
-	b->listen[b->nlisten++] =
-	    (struct worker_listen){ .fd = fd,
-		    .class = class,
-		    .is_socket = name == NULL,
-		    .name = name == NULL ? NULL : xstrdup(name) };
+	b->listen[b->nlisten++] = (struct worker_listen){ .fd = fd,
+		.class = class,
+		.is_socket = name == NULL,
+		.name = name == NULL ? NULL : xstrdup(name) };
 }
 
 /* Sockets that init holds under the section's name come before those we could bind. */

@@ -20,7 +20,7 @@ struct worker_birth {
 	struct worker_listen {
 		int fd;
 		uint8_t class;
-		bool is_socket; /* the local submission socket */
+		bool is_socket;	  /* the local submission socket */
 		const char *name; /* of its section; NULL: none */
 	} listen[WORKER_LISTEN_MAX];
 	int drop_fd; /* the drop folder, -1: none */

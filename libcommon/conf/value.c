@@ -496,9 +496,9 @@ parse(enum value_type type, struct slice s, struct arena *a, struct value *out)
 	case VALUE_BUCKETS:
 		out->z = arena_z(a, s);
 		return value_is_title(s);
-	case VALUE_POOL:
+	case VALUE_POOL: /* whether there is such a one is known at the end of the file */
 		out->z = arena_z(a, s);
-		return value_is_title(s); /* whether there is such a one is known at the end of the file */
+		return value_is_title(s);
 	case VALUE_PRIORITY:
 		return priority(s, &out->i);
 	}

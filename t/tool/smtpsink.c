@@ -69,9 +69,12 @@ static struct {
 	const char *line;
 	bool withheld;
 } keywords[] = {
-	{ "PIPELINING", "PIPELINING", false }, { "SIZE", "SIZE 0", false },
-	{ "8BITMIME", "8BITMIME", false }, { "ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES", false },
-	{ "DSN", "DSN", false }, { "SMTPUTF8", "SMTPUTF8", true }, /* named by -X: offered */
+	{ "PIPELINING", "PIPELINING", false },
+	{ "SIZE", "SIZE 0", false },
+	{ "8BITMIME", "8BITMIME", false },
+	{ "ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES", false },
+	{ "DSN", "DSN", false },
+	{ "SMTPUTF8", "SMTPUTF8", true }, /* named by -X: offered */
 	{ "MT-PRIORITY", "MT-PRIORITY MIXER", true },
 };
 

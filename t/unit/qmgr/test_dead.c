@@ -93,8 +93,9 @@ START_TEST(a_dead_queue_costs_nothing_per_message)
 	for (; probes < 24; probes++)
 		job_host_down(&w, probe());
 	/* STARTED and RESULT of each probe, CLOCK once a minute. */
-	ck_assert_msg(w.q.journal.stats.records - records <= 4 * probes, "%llu records for %u tries",
-	    (unsigned long long)(w.q.journal.stats.records - records), probes);
+	ck_assert_msg(w.q.journal.stats.records - records <= 4 * probes,
+	    "%llu records for %u tries", (unsigned long long)(w.q.journal.stats.records - records),
+	    probes);
 	ck_assert_uint_le(w.q.journal.stats.bytes - bytes, 1000 * probes);
 
 	cursor = i = 0;

@@ -51,10 +51,10 @@ send_by(const char *pool, const char *to)
 static uint64_t
 send_priority(int priority)
 {
-	const struct letter l = {
-		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1",
-		.priority = priority
-	};
+	const struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example" },
+		.hop = "192.0.2.1",
+		.priority = priority };
 	uint64_t id = pen_write(&w, &pen, &l);
 
 	pen_ring(&w, &pen);
@@ -77,7 +77,7 @@ cause_of(uint64_t id, char by[64])
 /* ---- suspension ---- */
 
 static const struct {
-	const char *what, *pool, *to; /* suspended; what it stops */
+	const char *what, *pool, *to;	/* suspended; what it stops */
 	const char *other_pool, *other; /* what goes on; NULL: nothing does */
 	const char *by;
 } kinds[] = {
@@ -130,10 +130,10 @@ END_TEST
 
 START_TEST(each_suspension_is_resumed_alone)
 {
-	static const char *const all[] = { "pool=one", "binding=one", "domain=y.example",
-		"queue=1", "*" };
-	static const char *const by[] = { "pool=one", "binding=one", "domain=y.example",
-		"queue=1", "*" };
+	static const char *const all[] = { "pool=one", "binding=one", "domain=y.example", "queue=1",
+		"*" };
+	static const char *const by[] = { "pool=one", "binding=one", "domain=y.example", "queue=1",
+		"*" };
 	uint64_t id;
 	char why[64];
 
@@ -262,8 +262,8 @@ START_TEST(a_source_goes_to_its_own_family)
 	for (int i = 0; i < 3; i++) {
 		send_by("mixed", "b@y.example");
 		ck_assert_uint_eq(told[i].nhosts, 1);
-		ck_assert_msg(told[i].source_n == 16 && told[i].source[15] == 101,
-		    "from the other one");
+		ck_assert_msg(
+		    told[i].source_n == 16 && told[i].source[15] == 101, "from the other one");
 	}
 }
 END_TEST

@@ -667,10 +667,10 @@ static const struct {
 	{ CLASS_MX, "relay_networks = 192.0.2.0/24\n", 4, "", "250", 4, false },
 	{ CLASS_MX, "relay_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=12", "501 5.5.4", 0,
 	    false },
-	{ CLASS_SUBMISSION, "relay_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=3", "555 5.5.4",
-	    0, false },
-	{ CLASS_SUBMISSION, "submission_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=-9", "250",
-	    -9, true },
+	{ CLASS_SUBMISSION, "relay_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=3", "555 5.5.4", 0,
+	    false },
+	{ CLASS_SUBMISSION, "submission_networks = 192.0.2.0/24\n", 0, " MT-PRIORITY=-9", "250", -9,
+	    true },
 	{ CLASS_LOCAL, "", 0, " MT-PRIORITY=-1", "250", -1, true },
 };
 
@@ -821,8 +821,8 @@ cases(TCase *tc)
 	tcase_add_test(tc, replies_are_bounded);
 	tcase_add_loop_test(tc, one_reset, 0, N(endings));
 	tcase_add_test(tc, envelope_holds_all);
-	tcase_add_loop_test(tc, priorities_of_those_we_trust, 0,
-	    (int)(sizeof priorities / sizeof *priorities));
+	tcase_add_loop_test(
+	    tc, priorities_of_those_we_trust, 0, (int)(sizeof priorities / sizeof *priorities));
 	tcase_add_test(tc, local_class);
 	tcase_add_loop_test(tc, finish, 0, 2);
 	tcase_add_test(tc, session_life);

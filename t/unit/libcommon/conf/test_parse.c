@@ -141,13 +141,13 @@ static const struct {
 	    "x.conf:2: message_rate: \"10\" is not a rate (such as 100/1m, \"5000/1h burst 50\", "
 	    "none)" },
 	{ "message_rate = 0/1m\n", "x.conf:1: message_rate: \"0/1m\" is not a rate "
-				  "(such as 100/1m, \"5000/1h burst 50\", none)" },
-	{ "message_rate = 5/5\n", "x.conf:1: message_rate: \"5/5\" is not a rate "
-				 "(such as 100/1m, \"5000/1h burst 50\", none)" },
-	{ "message_rate = 5/32d\n", "x.conf:1: message_rate: \"5/32d\" is not a rate "
 				   "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "message_rate = 5/5\n", "x.conf:1: message_rate: \"5/5\" is not a rate "
+				  "(such as 100/1m, \"5000/1h burst 50\", none)" },
+	{ "message_rate = 5/32d\n", "x.conf:1: message_rate: \"5/32d\" is not a rate "
+				    "(such as 100/1m, \"5000/1h burst 50\", none)" },
 	{ "message_rate = 10000001/1h\n", "x.conf:1: message_rate: \"10000001/1h\" is not a rate "
-					 "(such as 100/1m, \"5000/1h burst 50\", none)" },
+					  "(such as 100/1m, \"5000/1h burst 50\", none)" },
 	{ "message_rate = \"5/1m burst 0\"\n",
 	    "x.conf:1: message_rate: \"5/1m burst 0\" is not a rate "
 	    "(such as 100/1m, \"5000/1h burst 50\", none)" },
