@@ -11,6 +11,7 @@ use strict;
 use warnings;
 use Accepting;
 use Depth;
+use Profile;
 use Relaying;
 
 our %UNIT = (
@@ -20,6 +21,6 @@ our %UNIT = (
 	session => 'KiB/session', held => 'sessions',
 );
 
-our %ROW = (%Relaying::ROW, %Accepting::ROW, %Depth::ROW);
+our %ROW = (%Relaying::ROW, %Accepting::ROW, %Depth::ROW, %Profile::ROW);
 
 1;

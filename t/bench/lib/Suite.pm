@@ -131,6 +131,7 @@ pid_file_path = /mnt/exim.pid
 keep_environment =
 tls_advertise_hosts =
 smtp_accept_max = $conns
+smtp_connect_backlog = $conns
 smtp_accept_queue_per_connection = 0
 split_spool_directory
 no_message_logs
