@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -18,13 +19,13 @@
 
 /*
  * A generation appears by link(2) from a finished, synced file under a private name: it is never
- * seen half written, and of two publishers that choose the same number one learns that it lost
- * (EEXIST), looks again, and finds either its own text there already or the next number free.
+ * seen half written. Publishers go one after the other, by a lock on the folder: one that had looked
+ * for the newest and then slept could find its number free again, removed as old, and be passed over.
  */
 #define FOLDER "conf"
 #define PRIVATE ".new."
 enum {
-	TRIES = 100,		/* lost races before giving up */
+	TRIES = 100,		/* looks at a folder in which others publish */
 	PRIVATE_STALE_S = 3600, /* a publisher that takes so long is dead */
 	READ_CHUNK = 65536,
 	TEXT_MAX = CONF_FILE_MAX + 8192, /* and the lines of its origin */
@@ -356,28 +357,34 @@ holds(int fd, struct slice text)
 static int
 link_next(int dirfd, const char *private, struct slice text, bool first_only, uint32_t *number)
 {
-	for (unsigned i = 0; i < TRIES; i++) {
-		char name[16];
-		bool will_do;
-		int fd = open_newest(dirfd, number);
+	char name[16];
+	bool will_do;
+	int fd = open_newest(dirfd, number);
 
-		if (fd < 0 && fd != -ENOENT)
-			return fd;
-		if (fd >= 0) {
-			will_do = first_only || holds(fd, text);
-			close(fd);
-			if (will_do)
-				return 0;
-		}
-		if (*number == UINT32_MAX)
-			return -EOVERFLOW;
-		snprintf(name, sizeof name, "%u", ++*number);
-		if (linkat(dirfd, private, dirfd, name, 0) == 0)
-			return fsync(dirfd) != 0 && errno != EINVAL ? -errno : 0;
-		if (errno != EEXIST)
-			return -errno;
+	if (fd < 0 && fd != -ENOENT)
+		return fd;
+	if (fd >= 0) {
+		will_do = first_only || holds(fd, text);
+		close(fd);
+		if (will_do)
+			return 0;
 	}
-	return -EBUSY;
+	if (*number == UINT32_MAX)
+		return -EOVERFLOW;
+	snprintf(name, sizeof name, "%u", ++*number);
+	if (linkat(dirfd, private, dirfd, name, 0) != 0)
+		return -errno;
+	return fsync(dirfd) != 0 && errno != EINVAL ? -errno : 0;
+}
+
+/* Until the descriptor is closed. Who publishes does so before it serves anybody, or serves nobody. */
+static int
+lock(int dirfd)
+{
+	while (flock(dirfd, LOCK_EX) != 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
 }
 
 static int
@@ -392,7 +399,9 @@ publish(int run_dirfd, const char *file, bool first_only, struct buf *err, uint3
 	if (rc < 0)
 		goto out;
 	dirfd = open_folder(run_dirfd);
-	rc = dirfd < 0 ? dirfd : write_private(dirfd, slice_buf(&text), private);
+	rc = dirfd < 0 ? dirfd : lock(dirfd);
+	if (rc == 0)
+		rc = write_private(dirfd, slice_buf(&text), private);
 	if (rc == 0) {
 		rc = link_next(dirfd, private, slice_buf(&text), first_only, number);
 		unlinkat(dirfd, private, 0);

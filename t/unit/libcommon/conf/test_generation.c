@@ -7,8 +7,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -313,6 +316,65 @@ START_TEST(publishers_that_race_get_a_number_each)
 }
 END_TEST
 
+/* Does it wait for a lock? */
+static bool
+waits(pid_t pid)
+{
+	FILE *f = fopen("/proc/locks", "r");
+	char line[256];
+	bool found = false;
+	int who;
+
+	ck_assert_ptr_nonnull(f);
+	while (!found && fgets(line, sizeof line, f) != NULL)
+		found = sscanf(line, "%*d: -> FLOCK ADVISORY WRITE %d", &who) == 1 && who == pid;
+	fclose(f);
+	return found;
+}
+
+static pid_t other; /* publishes while we are about to; -1: to be started */
+
+static void
+publish_beside(int held)
+{
+	other = fork();
+	ck_assert_int_ge(other, 0);
+	if (other == 0) {
+		close(held); /* else the lock would be ours too */
+		for (unsigned i = 0; i <= CONF_GENERATIONS_KEPT; i++) {
+			char text[40];
+
+			snprintf(text, sizeof text, "recipients_max = %u\n", 200 + i);
+			publish(text);
+		}
+		_exit(0);
+	}
+	while (!waits(other) && waitpid(other, NULL, WNOHANG) == 0)
+		sched_yield();
+}
+
+int
+linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
+{
+	if (other < 0)
+		publish_beside(tofd);
+	return (int)syscall(SYS_linkat, fromfd, from, tofd, to, flags);
+}
+
+/* So many that the number it has chosen would be free again. */
+START_TEST(a_publisher_that_slept_is_not_passed_over)
+{
+	uint32_t n;
+
+	other = -1;
+	ck_assert_uint_eq(publish("recipients_max = 101\n"), 1);
+	while (waitpid(other, NULL, 0) == other)
+		;
+	close(conf_newest(run, &n));
+	ck_assert_uint_eq(n, CONF_GENERATIONS_KEPT + 2);
+}
+END_TEST
+
 START_TEST(start_goes_by_the_generation_not_by_the_file)
 {
 	struct buf err = { 0 };
@@ -390,6 +452,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, newest_is_the_highest_number);
 	tcase_add_test(tc, services_that_start_together_get_one);
 	tcase_add_test(tc, publishers_that_race_get_a_number_each);
+	tcase_add_test(tc, a_publisher_that_slept_is_not_passed_over);
 	tcase_add_test(tc, start_goes_by_the_generation_not_by_the_file);
 	tcase_add_test(tc, start_with_a_bad_file_and_nothing_else);
 	tcase_add_loop_test(
