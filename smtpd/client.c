@@ -260,7 +260,7 @@ clients_cut(struct clients *all)
 
 	for (struct client *c = all->first; c != NULL; c = next) {
 		next = c->next;
-		if (c->session.phase == SESSION_BODY)
+		if (c->session.phase == SESSION_BODY || c->session.phase == SESSION_DISCARD)
 			session_turn_away(&c->session, REPLY_SHUTDOWN);
 	}
 }

@@ -300,8 +300,8 @@ read_command(struct session *s)
 	step = verbs_run(s, line, s->ops->in(s->io).n > len);
 	s->ops->take(s->io, len);
 	if (step != STEP_CLOSE)
-		set_deadline(s, s->phase == SESSION_BODY ? s->conf->data_timeout_ms
-							 : s->conf->command_timeout_ms);
+		set_deadline(s, s->phase == SESSION_COMMAND ? s->conf->command_timeout_ms
+							    : s->conf->data_timeout_ms);
 	return step;
 }
 
@@ -432,7 +432,7 @@ flow_is_full(const struct session *s)
 	return l->stream != NULL && stream_is_full(l->stream);
 }
 
-/* The dot came. */
+/* Data came to its end. */
 static enum step
 body_end(struct session *s)
 {
@@ -464,20 +464,51 @@ wait_for_room(struct session *s)
 	return STEP_WAIT;
 }
 
+/* A chunk came to its end: the message too, or it is refused, or more is to come. */
+static enum step
+chunk_end(struct session *s)
+{
+	char so_far[24];
+
+	if (s->tx.last_chunk || s->tx.refusal != REPLY_COUNT)
+		return body_end(s);
+	s->phase = SESSION_COMMAND;
+	set_deadline(s, s->conf->command_timeout_ms);
+	snprintf(so_far, sizeof so_far, "%llu", (unsigned long long)s->tx.body.bytes);
+	return session_reply(s, REPLY_CHUNK_OK, slice_z(so_far));
+}
+
+/* True: the message ends in `in`, or its chunk. */
+static bool
+decode(struct tx *tx, struct slice in, size_t *used, struct buf *out)
+{
+	if (tx->state != TX_CHUNK)
+		return body_decode(&tx->body, in, used, out);
+	in = slice_head(in, in.n < tx->chunk_left ? in.n : (size_t)tx->chunk_left);
+	body_take(&tx->body, in, out);
+	tx->chunk_left -= in.n;
+	*used = in.n;
+	if (tx->chunk_left == 0 && tx->last_chunk)
+		body_take_end(&tx->body, out);
+	return tx->chunk_left == 0;
+}
+
 static enum step
 read_body(struct session *s)
 {
 	struct tx *tx = &s->tx;
 	struct slice in = s->ops->in(s->io);
-	bool keep = tx->refusal == REPLY_COUNT, end;
+	bool keep = tx->refusal == REPLY_COUNT,
+	     empty = tx->state == TX_CHUNK && tx->chunk_left == 0;
+	bool end;
 	size_t used;
 
-	if (in.n == 0 || s->wait.prev != NULL || s->flow_waits)
+	if ((in.n == 0 && !empty) || s->wait.prev != NULL || s->flow_waits)
 		return STEP_WAIT;
 	if (keep && !intake_charge(tx->letter, tx->letter->content.n + in.n + 2))
 		return wait_for_room(s);
-	end = body_decode(&tx->body, in, &used, keep ? &tx->letter->content : NULL);
-	s->ops->take(s->io, end ? used : in.n);
+	end = decode(tx, in, &used, keep ? &tx->letter->content : NULL);
+	s->ops->take(s->io, used);
 	if (tx->body.bytes > s->conf->message_size_limit) {
 		enum step step = swallow(s, REPLY_TOO_BIG);
 
@@ -488,13 +519,36 @@ read_body(struct session *s)
 	else if (keep)
 		flow(s);
 	if (end)
-		return body_end(s);
+		return tx->state == TX_CHUNK ? chunk_end(s) : body_end(s);
 	set_deadline(s, s->conf->data_timeout_ms);
 	if (flow_is_full(s)) {
 		s->flow_waits = true;
 		s->ops->pause(s->io, true);
 	}
 	return STEP_WAIT;
+}
+
+/* The bytes of a BDAT that was out of order must not be taken for commands (RFC 3030 section 2). */
+static enum step
+read_discard(struct session *s)
+{
+	size_t n = s->ops->in(s->io).n;
+
+	if (n > s->discard_left)
+		n = (size_t)s->discard_left;
+	s->ops->take(s->io, n);
+	s->discard_left -= n;
+	s->skipped_bytes += n;
+	if (s->skipped_bytes / 2 > s->conf->message_size_limit)
+		return session_hang_up(s, s->discard_reply);
+	if (s->discard_left > 0) {
+		if (n > 0)
+			set_deadline(s, s->conf->data_timeout_ms);
+		return STEP_WAIT;
+	}
+	s->phase = SESSION_COMMAND;
+	set_deadline(s, s->conf->command_timeout_ms);
+	return session_refuse(s, s->discard_reply, SLICE_NONE);
 }
 
 static enum step
@@ -507,6 +561,7 @@ read_nothing(struct session *s)
 static enum step (*const read_phase[])(struct session *s) = {
 	[SESSION_COMMAND] = read_command,
 	[SESSION_BODY] = read_body,
+	[SESSION_DISCARD] = read_discard,
 	[SESSION_SYNC] = read_nothing,
 	[SESSION_COMMIT] = read_nothing,
 	[SESSION_CLOSED] = read_nothing,

@@ -47,8 +47,18 @@ struct session_world {
 	uint64_t sessions, refused;
 };
 
-/* SESSION_SYNC: a large body goes to the disk; SESSION_COMMIT: its record, or a whole message. */
-enum phase { SESSION_COMMAND, SESSION_BODY, SESSION_SYNC, SESSION_COMMIT, SESSION_CLOSED };
+/*
+ * SESSION_DISCARD: a chunk that is not wanted is read all the same; SESSION_SYNC: a large body goes to the
+ * disk; SESSION_COMMIT: its record, or a whole message.
+ */
+enum phase {
+	SESSION_COMMAND,
+	SESSION_BODY,
+	SESSION_DISCARD,
+	SESSION_SYNC,
+	SESSION_COMMIT,
+	SESSION_CLOSED
+};
 enum step { STEP_AGAIN, STEP_WAIT, STEP_CLOSE };
 
 /* A reply that must wait for those before it: RCPTs of a pipelined group are asked about together.
@@ -80,6 +90,8 @@ struct session {
 	uint32_t messages, refused;
 	struct tell tell;
 	uint64_t skipped_bytes;
+	uint64_t discard_left; /* bytes of a chunk out of order, and what is said then */
+	enum reply discard_reply;
 	uint64_t id, began_ms;
 	struct addr client; /* zero where a user came by the local socket */
 	bool by_user;	    /* then uid is who */

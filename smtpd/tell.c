@@ -37,7 +37,7 @@ tell_where(const struct tell *t)
 {
 	if (!t->any)
 		return "CONNECT";
-	if (t->verb == VERB_DATA && t->dot)
+	if ((t->verb == VERB_DATA || t->verb == VERB_BDAT) && t->dot)
 		return "END-OF-MESSAGE";
 	return t->verb == VERB_UNKNOWN ? "UNKNOWN" : command_verb_word((enum verb)t->verb);
 }

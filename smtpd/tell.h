@@ -15,7 +15,7 @@ enum { TELL_VERBS = VERB_STARTTLS + 1 };
 struct tell {
 	uint16_t said[TELL_VERBS], failed[TELL_VERBS]; /* stay at their highest value */
 	uint8_t verb;				       /* the last one */
-	bool any, dot;	 /* a command was read; the last was DATA, and its dot came */
+	bool any, dot;	 /* a command was read; the last was DATA or BDAT, and its end came */
 	const char *end; /* why it ended; NULL: as it should, or not yet */
 };
 

@@ -15,6 +15,7 @@ enum tx_state {
 	TX_READY, /* EHLO or HELO was said */
 	TX_MAIL,  /* MAIL was taken */
 	TX_RCPT,  /* and a recipient */
+	TX_CHUNK, /* and BDAT, but not yet the last one */
 };
 
 struct rcpt {
@@ -47,6 +48,8 @@ struct tx {
 	uint32_t nindex;
 	struct letter *letter; /* from DATA to its commit */
 	struct body_decoder body;
+	uint64_t chunk_left; /* bytes of this BDAT that have not come */
+	bool last_chunk;
 	enum reply refusal; /* for the end of data; REPLY_COUNT: none yet */
 };
 

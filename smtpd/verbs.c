@@ -13,7 +13,7 @@
  * has to wait goes on in session.c: after RCPT session_answered(), after the dot letter_done().
  */
 #define IN(state) (1U << (state))
-#define ANY (IN(TX_NONE) | IN(TX_READY) | IN(TX_MAIL) | IN(TX_RCPT))
+#define ANY (IN(TX_NONE) | IN(TX_READY) | IN(TX_MAIL) | IN(TX_RCPT) | IN(TX_CHUNK))
 #define IN_MAIL (IN(TX_MAIL) | IN(TX_RCPT))
 
 enum arg { ARG_NONE, ARG_MAY, ARG_MUST };
@@ -47,7 +47,8 @@ is_ours(const struct session *s)
 unsigned
 session_offers(const struct session *s)
 {
-	unsigned ext = EXT_PIPELINING | EXT_SIZE | EXT_8BITMIME | EXT_DSN | EXT_ENHANCED;
+	unsigned ext =
+	    EXT_PIPELINING | EXT_SIZE | EXT_8BITMIME | EXT_DSN | EXT_ENHANCED | EXT_CHUNKING;
 
 	if (is_ours(s))
 		ext |= EXT_MT_PRIORITY;
@@ -100,8 +101,8 @@ cmd_ehlo(struct session *s, const struct command *cmd)
 	if (is_ours(s))
 		buf_printf(out, "250-%s\r\n", ext_word(EXT_MT_PRIORITY));
 	buf_printf(out,
-	    "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-DSN\r\n250 "
-	    "ENHANCEDSTATUSCODES\r\n",
+	    "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-DSN\r\n"
+	    "250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n",
 	    (unsigned long long)s->conf->message_size_limit);
 	return STEP_AGAIN;
 }
@@ -292,14 +293,54 @@ cmd_rcpt(struct session *s, const struct command *cmd)
  * The others
  */
 
+static void
+begin_body(struct session *s)
+{
+	s->tx.letter = letter_new(s->world->intake);
+	s->tx.body = (struct body_decoder){ 0 };
+	s->phase = SESSION_BODY;
+}
+
 static enum step
 cmd_data(struct session *s, const struct command *cmd)
 {
 	(void)cmd;
-	s->tx.letter = letter_new(s->world->intake);
-	s->tx.body = (struct body_decoder){ 0 };
-	s->phase = SESSION_BODY;
+	begin_body(s);
 	return session_reply(s, REPLY_GO_AHEAD, SLICE_NONE);
+}
+
+static enum reply wrong_state(const struct session *s, enum verb verb);
+
+/*
+ * RFC 3030: so many bytes follow at once, whatever we think of them. Where their number cannot be read nobody
+ * knows where the next command begins, so the session ends.
+ */
+static enum step
+cmd_bdat(struct session *s, const struct command *cmd)
+{
+	struct slice rest = cmd->arg, word = SLICE_NONE;
+	bool last;
+	uint64_t n;
+
+	if (!slice_next(&rest, ' ', &word) || !slice_u64(word, &n))
+		return session_hang_up(s, REPLY_BAD_CHUNK);
+	last = slice_iis(rest, "LAST");
+	if (rest.n > 0 && !last)
+		return session_hang_up(s, REPLY_BAD_CHUNK);
+	if (s->tx.state != TX_RCPT && s->tx.state != TX_CHUNK) {
+		s->discard_left = n;
+		s->discard_reply = wrong_state(s, VERB_BDAT);
+		s->phase = SESSION_DISCARD;
+		return STEP_AGAIN;
+	}
+	if (s->tx.state == TX_CHUNK)
+		s->phase = SESSION_BODY;
+	else
+		begin_body(s);
+	s->tx.state = TX_CHUNK;
+	s->tx.chunk_left = n;
+	s->tx.last_chunk = last;
+	return STEP_AGAIN;
 }
 
 static enum step
@@ -352,6 +393,7 @@ static const struct rule rules[VERB_COUNT] = {
 	[VERB_MAIL] = { IN(TX_READY), false, ARG_MUST, false, REPLY_NESTED_MAIL, cmd_mail },
 	[VERB_RCPT] = { IN_MAIL, false, ARG_MUST, false, REPLY_NEED_MAIL, cmd_rcpt },
 	[VERB_DATA] = { IN(TX_RCPT), true, ARG_NONE, false, REPLY_NEED_RCPT, cmd_data },
+	[VERB_BDAT] = { ANY, false, ARG_MAY, false, REPLY_OK, cmd_bdat },
 	[VERB_RSET] = { ANY, false, ARG_NONE, true, REPLY_OK, cmd_rset },
 	[VERB_NOOP] = { ANY, false, ARG_MAY, true, REPLY_OK, cmd_noop },
 	[VERB_VRFY] = { ANY, false, ARG_MUST, true, REPLY_OK, cmd_vrfy },
@@ -377,7 +419,9 @@ wrong_state(const struct session *s, enum verb verb)
 {
 	if (s->tx.state == TX_NONE)
 		return REPLY_NEED_HELO;
-	if (verb != VERB_DATA)
+	if (s->tx.state == TX_CHUNK)
+		return REPLY_NEED_BDAT;
+	if (verb != VERB_DATA && verb != VERB_BDAT)
 		return rules[verb].else_reply;
 	if (s->tx.state == TX_READY)
 		return REPLY_NEED_MAIL;

@@ -101,6 +101,20 @@ bare_cr(struct body_decoder *d, struct buf *out)
 	d->state = IN_LINE;
 }
 
+/* What follows it tells what it is: an LF belongs to it and is taken, 1. */
+static size_t
+held_cr(struct body_decoder *d, char next, struct buf *out)
+{
+	if (next != '\n') {
+		bare_cr(d, out);
+		return 0;
+	}
+	put(d, "\r\n", 2, out);
+	d->line = 0;
+	d->state = LINE_START;
+	return 1;
+}
+
 bool
 body_decode(struct body_decoder *d, struct slice in, size_t *used, struct buf *out)
 {
@@ -121,14 +135,7 @@ body_decode(struct body_decoder *d, struct slice in, size_t *used, struct buf *o
 			p = take_lines(d, p, end, out);
 			break;
 		case CR_SEEN:
-			if (*p == '\n') {
-				put(d, "\r\n", 2, out);
-				d->line = 0;
-				d->state = LINE_START;
-				p++;
-			} else {
-				bare_cr(d, out);
-			}
+			p += held_cr(d, *p, out);
 			break;
 		case DOT_SEEN:
 			if (*p == '\r') {
@@ -154,17 +161,39 @@ body_decode(struct body_decoder *d, struct slice in, size_t *used, struct buf *o
 	return d->done;
 }
 
+void
+body_take(struct body_decoder *d, struct slice in, struct buf *out)
+{
+	const char *p = in.p, *end = in.p + in.n;
+
+	while (p < end) {
+		if (d->state == CR_SEEN) {
+			p += held_cr(d, *p, out);
+			continue;
+		}
+		if (d->state == LINE_START && *p == '.')
+			d->seen |= BODY_HAS_DOT;
+		p = take_lines(d, p, end, out);
+	}
+}
+
+void
+body_take_end(struct body_decoder *d, struct buf *out)
+{
+	if (d->state == CR_SEEN)
+		bare_cr(d, out);
+	if (d->state != LINE_START)
+		put(d, "\r\n", 2, out);
+	d->state = LINE_START;
+	d->done = true;
+}
+
 unsigned
 body_look(struct slice content)
 {
 	struct body_decoder d = { .state = LINE_START };
-	const char *p = content.p, *end = content.p + content.n;
 
-	while (p < end) {
-		if (d.state == LINE_START && *p == '.')
-			d.seen |= BODY_HAS_DOT;
-		p = take_lines(&d, p, end, NULL);
-	}
+	body_take(&d, content, NULL);
 	if (d.state == CR_SEEN)
 		d.seen |= BODY_BARE_CR;
 	return d.seen;

@@ -41,6 +41,13 @@ struct body_decoder {
  */
 bool body_decode(struct body_decoder *d, struct slice in, size_t *used, struct buf *out);
 
+/*
+ * The content of BDAT (RFC 3030): as body_decode, but nothing in it ends the data and no dot was added. The end
+ * completes a last line that has none, so that what is stored is lines.
+ */
+void body_take(struct body_decoder *d, struct slice in, struct buf *out);
+void body_take_end(struct body_decoder *d, struct buf *out);
+
 /* Zeroed is ready. */
 struct body_encoder {
 	size_t line; /* bytes in the line so far */

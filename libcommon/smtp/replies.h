@@ -16,7 +16,7 @@
 	R(BYE, 221, " 2.0.0", "Bye")                                                               \
 	R(HELO_OK, 250, "", "%s")                                                                  \
 	R(OK, 250, " 2.0.0", "Ok")                                                                 \
-	R(HELP, 214, " 2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT")      \
+	R(HELP, 214, " 2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT")      \
 	R(VRFY, 252, " 2.5.2", "Cannot verify the user, but will take mail and try to deliver it") \
 	R(SHUTDOWN, 421, " 4.3.2", "%s is shutting down")                                          \
 	R(TIMEOUT, 421, " 4.4.2", "%s waited too long for the next command")                       \
@@ -68,6 +68,9 @@
 	R(NO_VALID_RCPT, 554, " 5.5.1", "No valid recipients")                                     \
 	R(GO_AHEAD, 354, "", "End with a line of one dot")                                         \
 	R(QUEUED, 250, " 2.0.0", "Queued as %s")                                                   \
+	R(CHUNK_OK, 250, " 2.0.0", "Taken, %s bytes so far")                                       \
+	R(NEED_BDAT, 503, " 5.5.1", "Say BDAT LAST or RSET first")                                 \
+	R(BAD_CHUNK, 501, " 5.5.4", "Syntax: BDAT SIZE or BDAT SIZE LAST")                         \
 	R(DATA_BARE_CR_LF, 550, " 5.6.0", "Message has a CR or LF outside of a line end")          \
 	R(DATA_NUL, 550, " 5.6.0", "Message has a NUL byte")                                       \
 	R(DATA_BAD_HEADER, 550, " 5.6.0", "Message header is malformed")                           \

@@ -23,7 +23,23 @@ static const struct {
 	{ "DATA\r\n", "220 503", true },
 	{ "\r\n", "220 500", true },
 	{ "WHAT\r\n", "220 500", true },
-	{ "BDAT 1 LAST\r\n", "220 502", true },
+	/* What follows BDAT is no command, whatever the reply is; where that cannot be, the session ends. */
+	{ "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "220 503 250", true },
+	{ "BDAT\r\nQUIT\r\n", "220 501", false },
+	{ "BDAT -1\r\nQUIT\r\n", "220 501", false },
+	{ "BDAT 6 FIRST\r\nQUIT\r\n", "220 501", false },
+	{ "BDAT 99999999999999999999999\r\n", "220 501", false },
+	{ HELLO "|" MAIL "BDAT 6\r\nQUIT\r\nNOOP\r\n", "220 250 250 503 250", true },
+	{ HELLO "|" MAIL "RCPT TO:<nobody@test.example>\r\nBDAT 6 LAST\r\nQUIT\r\n",
+	    "220 250 250 550 554", true },
+	{ HELLO "|" MAIL RCPT "BDAT 3\r\na\r\nBDAT 3 LAST\r\nb\r\nNOOP\r\n",
+	    "220 250 250 250 250 250 250", true },
+	{ HELLO "|" MAIL RCPT "BDAT 0 LAST\r\nQUIT\r\n", "220 250 250 250 250 221", false },
+	{ HELLO "|" MAIL RCPT "bdat 3\r\na\r\nbdat 0 last\r\n", "220 250 250 250 250 250", true },
+	{ HELLO "|" MAIL RCPT "BDAT 3\r\na\r\n" RCPT "DATA\r\n" MAIL "RSET\r\nBDAT 3\r\na\r\n",
+	    "220 250 250 250 250 503 503 503 250 503", true },
+	{ HELLO "|" MAIL RCPT "BDAT 3\r\na\nbBDAT 3\r\nc\r\nBDAT 3 LAST\r\nd\r\n" MAIL,
+	    "220 250 250 250 550 503 503 250", true },
 	{ "STARTTLS\r\n", "220 502", true },
 	{ "NOOP x y\r\nRSET\r\nHELP me\r\nVRFY root\r\nVRFY\r\n", "220 250 250 214 252 501", true },
 	{ "RSET x\r\nDATA x\r\n", "220 501 501", true },
@@ -93,6 +109,25 @@ START_TEST(cuts_change_nothing)
 	ck_assert_str_eq(fake_codes(&f), "250 250 250 250 221");
 	ck_assert_uint_eq(f.committed, 1);
 	ck_assert(slice_is(slice_buf(&f.content), "Subject: x\r\n\r\n.\r\nx\r\ny\r\n"));
+	fake_fini(&f);
+}
+END_TEST
+
+/* Dots are dots, a CRLF may be cut by a chunk's end, and a last line is completed. */
+START_TEST(chunks_are_the_content)
+{
+	const char *data =
+	    "BDAT 14\r\nSubject: x\r\n\r\nBDAT 6\r\n.\r\n..\rBDAT 5 LAST\r\n\n.\r\nx";
+	struct fake f;
+
+	fake_init(&f, CLASS_MX, "");
+	play(&f, HELLO "|" MAIL RCPT);
+	fake_codes(&f);
+	for (const char *p = data; *p != '\0'; p++)
+		fake_send(&f, slice_of(p, 1));
+	ck_assert_str_eq(fake_codes(&f), "250 250 250");
+	ck_assert_uint_eq(f.committed, 1);
+	ck_assert(slice_is(slice_buf(&f.content), "Subject: x\r\n\r\n.\r\n..\r\n.\r\nx\r\n"));
 	fake_fini(&f);
 }
 END_TEST
@@ -388,6 +423,34 @@ START_TEST(endless_line_is_cut)
 	for (i = 0; f.session != NULL && i < 100; i++)
 		fake_send(&f, slice_of(piece, sizeof piece));
 	ck_assert_int_le(i, SESSION_SKIP_MAX / (int)sizeof piece + 2);
+	fake_fini(&f);
+}
+END_TEST
+
+START_TEST(large_chunks_are_refused)
+{
+	struct fake f;
+	char piece[1000];
+
+	fake_init(&f, CLASS_MX, "message_size_limit = 64K\nerrors_max = 100\n");
+	play(&f, HELLO "|" MAIL RCPT);
+	fake_codes(&f);
+	memset(piece, 'x', sizeof piece);
+	memcpy(piece + sizeof piece - 2, "\r\n", 2);
+	for (int i = 0; i < 100; i++) {
+		fake_say(&f, i < 99 ? "BDAT 1000\r\n" : "BDAT 1000 LAST\r\n");
+		fake_send(&f, slice_of(piece, sizeof piece));
+		/* The first one that is too much is told so; those behind it belong to no message. */
+		ck_assert_str_eq(fake_codes(&f), i < 65 ? "250" : i == 65 ? "552" : "503");
+	}
+	ck_assert_uint_eq(f.intake.used_bytes, 0);
+	ck_assert_uint_eq(f.committed, 0);
+	/* And nobody swallows for ever. */
+	fake_say(&f, "BDAT 18446744073709551615\r\n");
+	for (int i = 0; f.session != NULL && i < 1000; i++)
+		fake_send(&f, slice_of(piece, sizeof piece));
+	ck_assert_ptr_null(f.session);
+	ck_assert_str_eq(fake_codes(&f), "503");
 	fake_fini(&f);
 }
 END_TEST
@@ -798,7 +861,9 @@ cases(TCase *tc)
 {
 	tcase_add_loop_test(tc, replies_are_these, 0, N(talks));
 	tcase_add_test(tc, cuts_change_nothing);
+	tcase_add_test(tc, chunks_are_the_content);
 	tcase_add_test(tc, nul_in_command);
+	tcase_add_test(tc, large_chunks_are_refused);
 	tcase_add_loop_test(tc, nothing_is_smuggled_in, 0, N(ends));
 	tcase_add_test(tc, all_short_streams_are_safe);
 	tcase_add_loop_test(tc, rcpts_are_asked_together, 0, 2);

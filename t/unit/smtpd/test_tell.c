@@ -17,7 +17,7 @@ static const struct {
 	    "DATA" },
 	{ { HELLO, MAIL RCPT "RCPT TO:<nobody@test.example>\r\nRCPT TO:<x@temp.example>\r\n" },
 	    "ehlo=1 mail=1 rcpt=1/3 commands=3/5", "RCPT" },
-	{ { "HELO x\r\n", "DATA\r\nRSET\r\nSTARTTLS\r\nBDAT 1\r\nAUTH PLAIN\r\n" },
+	{ { "HELO x\r\n", "DATA\r\nRSET\r\nSTARTTLS\r\nBDAT 0\r\nAUTH PLAIN\r\n" },
 	    "helo=1 starttls=0/1 auth=0/1 bdat=0/1 data=0/1 rset=1 commands=2/6", "AUTH" },
 	{ { HELLO, "WHAT\r\nXCLIENT A=b\r\nVRFY a\r\nVRFY\r\nNOOP\r\nHELP\r\nETRN x\r\n" },
 	    "ehlo=1 noop=1 vrfy=1/2 help=1 unknown=0/3 commands=4/8", "UNKNOWN" },

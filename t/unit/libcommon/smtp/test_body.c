@@ -101,6 +101,40 @@ compare(struct slice in, size_t cut)
 		    "\"%.*s\" cut at %zu: seen %x, not %x", SLICE_ARG(in), cut, d.seen, seen);
 }
 
+/* The same bytes by BDAT, in two chunks: they are the content, but for a last line that is completed. */
+static void
+compare_chunks(struct slice in, size_t cut)
+{
+	struct body_decoder d = { 0 };
+	static struct buf got;
+	unsigned seen = 0;
+	size_t line = 0;
+	bool whole;
+
+	buf_reset(&got);
+	body_take(&d, slice_head(in, cut), &got);
+	body_take(&d, slice_from(in, cut), &got);
+	body_take_end(&d, &got);
+	for (size_t i = 0; i < in.n; i++) {
+		bool lf = i + 1 < in.n && in.p[i + 1] == '\n', cr = i > 0 && in.p[i - 1] == '\r';
+
+		seen |= in.p[i] == '\r' && !lf ? BODY_BARE_CR : 0;
+		seen |= in.p[i] == '\n' && !cr ? BODY_BARE_LF : 0;
+		seen |= in.p[i] == '.' && i == line ? BODY_HAS_DOT : 0;
+		seen |= in.p[i] == '\0' ? BODY_NUL : 0;
+		seen |= (unsigned char)in.p[i] >= 0x80 ? BODY_EIGHT_BIT : 0;
+		if (in.p[i] == '\n' && cr)
+			line = i + 1;
+	}
+	whole = line == in.n;
+	if (d.seen != seen || d.bytes != got.n || got.n != in.n + (whole ? 0 : 2) ||
+	    !slice_eq(slice_head(slice_buf(&got), in.n), in) ||
+	    (!whole && !slice_is(slice_from(slice_buf(&got), in.n), "\r\n")) ||
+	    body_look(slice_buf(&got)) != seen)
+		ck_abort_msg("chunks \"%.*s\" cut at %zu: seen %x, not %x", SLICE_ARG(in), cut,
+		    d.seen, seen);
+}
+
 /* All 21,845 strings up to seven bytes over CR, LF, dot, x, with every cut. */
 START_TEST(only_crlf_dot_crlf_ends_the_data)
 {
@@ -112,8 +146,10 @@ START_TEST(only_crlf_dot_crlf_ends_the_data)
 		for (unsigned k = 0; k < 1U << 2 * n; k++) {
 			for (size_t i = 0; i < n; i++)
 				text[i] = letters[k >> 2 * i & 3];
-			for (size_t cut = 0; cut <= n; cut++)
+			for (size_t cut = 0; cut <= n; cut++) {
 				compare(slice_of(text, n), cut);
+				compare_chunks(slice_of(text, n), cut);
+			}
 			count++;
 		}
 	ck_assert_uint_eq(count, 21845);
@@ -136,6 +172,7 @@ START_TEST(longer_streams_agree_with_the_reference)
 			bits = bits * 6364136223846793005U + 1442695040888963407U;
 		}
 		compare(slice_of(text, n), n == 0 ? 0 : (size_t)(seed >> 20) % n);
+		compare_chunks(slice_of(text, n), n == 0 ? 0 : (size_t)(seed >> 20) % n);
 	}
 }
 END_TEST
