@@ -186,8 +186,8 @@ static const struct conn_ops conn_ops = {
 	.input = on_input, .closed = on_closed, .expired = on_expired, .drained = on_drained
 };
 
-static bool
-is_exempt(const struct session *s)
+bool
+client_is_exempt(const struct session *s)
 {
 	return s->by_user ? s->uid == 0 : conf_in_nets(&s->conf->sessions_exempt, s->client.host);
 }
@@ -232,8 +232,10 @@ client_accept(
 		session_turn_away(s, REPLY_SHUTDOWN);
 	else if (now.all > s->conf->sessions_max)
 		session_turn_away(s, REPLY_TOO_MANY_SESSIONS);
-	else if (now.of_client > s->conf->sessions_per_client && !is_exempt(s))
+	else if (now.of_client > s->conf->sessions_per_client && !client_is_exempt(s))
 		session_turn_away(s, REPLY_TOO_MANY_FROM_CLIENT);
+	else if (!all->world->rate(all->world->arg, s, RATE_CONNECTION))
+		session_turn_away(s, REPLY_TOO_OFTEN);
 	else {
 		c->told = true;
 		tell_connect(s);

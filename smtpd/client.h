@@ -27,6 +27,8 @@ struct clients {
  */
 void client_accept(struct clients *all, int fd, const struct addr *peer, const uint32_t *uid,
     const char *listener);
+/* Limits for each client are not for it. */
+bool client_is_exempt(const struct session *s);
 /* New ones are refused, idle ones end now, others when their message is stored. */
 void clients_finish(struct clients *all);
 /* Whoever is still sending is cut off. Messages under way to the disk stay. */

@@ -9,6 +9,7 @@
 #include "ipc/brood.h"
 #include "ipc/ctl.h"
 #include "ipc/loglink.h"
+#include "smtpd/rates.h"
 #include "smtpd/worker.h"
 
 #include <errno.h>
@@ -111,6 +112,7 @@ parent_bind(struct daemon *d)
 	parent.mx_workers = workers_wished(conf);
 	parent.birth.workers = parent.mx_workers + 2;
 	parent.birth.limits = limits_new(parent.birth.workers);
+	parent.birth.rates = rates_new();
 }
 
 /*

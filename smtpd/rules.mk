@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 LIBS += smtpd
-smtpd_SRCS := client.c letter.c limits.c line.c parent.c pickup.c policy.c session.c tell.c tx.c verbs.c \
+smtpd_SRCS := client.c letter.c limits.c line.c parent.c pickup.c policy.c rates.c session.c tell.c tx.c verbs.c \
 	worker.c
 smtpd_SRCS += pickup_flow.c
 smtpd_DEPS := libcommon/commit libcommon/ipc libcommon/priv libcommon/conf libcommon/spool \

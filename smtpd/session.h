@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "ipc/msg.h"
 #include "smtp/command.h"
+#include "smtpd/rates.h"
 #include "smtpd/tell.h"
 #include "smtpd/tx.h"
 #include "commit/writer.h"
@@ -40,6 +41,8 @@ struct session_world {
 	bool (*ask)(void *arg, struct session *s, struct rcpt *r);
 	void (*forget)(void *arg, struct rcpt *r); /* its answer is not wanted any more */
 	enum writer_room (*room)(void *arg, uint64_t bytes, uint64_t floor_bytes);
+	/* May the client do one more of these now? Counted, if so. NULL: always. */
+	bool (*rate)(void *arg, const struct session *s, enum rate_kind kind);
 	uint64_t (*next_id)(void *arg);		     /* 0: none */
 	void (*submit)(void *arg, struct letter *l); /* l->done comes later from the loop */
 	void *arg;

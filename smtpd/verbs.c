@@ -190,6 +190,8 @@ begin_mail(struct session *s, const struct path *from, const struct mail_params 
 	case WRITER_NO_SPACE:
 		return session_refuse(s, REPLY_NO_SPACE, SLICE_NONE);
 	}
+	if (s->world->rate != NULL && !s->world->rate(s->world->arg, s, RATE_MESSAGE))
+		return session_refuse(s, REPLY_TOO_FAST_MAIL, SLICE_NONE);
 	s->tx.state = TX_MAIL;
 	s->tx.sender = keep_address(s, from, is_local(s));
 	s->tx.params = *params;
@@ -270,6 +272,8 @@ cmd_rcpt(struct session *s, const struct command *cmd)
 	struct path to;
 
 	s->tx.tried++;
+	if (s->world->rate != NULL && !s->world->rate(s->world->arg, s, RATE_RECIPIENT))
+		return session_refuse(s, REPLY_TOO_FAST_RCPT, SLICE_NONE);
 	if (!command_take(&arg, "TO:"))
 		return session_refuse(s, REPLY_NEED_TO, SLICE_NONE);
 	r = parse_path(s, &arg, PATH_FORWARD, &to);

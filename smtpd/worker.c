@@ -376,6 +376,7 @@ take_conf(struct worker *w, const struct conf *conf)
 {
 	conf_unref(w->clients.conf);
 	w->clients.conf = conf;
+	rates_config(w->birth->rates, conf);
 	w->intake.limit_bytes = conf->in_flight_bytes / w->birth->workers;
 	log_set_generation(conf->generation);
 	peer_self_generation(conf->generation);
@@ -469,6 +470,21 @@ on_ask(const struct msg_ask *m, void *arg)
 	buf_fini(&b);
 }
 
+static bool
+world_rate(void *arg, const struct session *s, enum rate_kind kind)
+{
+	static const enum metric metrics[] = { [RATE_CONNECTION] = METRIC_SMTPD_FAST_CONNECTIONS,
+		[RATE_MESSAGE] = METRIC_SMTPD_FAST_MESSAGES,
+		[RATE_RECIPIENT] = METRIC_SMTPD_FAST_RECIPIENTS };
+	struct worker *w = arg;
+	uint64_t client = s->by_user ? limits_uid(s->uid) : limits_client(s->client.host);
+
+	if (client_is_exempt(s) || rates_take(w->birth->rates, kind, client, clock_mono_ms()))
+		return true;
+	metric_add(metrics[kind], 1);
+	return false;
+}
+
 static const struct nest_ops nest_ops = { .config = on_config, .finish = on_finish, .ask = on_ask };
 
 static void
@@ -543,6 +559,7 @@ begin(struct worker *w)
 	w->world.ask = world_ask;
 	w->world.forget = world_forget;
 	w->world.room = world_room;
+	w->world.rate = world_rate;
 	w->world.next_id = world_next_id;
 	w->world.submit = world_submit;
 	w->world.arg = w;

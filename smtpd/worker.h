@@ -15,6 +15,7 @@ struct worker_birth {
 	struct daemon *daemon;
 	const struct conf *conf; /* the parent's newest */
 	struct limits *limits;
+	struct rates *rates;
 	unsigned workers; /* of all classes */
 	unsigned nlisten;
 	struct worker_listen {

@@ -23,6 +23,11 @@
 	    "Commands and messages refused.")                                                           \
 	M(SMTPD_MEMORY, 4, SMTPD, GAUGE, "smtpd_in_flight_bytes", "",                                   \
 	    "Message data in memory on its way to the disk.")                                           \
+	M(SMTPD_FAST_CONNECTIONS, 5, SMTPD, COUNTER, "smtpd_rate_refused_total",                        \
+	    "what=\"connection\"", "Refused to clients beyond their rate.")                             \
+	M(SMTPD_FAST_MESSAGES, 6, SMTPD, COUNTER, "smtpd_rate_refused_total", "what=\"message\"", "")   \
+	M(SMTPD_FAST_RECIPIENTS, 7, SMTPD, COUNTER, "smtpd_rate_refused_total",                         \
+	    "what=\"recipient\"", "")                                                                   \
 	M(QMGR_MESSAGES, 20, QMGR, GAUGE, "queue_messages", "", "Messages in the queue.")               \
 	M(QMGR_RECIPIENTS, 21, QMGR, GAUGE, "queue_recipients", "", "Recipients queued.")               \
 	M(QMGR_HELD, 22, QMGR, GAUGE, "queue_held_messages", "", "Messages on hold.")                   \

@@ -23,6 +23,7 @@
 	R(TOO_MANY_ERRORS, 421, " 4.7.0", "%s has seen too many errors")                           \
 	R(TOO_MANY_SESSIONS, 421, " 4.3.2", "%s has too many connections, try later")              \
 	R(TOO_MANY_FROM_CLIENT, 421, " 4.7.0", "%s has too many connections from you")             \
+	R(TOO_OFTEN, 421, " 4.7.0", "%s: you connect too often, try later")                        \
 	R(TROUBLE, 421, " 4.3.0", "%s has trouble, try later")                                     \
 	R(NO_SERVICE, 554, " 5.7.1", "%s takes no mail from you")                                  \
 	/* any command */                                                                          \
@@ -49,6 +50,7 @@
 	R(UNKNOWN_PARAMETER, 555, " 5.5.4", "Parameter not recognised")                            \
 	R(TOO_BIG, 552, " 5.3.4", "Message exceeds %s bytes")                                      \
 	R(SENDER_TROUBLE, 451, " 4.3.0", "Sender cannot be checked now, try later")                \
+	R(TOO_FAST_MAIL, 450, " 4.7.1", "Too many messages in a short time, try later")            \
 	R(NO_SPACE, 452, " 4.3.1", "No space now, try later")                                      \
 	/* RCPT */                                                                                 \
 	R(RCPT_OK, 250, " 2.1.5", "Recipient ok")                                                  \
@@ -59,6 +61,7 @@
 	R(BAD_RECIPIENT, 501, " 5.1.3", "Bad recipient address syntax")                            \
 	R(RECIPIENT_NEEDS_UTF8, 553, " 5.6.7", "Non-ASCII recipient address needs SMTPUTF8")       \
 	R(RECIPIENT_UNKNOWN_LITERAL, 553, " 5.1.2", "Unknown kind of address literal")             \
+	R(TOO_FAST_RCPT, 450, " 4.7.1", "Too many recipients in a short time, try later")          \
 	R(TOO_MANY_RCPT, 452, " 4.5.3", "Too many recipients")                                     \
 	R(RELAY_DENIED, 550, " 5.7.1", "Relaying denied")                                          \
 	R(NO_SUCH_USER, 550, " 5.1.1", "No such user here")                                        \
