@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# Programs that nobody here wrote: Postfix's generator and sink, a real Postfix as next hop, swaks,
+# Programs that nobody here wrote: Postfix's generator and sink, a real Postfix as next hop, swaks, Exim,
 # and what calls /usr/sbin/sendmail: mail(1), git send-email, a cron-like caller.
 use strict;
 use warnings;
@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use House qw(wait_for slurp spew run need_root free_ports);
 use Peers;
+use Talk;
 use Test::More;
 
 need_root();
@@ -78,6 +79,19 @@ $wait = $arrived->('git send-email', qr/<list\@d\.example>/);
 is($status, 0, 'git send-email') or diag $out, $err;
 like($wait->(), qr/^\+one\r$/m, 'the patch arrived');
 like(slurp("$state/sink.log"), qr/<author\@b\.example>[^\n]*<list\@d\.example>/, 'from its author');
+
+# Exim, which sends by BDAT where that is offered: chunks, dots, a last line without an end.
+my ($exim_port) = free_ports(1);
+my $exim = Peers->exim(dir => "$state/exim", port => $exim_port, relay => $port);
+my $talk = Talk->new('127.0.0.1', $exim_port);
+my $text = "Subject: chunks\r\n\r\n.\r\n..two\r\n" . join('', map { "line $_ " . 'x' x 70 . "\r\n" } 1 .. 3000) . ".\r\n";
+$wait = $arrived->('mail of Exim', qr/chunks\@d\.example/);
+$talk->reply;
+$talk->ask('EHLO client.example');
+is($talk->send_mail('exim@b.example', 'chunks@d.example', $text), 250, 'mail for Exim to relay');
+like($wait->(), qr/\Q$text\E\z/, 'came as it was');
+ok(wait_for(sub { grep { /"disconnect"/ && / bdat=\d/ } $house->log_lines }, 'the end of a session of Exim'), 'by BDAT');
+$exim->end;
 $house->end;
 
 # A real Postfix is the next hop; behind it our sink.
