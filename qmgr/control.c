@@ -91,6 +91,7 @@ verb_status(struct ctl_call *c, struct slice args)
 	json_ku64(b, "damaged_ranges", q->damaged_ranges);
 	json_ku64(b, "disk_free_bytes", q->disk_free_bytes);
 	json_ku64(b, "queues", q->queues.count);
+	json_ku64(b, "suspended", q->nsuspended);
 	json_ku64(b, "hosts_failing", q->hosts.count);
 	notices_look(q, &notices);
 	json_ku64(b, "notices_waiting", notices.waiting);

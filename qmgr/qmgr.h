@@ -31,6 +31,7 @@
  *	resolve     next hops to addresses, by dnscache; hosts: those that rest
  *	dispatch    jobs and their window; from_deliver is its bus
  *	notice      what senders are owed
+ *	suspend     what operators have stopped; why: what a recipient waits for
  *	segments intake compact clean large   segments and journal files come, are read, and go
  *	from_smtpd from_router control        the other edges
  *

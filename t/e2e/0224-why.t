@@ -16,6 +16,8 @@ my $house = House->new(services => [ grep { $_ ne 'bounced' } @House::SERVICES ]
 	extra => <<EXTRA);
 domain "slow.example" { route = { "127.0.0.1:$slow" } concurrency = 1 }
 domain "many.example" { route = { "127.0.0.1:$slow" } concurrency = 100 }
+bucket "narrow" { message_rate = 1/1h }
+domain "rate.example" { buckets = narrow }
 domain "order.example" { concurrency = 1 }
 domain "dead.example" { route = { "127.0.0.1:$closed" } }
 domain "lost.example" { route = { "lost.hosts.test:25" } }
@@ -62,6 +64,12 @@ subtest 'each cause' => sub {
 	is($r->{by}, 'concurrency', 'which');
 	$r = why_is($slow[2], 'behind', qr/^behind others: 2 ready in its queue: limit concurrency: /, 'behind others');
 	is($r->{by}, 'concurrency', 'and what these wait for');
+
+	in('v@rate.example');
+	at_sink($house, 'v@rate.example');
+	$r = why_is(in('u@rate.example'), 'limit', qr/^limit narrow\/message_rate: .*next in 3[56]\d{5} ms$/, 'a bucket');
+	is($r->{by}, 'narrow/message_rate', 'by its name');
+	cmp_ok($r->{next_ms}, '>', 3500_000, 'and until when');
 
 	my $first = in('v@dead.example');
 	why_is($first, 'not-due', qr/^not due: next try in 3[56]\d\d s$/, 'who found out has been tried');
@@ -167,7 +175,7 @@ subtest 'priorities' => sub {
 	like($t->ask('MAIL FROM:<a@b.example> MT-PRIORITY=11'), qr/^501 5\.5\.4 /, 'which is no priority');
 };
 
-$house->angctl('queue', 'delete', "domain=$_") for qw(d.example dead.example lost.example slow.example many.example);
+$house->angctl('queue', 'delete', "domain=$_") for qw(d.example rate.example dead.example lost.example slow.example many.example);
 drained($house);
 balanced($house, 'at the end');
 $house->end;

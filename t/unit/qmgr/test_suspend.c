@@ -231,6 +231,37 @@ START_TEST(a_queue_that_is_suspended_keeps_its_number)
 }
 END_TEST
 
+/* One that waits at a bucket, or at its site, and is suspended there, keeps nobody behind it waiting. */
+static const char *const shared[] = {
+	"bucket b { connections = 1 }\nbuckets = b\n",
+	"concurrency = 1\n",
+};
+
+START_TEST(others_pass_one_that_is_suspended_in_line)
+{
+	uint64_t last;
+	char by[64];
+
+	conf_unref(w.conf);
+	world_conf(&w, shared[_i]);
+	qmgr_set_conf(&w.q, w.conf);
+	send_by(NULL, "b@first.example");
+	send_by(NULL, "b@y.example");
+	last = send_by(NULL, "b@last.example");
+	ck_assert_uint_eq(ntold, 1);
+	ck_assert_int_eq(cause_of(last, by), WHY_LIMIT);
+	ck_assert_str_eq(by, _i == 0 ? "b/connections" : "concurrency");
+	ck_assert(world_suspend(&w, "y.example"));
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_uint_eq(told[1].id, last);
+	ck_assert(world_resume(&w, "y.example"));
+	ck_assert_uint_eq(ntold, 2);
+	job_finish(&w, &told[1], OUTCOME_OK, 250);
+	ck_assert_uint_eq(ntold, 3);
+}
+END_TEST
+
 /* ---- sources ---- */
 
 START_TEST(a_group_takes_its_members_in_turn)
@@ -398,6 +429,8 @@ cases(TCase *tc)
 	tcase_add_loop_test(
 	    tc, what_means_nothing_is_told, 0, (int)(sizeof senseless / sizeof *senseless));
 	tcase_add_test(tc, a_queue_that_is_suspended_keeps_its_number);
+	tcase_add_loop_test(tc, others_pass_one_that_is_suspended_in_line, 0,
+	    (int)(sizeof shared / sizeof *shared));
 	tcase_add_test(tc, a_group_takes_its_members_in_turn);
 	tcase_add_test(tc, a_source_goes_to_its_own_family);
 	tcase_add_test(tc, of_eight_jobs_one_is_of_each_that_waits);
