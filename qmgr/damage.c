@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PIECE = 256 * 1024 };
@@ -23,6 +24,7 @@ struct damage_call {
 	struct qmgr *q;
 	uint32_t number;
 	int fd, error;
+	bool known; /* it was set aside before */
 	uint64_t offset, length, id;
 	const char *why;
 };
@@ -69,6 +71,17 @@ note(const struct damage_call *c, int dir, const char *name)
 	return error;
 }
 
+/* The note is the last that is made. */
+static bool
+is_noted(int dir, const char *name)
+{
+	struct stat st;
+	char path[96];
+
+	snprintf(path, sizeof path, "%s.txt", name);
+	return fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void
 damage_run(struct job *job)
 {
@@ -82,6 +95,7 @@ damage_run(struct job *job)
 	}
 	snprintf(name, sizeof name, "%010u-%010llx", c->number, (unsigned long long)c->offset);
 	snprintf(path, sizeof path, "%s.bin", name);
+	c->known = is_noted(dir, name);
 	fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	c->error = fd < 0 ? -errno : copy(c, fd);
 	if (c->error == 0 && fdatasync(fd) != 0)
@@ -147,6 +161,7 @@ damage_set_aside(
 
 struct look_call {
 	struct damage_call copy; /* first */
+	struct look_call *next;
 	uint64_t seed;
 	int found;
 };
@@ -188,7 +203,11 @@ look_done(struct job *job)
 	struct look_call *c = (struct look_call *)job;
 	struct qmgr *q = c->copy.q;
 	struct message *m = message_find(&q->messages, c->copy.id);
+	struct look_call **at = &q->looks;
 
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
 	close(c->copy.fd);
 	if (c->found != -EBADMSG || c->copy.error != 0) {
 		log_trouble(c->found < 0 ? -c->found : -c->copy.error,
@@ -197,13 +216,16 @@ look_done(struct job *job)
 		free(c);
 		return;
 	}
-	log_begin(LOG_DAMAGED);
-	log_id(c->copy.id);
-	log_u64(LOGK_SEGMENT, c->copy.number);
-	log_u64(LOGK_OFFSET, c->copy.offset);
-	log_z(LOGK_REASON, c->copy.why);
-	log_end();
-	q->damaged_ranges++;
+	/* A worker says so for each recipient, and again for those that it was given meanwhile. */
+	if (!c->copy.known) {
+		log_begin(LOG_DAMAGED);
+		log_id(c->copy.id);
+		log_u64(LOGK_SEGMENT, c->copy.number);
+		log_u64(LOGK_OFFSET, c->copy.offset);
+		log_z(LOGK_REASON, c->copy.why);
+		log_end();
+		q->damaged_ranges++;
+	}
 	large_keep(q, c->copy.id);
 	for (unsigned i = 0; m != NULL && i < m->nrcpt; i++) {
 		const struct recipient *r = &message_rcpts(m)[i];
@@ -222,9 +244,13 @@ damage_look(struct qmgr *q, const struct message *m)
 {
 	const struct seg *s = seg_at(&q->segtab, m->seg);
 	struct look_call *c;
-	/* the segment may be freed while the thread reads */
-	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+	int fd;
 
+	for (c = q->looks; c != NULL; c = c->next)
+		if (c->copy.id == m->id)
+			return;
+	/* the segment may be freed while the thread reads */
+	fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0) {
 		log_trouble(
 		    errno, "segment %u: a record said to be damaged is not looked at", s->number);
@@ -239,5 +265,7 @@ damage_look(struct qmgr *q, const struct message *m)
 		.length = message_bytes(m),
 		.id = m->id };
 	c->seed = s->seed;
+	c->next = q->looks;
+	q->looks = c;
 	qmgr_offload(q, &c->copy.job);
 }

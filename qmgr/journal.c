@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -119,9 +120,10 @@ static void
 file_retire(struct journal *j, uint32_t file)
 {
 	char name[SPOOL_NAME];
+	struct stat st;
 
 	spool_journal_name(file, name);
-	if (faccessat(j->dirfd, name, F_OK, 0) != 0)
+	if (fstatat(j->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return; /* a number that was skipped */
 	if (j->nspare < sizeof j->spare / sizeof *j->spare)
 		j->spare[j->nspare++] = file;

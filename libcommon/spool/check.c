@@ -282,9 +282,13 @@ records_check(struct checker *c, const char *file, int fd, const struct segment 
 			record_check(c, file, known, &item);
 			continue;
 		}
-		c->report->damaged++;
-		c->report->damaged_bytes += item.length;
-		finding(c, SPOOL_ERROR,
+		if (item.doubtful) {
+			c->report->tail_bytes += item.length;
+		} else {
+			c->report->damaged++;
+			c->report->damaged_bytes += item.length;
+		}
+		finding(c, item.doubtful ? SPOOL_NOTE : SPOOL_ERROR,
 		    &(struct spool_finding){ .file = file,
 			.offset = item.offset,
 			.length = item.length,

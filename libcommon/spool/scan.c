@@ -146,24 +146,32 @@ failed(struct scan_item *item, int error)
 	return SCAN_ERROR;
 }
 
-/* From a damaged place to the next one where a record verifies, or to the durable offset. */
+/*
+ * From a damaged place to the next one where a record verifies, or to the durable offset. Beyond
+ * that, without such a record, it is the tail.
+ */
 static enum scan_got
 damage(struct scan *s, struct scan_item *item)
 {
 	const char *ignored;
-	uint64_t at = (s->at / SPOOL_ALIGN + 1) * SPOOL_ALIGN;
+	uint64_t at = (s->at / SPOOL_ALIGN + 1) * SPOOL_ALIGN, end = s->durable;
 	int got = 0;
 
-	for (; at < s->durable; at += SPOOL_ALIGN) {
+	item->doubtful = s->at >= s->durable;
+	if (item->doubtful)
+		end = s->limit;
+	for (; at < end; at += SPOOL_ALIGN) {
 		got = record_at(s, at, &item->record, &ignored);
 		if (got < 0)
 			return failed(item, got);
 		if (got > 0)
 			break;
 	}
-	if (at > s->durable)
-		at = s->durable;
+	if (at > end)
+		at = end;
 	item->length = at - s->at;
+	if (item->doubtful && got == 0)
+		return SCAN_TAIL;
 	s->at = at;
 	return SCAN_DAMAGE;
 }
@@ -175,6 +183,7 @@ scan_next(struct scan *s, struct scan_item *item)
 
 	item->error = 0;
 	item->why = NULL;
+	item->doubtful = false;
 	item->offset = s->at;
 	item->length = 0;
 	if (s->at >= s->limit)
@@ -187,10 +196,7 @@ scan_next(struct scan *s, struct scan_item *item)
 		s->at += item->length;
 		return SCAN_RECORD;
 	}
-	if (s->at < s->durable)
-		return damage(s, item);
-	item->length = s->limit - s->at;
-	return SCAN_TAIL;
+	return damage(s, item);
 }
 
 int

@@ -11,8 +11,10 @@
  * Two offsets bound it. Below `durable` (the highest offset the writer rang, or its seal) every
  * record is there: what does not verify is damage, is reported, and the walk goes on at the next
  * multiple of 64 where a record verifies. From there to `limit` (the size of a dead writer's
- * file) whole records are taken, body verified too, and the walk ends at the first that is not:
- * that is what a crash leaves, not damage. For a live writer both are the same.
+ * file) whole records are taken, body verified too, and the walk ends where none follows any more:
+ * that is what a crash leaves, not damage. What is not whole and has a whole record behind it is
+ * reported as damage (item->doubtful): it may have been synced, and acknowledged, and then rotted;
+ * or it is a piece of a batch that was never synced. For a live writer both offsets are the same.
  */
 struct scan {
 	int fd;
@@ -30,7 +32,7 @@ struct scan {
 
 enum scan_got {
 	SCAN_RECORD, /* item->record; its slices live until the next call */
-	SCAN_DAMAGE, /* item->offset, length, why; below durable */
+	SCAN_DAMAGE, /* item->offset, length, why, doubtful */
 	SCAN_TAIL,   /* item->offset, length, why: nothing whole from here to limit */
 	SCAN_END,    /* at == limit */
 	SCAN_ERROR, /* item->error, a negative errno of pread; `at` is unchanged: may be tried again
@@ -41,6 +43,7 @@ struct scan_item {
 	struct record record;
 	uint64_t offset, length;
 	const char *why;
+	bool doubtful; /* the damage lies beyond durable */
 	int error;
 };
 

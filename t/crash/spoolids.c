@@ -185,6 +185,7 @@ segment_print(int dirfd, const char *name)
 	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 	struct segment seg;
 	struct scan_item item;
+	enum scan_got got;
 	const char *why;
 	struct stat st;
 	struct scan s;
@@ -192,11 +193,11 @@ segment_print(int dirfd, const char *name)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		die(EXIT_UNAVAILABLE, "%s: %s", name, strerror(errno));
 	if (scan_segment(fd, &seg, &why) == 0) {
-		/* durable 0: the walk ends at the first record that is not whole, as recovery's
-		 * does. */
+		/* durable 0: all is taken that is whole, as recovery does. */
 		scan_init(&s, fd, &seg, SEGMENT_HEADER, 0, (uint64_t)st.st_size);
-		while (scan_next(&s, &item) == SCAN_RECORD)
-			if (will_be_delivered(&item.record) && has_body(dirfd, &item.record))
+		while ((got = scan_next(&s, &item)) == SCAN_RECORD || got == SCAN_DAMAGE)
+			if (got == SCAN_RECORD && will_be_delivered(&item.record) &&
+			    has_body(dirfd, &item.record))
 				print_record(fd, seg.seed, &item.record);
 		scan_fini(&s);
 	}

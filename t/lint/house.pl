@@ -8,6 +8,7 @@ my %banned = (
 	'system' => 'no shell', 'popen' => 'no shell', 'strcpy' => 'use slice_copy', 'strcat' => 'use buf',
 	'sprintf' => 'use snprintf or buf', 'gets' => 'never', 'usleep' => 'wait for an event', 'sleep' => 'wait for an event',
 	'alloca' => 'use arena', 'strtok' => 'use slice_next', 'atoi' => 'use slice_u64', 'mktemp' => 'never',
+	'access' => 'no sandbox has it: use fstatat', 'faccessat' => 'no sandbox has it: use fstatat',
 );
 my $bad = 0;
 

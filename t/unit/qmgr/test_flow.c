@@ -432,7 +432,7 @@ START_TEST(rule_22_a_worker_s_word_for_damage_is_checked)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
 	const struct letter l = {
-		.from = "a@x.example", .to = { "b@y.example" }, .hop = "192.0.2.1", .body = 5000
+		.from = "a@x.example", .to = { "b@y.example", "c@y.example" }, .hop = "192.0.2.1", .body = 5000
 	};
 	uint64_t at = p.at, id = pen_write(&w, &p, &l);
 	char name[SPOOL_NAME];
@@ -451,7 +451,8 @@ START_TEST(rule_22_a_worker_s_word_for_damage_is_checked)
 		ck_assert_uint_eq(w.q.ledger.damaged, 0);
 		ck_assert_uint_eq(world_rcpt(&w, id, 0)->phase, RCPT_DEFERRED);
 	} else {
-		ck_assert_uint_eq(w.q.ledger.damaged, 1);
+		ck_assert_uint_eq(w.q.ledger.damaged, 2);
+		ck_assert_uint_eq(w.q.damaged_ranges, 1); /* told once, though for each recipient */
 		ck_assert_ptr_null(message_find(&w.q.messages, id));
 		ck_assert_uint_eq(count_files(SPOOL_DAMAGED), 2);
 	}
