@@ -6,7 +6,7 @@
  *
  *	smtpsource [-IPTkq] -h HOST:PORT [-s sessions] [-m messages] [-n messages a session]
  *	    [-l bytes] [-r recipients a message] [-R messages a second] [-f sender] [-t recipient]
- *	    [-u count] [-a file] [-M file] [-i RUN] [-w seconds] [-H helo]
+ *	    [-u count] [-c connections] [-a file] [-M file] [-i RUN] [-w seconds] [-H helo]
  *
  *	-t	a %d in it becomes the number of the recipient, counted over the whole run
  *	-u	these numbers begin again at 0 after so many
@@ -14,6 +14,8 @@
  *		message was handed to the kernel: smtpsink -T tells how long it was under way
  *	-I	idle: -s sessions say EHLO and no more, and are held. One line "held N" when all
  *		are there, or "held N of M" when one was refused or ended; goes on until SIGTERM
+ *	-c	so many connections at most that wait for a greeting: a server with a short queue of
+ *		those to accept forgets what is beyond it
  *	-P	pipelining: MAIL, RCPT, DATA in one write
  *	-k	keep trying: connect again after a disconnect, try until -m messages were
  *		acknowledged, each try under a new name. Without it a message that was refused or
@@ -72,8 +74,9 @@ static struct sourceopt opt;
 
 static struct {
 	long begun, acked, refused, broken, rcpts, live, connects, failed_connects;
-	long held; /* idle sessions that were greeted */
-	bool told; /* how many are */
+	long opening; /* wait for a greeting */
+	long held;    /* idle sessions that were greeted */
+	bool told;    /* how many are */
 	uint64_t start_us;
 	uint32_t *latency_us;
 	long latencies;
@@ -139,6 +142,7 @@ session_open(struct session *s)
 		s->phase = WAIT_GREETING;
 		s->want_write = false;
 		watch(s, EPOLL_CTL_ADD);
+		run.opening++;
 		run.connects++;
 		return;
 	}
@@ -157,6 +161,8 @@ session_broken(struct session *s)
 
 	if (in_message)
 		run.broken++;
+	if (s->phase == WAIT_GREETING)
+		run.opening--;
 	if (s->phase == WAIT_GREETING || s->phase == WAIT_HELO)
 		run.failed_connects++;
 	close(s->fd);
@@ -339,6 +345,7 @@ on_reply(struct session *s, int code)
 
 	switch (s->phase) {
 	case WAIT_GREETING:
+		run.opening--;
 		buf_printf(&s->out, "EHLO %s\r\n", opt.helo);
 		s->phase = WAIT_HELO;
 		if (!ok)
@@ -436,6 +443,8 @@ run_due(struct session *all)
 
 		if (s->phase != WAIT_RETRY && s->phase != WAIT_DUE)
 			continue;
+		if (s->phase == WAIT_RETRY && opt.opening != 0 && run.opening >= opt.opening)
+			continue; /* a greeting ends the wait, and this looks again */
 		if (s->due_us > now) {
 			next = s->due_us < next ? s->due_us : next;
 		} else if (s->phase == WAIT_DUE) {
@@ -518,7 +527,8 @@ main(int argc, char *argv[])
 	run.live = opt.sessions;
 	all = xcalloc((size_t)opt.sessions, sizeof *all);
 	for (int i = 0; i < opt.sessions; i++)
-		session_open(&all[i]);
+		if (opt.opening == 0)
+			session_open(&all[i]);
 	while (run.live > 0) {
 		int n = epoll_wait(epfd, events, EVENTS, run_due(all));
 

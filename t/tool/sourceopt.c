@@ -37,10 +37,13 @@ sourceopt_read(struct sourceopt *o, int argc, char *argv[])
 		.from = "source@test.example",
 		.rcpt = "sink@test.example",
 		.helo = "source.test.example" };
-	while ((c = getopt(argc, argv, "a:f:h:H:i:Ikl:m:M:n:Pqr:R:s:t:Tu:w:")) != -1) {
+	while ((c = getopt(argc, argv, "a:c:f:h:H:i:Ikl:m:M:n:Pqr:R:s:t:Tu:w:")) != -1) {
 		switch (c) {
 		case 'a':
 			o->acks = net_append_open(optarg);
+			break;
+		case 'c':
+			o->opening = number(optarg, 1000000);
 			break;
 		case 'f':
 			o->from = optarg;

@@ -8,7 +8,7 @@
 struct sourceopt {
 	struct net_addr to;
 	int sessions, per_session, rcpts, limit_s;
-	long messages, rate, rcpt_wrap; /* rate, wrap 0: none */
+	long messages, rate, rcpt_wrap, opening; /* rate, wrap, opening 0: none */
 	size_t size;
 	const char *from, *rcpt, *run, *helo;
 	bool pipelining, keep, quiet, idle, stamp;

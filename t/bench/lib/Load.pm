@@ -94,6 +94,7 @@ sub accept
 	my ($suite, %how) = @_;
 	my $name = $how{name} // name();
 	my @more = map { $how{ $_->[0] } ? ($_->[1], $how{ $_->[0] }) : () } [ rate => '-R' ], [ to => '-t' ], [ wrap => '-u' ];
+	push @more, '-c', $suite->{backlog} if $suite->{backlog};
 
 	expect($suite, $name, $how{messages}, 1) unless $how{vanishes};
 	my ($status, $out, $err) = run({ seconds => $how{seconds} // 900 }, "$suite->{bin}/smtpsource", '-T', '-h', "127.0.0.1:$suite->{port}",

@@ -22,6 +22,32 @@ my @KINDS = (
 	[ 'system call entry' => qr/syscall|entry_/i ],
 );
 
+# The stages of a message and what the design allows each, us at 100 sessions. A sample belongs to the first row whose
+# service it is, and whose pattern is found in its kernel work ("sendto", see _kernel) or in one of its frames.
+my @STAGES = (
+	[ 'log events, both ends', 11, qr/^logd$/, qr/./ ],
+	[ 'log events, both ends', 11, qr/./, qr/^log_|^letter_tell$/ ],
+	[ 'wake-ups', 6, qr/./, qr/^(?:epoll_wait|futex|switches|interrupts)$/ ],
+	[ 'router and the question to it', 3, qr/^router$/, qr/./ ],
+	[ 'router and the question to it', 3, qr/^smtpd$/, qr/^policy_|^(?:sendmsg|recvmsg)$/ ],
+	[ 'smtpd: record, checksum, writev, sync', 8, qr/^smtpd$/, qr/^(?:thread_main|batch_\w+|intake_\w+|writer_\w+|fdatasync|writev|XXH3\w+)$/ ],
+	[ 'smtpd: four turns, 4 KiB, a tenth of a session', 48, qr/^smtpd$/,
+		qr/^(?:sendto|read|accept4|close|shutdown|setsockopt|epoll_ctl|seccomp|system call entry)$|^ev|^event_/ ],
+	[ 'smtpd: parse, headers, Received, policy', 6, qr/^smtpd$/, qr/./ ],
+	[ 'qmgr: files, dispatches, takes the result, journals', 16, qr/^qmgr$/, qr/./ ],
+	[ 'deliver: two turns, content, a tenth of a session', 32, qr/^deliver$/, qr/./ ],
+);
+
+sub _stage
+{
+	my ($name, @words) = @_;
+
+	for my $row (@STAGES) {
+		return $row->[0] if $name =~ $row->[2] && grep { $_ =~ $row->[3] } @words;
+	}
+	return 'others';
+}
+
 # One sample: whose, and its frames, innermost first, each [ symbol, object ].
 sub _samples
 {
@@ -101,7 +127,7 @@ sub profile
 	my ($status, $text) = run({ seconds => 600 }, 'perf', 'script', '-i', $data, '-F', 'comm,pid,ip,sym,dso', '--no-inline');
 	$status == 0 or die "bench: perf: ", House::slurp("$data.err") // '';
 	my $us = 1e6 / $HZ / $n;
-	my (%service_us, %calls, %own, %within);
+	my (%service_us, %calls, %own, %within, %stages);
 	_samples($text, sub {
 		my ($of, @frames) = @_;
 		my $name = $service{$of} // return;
@@ -109,10 +135,13 @@ sub profile
 		my %seen;
 
 		$service_us{$name} += $us;
+		$stages{ _stage($name, $call // (), map { $_->[0] } @frames) } += $us;
 		defined $call ? ($calls{"$name $call"} += $us) : ($own{"$name $frames[0][0]"} += $us);
 		$within{"$name $_"} += $us for grep { !$seen{$_}++ } map { $_->[0] } grep { $_->[1] =~ m{/bin/\Q$name\E$} } @frames;
 	});
 	$c->once('rate', $r->{rate}, 'messages/s, under perf');
+	my %allowed = (map { $_->[0] => $_->[1] } @STAGES);
+	$c->once("stage $_", $stages{$_}, 'us/message' . ($allowed{$_} ? ", of $allowed{$_}" : '')) for sort { $stages{$b} <=> $stages{$a} } keys %stages;
 	_tell($c, 'service', \%service_us);
 	_tell($c, 'call', \%calls);
 	_tell($c, 'function', \%own);

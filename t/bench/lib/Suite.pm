@@ -175,6 +175,7 @@ ${mta}listen on 127.0.0.1 port $self->{port} hostname opensmtpd.test.example
 action "on" relay host smtp://127.0.0.1:$self->{sink}
 match from any for any action "on"
 CONF
+	$self->{backlog} = 4; # it listens with 5
 	# Without a syslog daemon its own log, as it ships, is what -d prints.
 	$self->{measure}->within(sub {
 		$self->{peer} = Peers->server(dir => $dir, port => $self->{port}, places => \@places,
