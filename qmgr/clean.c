@@ -24,8 +24,10 @@ enum {
 	SLICE_RECORDS = 64,
 	SLICE_US = 1000,
 	FILES_FREE = 4,
-	MESSAGE_BYTES = 256,
-	RCPT_BYTES = 64
+	/* of what lives, in a snapshot, about; so many times as much is kept before it is cleaned */
+	MESSAGE_BYTES = 128,
+	RCPT_BYTES = 80,
+	TIMES_LIVING = 2,
 };
 
 enum clean_phase {
@@ -133,7 +135,7 @@ clean_consider(struct qmgr *q, bool force)
 	    journal_begun_after(&q->journal, q->journal.oldest) == 0)
 		return;
 	if (!force && (files - 1) * JOURNAL_FILE_BYTES <
-			  (uint64_t)FILES_FREE * JOURNAL_FILE_BYTES + 3 * lives_bytes(q))
+			  (uint64_t)FILES_FREE * JOURNAL_FILE_BYTES + TIMES_LIVING * lives_bytes(q))
 		return;
 	c->q = q;
 	c->file = q->journal.oldest;

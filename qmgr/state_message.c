@@ -147,6 +147,8 @@ partial_drop(struct qmgr *q)
 {
 	struct partial *p = &q->partial;
 
+	if (p->nchunk == 0)
+		return;
 	buf_fini(&p->rcpts);
 	buf_fini(&p->texts);
 	free(p->chunk);

@@ -427,6 +427,18 @@ file_replay(int dirfd, struct journal_replay *r, const struct file *f)
 	return error;
 }
 
+/* The disk reads it while the one before is being decoded. */
+static void
+file_ahead(int dirfd, uint32_t number)
+{
+	int fd = file_open(dirfd, number);
+
+	if (fd < 0)
+		return;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	close(fd);
+}
+
 /* From the oldest needed on; f[count - 1] is the newest valid one. */
 static int
 files_replay(int dirfd, struct journal_replay *r, struct file *f, size_t count)
@@ -450,6 +462,8 @@ files_replay(int dirfd, struct journal_replay *r, struct file *f, size_t count)
 	}
 	for (size_t i = first; i < count && error == 0; i++)
 		if (f[i].valid && (f[i].before_seq == 0 || f[i].first_seq < f[i].before_seq)) {
+			if (i + 1 < count)
+				file_ahead(dirfd, f[i + 1].number);
 			error = file_replay(dirfd, r, &f[i]);
 			if (r->resume && error == 0)
 				buf_put(&r->files, &f[i].number, sizeof f[i].number);
