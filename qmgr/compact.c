@@ -10,7 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { VICTIMS_MAX = 16, WALK_SLICE = 4096, MOVE_SLICE = 256, LIVE_PERCENT = 25 };
+enum {
+	VICTIMS_MAX = 16,
+	WALK_SLICE = 4096,
+	MOVE_SLICE = 256,
+	LIVE_PERCENT = 25,   /* one that lives by less is worth copying at any time */
+	WASTE_PERCENT = 160, /* all of them, of what lives: from here on the worst are copied */
+	WASTE_LIVE_PERCENT = 80,
+	SYNC_BYTES = 4 << 20, /* at once: what else is synced meanwhile does not wait for 64 MiB */
+};
 
 enum compact_phase {
 	COMPACT_IDLE,
@@ -101,11 +109,50 @@ leased(struct qmgr *q, struct seg *s, uint64_t instance, int fd)
 }
 
 static bool
-is_victim(const struct seg *s, uint64_t min_bytes)
+is_ended(const struct seg *s)
 {
 	return s->state == SEG_ENDED && !s->busy && !s->listed && !s->no_compact &&
-	       !s->compacting && s->live > 0 && s->filed >= min_bytes &&
-	       s->live_bytes * 100 < s->filed * LIVE_PERCENT;
+	       !s->compacting && s->live > 0;
+}
+
+/* How much of it lives, in percent. */
+static unsigned
+living(const struct seg *s)
+{
+	return s->filed <= s->live_bytes ? 100 : (unsigned)(s->live_bytes * 100 / s->filed);
+}
+
+static int
+by_living(const void *a, const void *b)
+{
+	unsigned x = living(*(struct seg *const *)a), y = living(*(struct seg *const *)b);
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Those that may be copied, the emptiest first; *wasteful: together they take much more room than
+ * what lives in them. A segment of slack: copies need room themselves.
+ */
+static struct seg **
+candidates(struct qmgr *q, uint64_t slack, size_t *n, bool *wasteful)
+{
+	struct seg **all = xcalloc(q->segtab.count + 1, sizeof *all);
+	uint64_t bytes = 0, live = 0;
+	uint32_t cursor = 0;
+	struct seg *s;
+
+	*n = 0;
+	while ((s = segtab_next(&q->segtab, &cursor)) != NULL) {
+		if (!is_ended(s))
+			continue;
+		bytes += s->filed;
+		live += s->live_bytes;
+		all[(*n)++] = s;
+	}
+	qsort(all, *n, sizeof(struct seg *), by_living);
+	*wasteful = bytes > slack + live / 100 * WASTE_PERCENT;
+	return all;
 }
 
 void
@@ -113,14 +160,20 @@ compact_consider(struct qmgr *q, uint64_t min_bytes)
 {
 	struct compact *c = q->compact;
 	uint64_t bytes = 0;
-	uint32_t cursor = 0;
 	uint8_t class = 0;
-	struct seg *s;
+	struct seg **all;
+	size_t n;
+	bool wasteful;
 
 	if (c->phase != COMPACT_IDLE || q->arming)
 		return;
-	while (c->nvictims < VICTIMS_MAX && (s = segtab_next(&q->segtab, &cursor)) != NULL) {
-		if (!is_victim(s, min_bytes) || (class != 0 && s->class != class) ||
+	all = candidates(q, min_bytes > 0 ? SEGMENT_SOFT_BYTES : 0, &n, &wasteful);
+	for (size_t i = 0; i < n && c->nvictims < VICTIMS_MAX; i++) {
+		struct seg *s = all[i];
+		bool worth = wasteful ? living(s) < WASTE_LIVE_PERCENT
+				      : living(s) < LIVE_PERCENT && s->filed >= min_bytes;
+
+		if (!worth || (class != 0 && s->class != class) ||
 		    bytes + s->live_bytes > SEGMENT_SOFT_BYTES)
 			continue;
 		class = s->class;
@@ -130,6 +183,7 @@ compact_consider(struct qmgr *q, uint64_t min_bytes)
 		c->victim[c->nvictims].fd = s->fd;
 		c->victim[c->nvictims++].seed = s->seed;
 	}
+	free(all);
 	if (c->nvictims == 0)
 		return;
 	c->q = q;
@@ -144,6 +198,7 @@ walk(struct qmgr *q, struct compact *c)
 	struct message *m;
 
 	for (unsigned n = 0; n < WALK_SLICE; n++) {
+		const struct seg *s;
 		uint32_t number;
 
 		m = messages_next(&q->messages, &c->cursor);
@@ -151,7 +206,10 @@ walk(struct qmgr *q, struct compact *c)
 			c->phase = COMPACT_COPYING;
 			return;
 		}
-		number = seg_at(&q->segtab, m->seg)->number;
+		s = seg_at(&q->segtab, m->seg);
+		if (!s->compacting)
+			continue;
+		number = s->number;
 		for (unsigned i = 0; i < c->nvictims; i++) {
 			if (c->victim[i].number != number)
 				continue;
@@ -196,11 +254,19 @@ copy_run(struct job *job)
 {
 	struct compact *c = (struct compact *)job;
 	struct buf bytes = { 0 };
-	uint64_t end = SEGMENT_HEADER;
+	uint64_t end = SEGMENT_HEADER, synced = end;
 
 	c->error = 0;
-	for (size_t i = 0; i < c->n && c->error == 0; i++)
+	for (size_t i = 0; i < c->n && c->error == 0; i++) {
 		c->error = copy_one(c, &c->moving[i], &end, &bytes);
+		if (c->error != 0 || end - synced < SYNC_BYTES)
+			continue;
+		if (fdatasync(c->target_fd) != 0)
+			c->error = -errno;
+		synced = end;
+	}
+	if (c->error == 0)
+		lease_release_rest(c->target_fd);
 	if (c->error == 0 && fdatasync(c->target_fd) != 0)
 		c->error = -errno;
 	close(c->target_fd);

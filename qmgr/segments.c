@@ -164,6 +164,21 @@ struct end_call {
 	uint64_t size;
 };
 
+/* Its writer is gone, so what was reserved for it and not used is free for others. */
+static void
+release_rest(const struct end_call *c)
+{
+	char name[SPOOL_NAME];
+	int fd;
+
+	spool_segment_name(c->number, name);
+	fd = openat(c->q->dirfd, name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	lease_release_rest(fd);
+	close(fd);
+}
+
 static void
 end_run(struct job *job)
 {
@@ -180,6 +195,7 @@ end_run(struct job *job)
 		posix_fadvise(c->fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (fstat(c->fd, &st) == 0)
 		c->size = (uint64_t)st.st_size;
+	release_rest(c);
 }
 
 static void

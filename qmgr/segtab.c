@@ -42,11 +42,20 @@ seg_at(const struct segtab *t, uint32_t slot)
 	return t->slot[slot];
 }
 
-/* Some thousands at most, and asked once a doorbell: a row is searched. */
+static uint32_t *
+place_of(struct segtab *t, uint32_t number)
+{
+	return &t->by_number[number % SEG_NUMBERS];
+}
+
 struct seg *
 seg_find(const struct segtab *t, uint32_t number)
 {
-	for (uint32_t i = 0; i < t->nslot; i++)
+	uint32_t at = t->by_number[number % SEG_NUMBERS];
+
+	if (at != 0 && t->slot[at - 1]->number == number)
+		return t->slot[at - 1];
+	for (uint32_t i = 0; t->noutside > 0 && i < t->nslot; i++)
 		if (t->slot[i] != NULL && t->slot[i]->number == number)
 			return t->slot[i];
 	return NULL;
@@ -75,6 +84,10 @@ seg_make(struct segtab *t, uint32_t number)
 	s->sealed = SEG_OPEN_END;
 	t->slot[i] = s;
 	t->count++;
+	if (*place_of(t, number) == 0)
+		*place_of(t, number) = i + 1;
+	else
+		t->noutside++;
 	if (number > t->highest)
 		t->highest = number;
 	return s;
@@ -84,6 +97,10 @@ void
 seg_free(struct segtab *t, struct seg *s)
 {
 	assert(s->live == 0 && !s->busy && !s->listed);
+	if (*place_of(t, s->number) == s->slot + 1)
+		*place_of(t, s->number) = 0;
+	else
+		t->noutside--;
 	t->slot[s->slot] = NULL;
 	t->count--;
 	destroy(s);

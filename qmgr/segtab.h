@@ -22,7 +22,7 @@ enum seg_state {
 	SEG_FREED, /* SEGMENT_FREED is journalled, the file goes when that is durable */
 };
 
-enum { SEG_NONE = UINT32_MAX, SEG_WORKERS = 256, SEG_OWN_WORKER = UINT32_MAX };
+enum { SEG_NONE = UINT32_MAX, SEG_WORKERS = 256, SEG_OWN_WORKER = UINT32_MAX, SEG_NUMBERS = 4096 };
 #define SEG_OPEN_END UINT64_MAX
 
 struct seg {
@@ -61,6 +61,9 @@ TAILQ_HEAD(seg_list, seg);
 struct segtab {
 	struct seg **slot;
 	uint32_t nslot, count;
+	/* slot + 1 by the low bits of the number: no two live ones share them (rule 12) */
+	uint32_t by_number[SEG_NUMBERS];
+	uint32_t noutside; /* those that stand only in `slot`: of before, while replaying */
 	uint32_t highest;  /* number ever leased */
 	uint64_t floor_ms; /* highest id time ever seen */
 	uint64_t unfiled;  /* bytes rung and not filed: kept by the intake */

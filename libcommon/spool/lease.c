@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { RELEASE_MIN_BYTES = 1 << 20 };
+
 static int
 file_fill(int fd, const struct segment *s)
 {
@@ -58,4 +60,15 @@ lease_writer_gone(int reader)
 	/* It was only a question: a lease that stays would send a signal when someone opens the
 	 * file. */
 	return fcntl(reader, F_SETLEASE, F_UNLCK) != 0 ? -errno : 1;
+}
+
+void
+lease_release_rest(int writer)
+{
+	struct stat st;
+
+	/* To the size that it has: what stands there stays, the file system forgets the rest. */
+	if (fstat(writer, &st) == 0 && st.st_blocks * 512 > st.st_size + RELEASE_MIN_BYTES &&
+	    ftruncate(writer, st.st_size) != 0)
+		return;
 }

@@ -25,4 +25,10 @@ int lease_make(int spool_dirfd, const struct segment *s, struct lease *out);
  */
 int lease_writer_gone(int reader);
 
+/*
+ * Gives back the blocks reserved behind the end of the data: nobody is going to write there any
+ * more. Not an error where it fails: they go with the file.
+ */
+void lease_release_rest(int writer);
+
 #endif
