@@ -59,6 +59,20 @@ static const struct column host_columns[] = {
 	{ "reason", "REASON", -1 },
 	{ "", NULL, 0 },
 };
+static const struct column limit_columns[] = {
+	{ "kind", "KIND", -11 },
+	{ "name", "NAME", -20 },
+	{ "queues", "QUEUES", 6 },
+	{ "waiting", "WAIT", 5 },
+	{ "connections", "CONN", 5 },
+	{ "connections_idle", "IDLE", 5 },
+	{ "connections_max", "MAX", 6 },
+	{ "connection_rate", "CONNECTIONS", -18 },
+	{ "connections_left", "LEFT", 5 },
+	{ "message_rate", "MESSAGES", -18 },
+	{ "messages_left", "LEFT", 5 },
+	{ "", NULL, 0 },
+};
 static const struct column log_columns[] = {
 	{ "time", NULL, -27 },
 	{ "service", NULL, -8 },
@@ -103,6 +117,7 @@ static const struct verb verbs[] = {
 	{ "queue suspend", SERVICE_QMGR, "suspend", 1, 2, "WHAT [REASON]", NULL, NULL, NULL },
 	{ "queue resume", SERVICE_QMGR, "resume", 1, 1, "WHAT", NULL, NULL, NULL },
 	{ "queue hosts", SERVICE_QMGR, "hosts", 0, 0, "", host_columns, NULL, NULL },
+	{ "queue limits", SERVICE_QMGR, "limits", 0, 0, "", limit_columns, NULL, NULL },
 	{ "queue why", SERVICE_QMGR, "why", 1, 1, "ID", NULL, NULL, NULL },
 	{ "queue", SERVICE_QMGR, "queue", 0, 0, "", queue_columns, NULL, NULL },
 	{ "why", SERVICE_QMGR, "why", 1, 1, "ID", why_columns, NULL, NULL },

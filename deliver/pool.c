@@ -107,6 +107,17 @@ hang(struct pool *p, struct session *s, const struct delivery *d)
 	p->stats.idle++;
 }
 
+/* It is none for jobs any more, and a connection until the server has ended it. */
+static void
+part(struct pool *p, struct session *s)
+{
+	const struct session_hang was = *session_hang(s);
+
+	unhang(p, s);
+	*session_hang(s) = (struct session_hang){ .queue = was.queue, .tell = was.tell };
+	session_part(s);
+}
+
 /* It is used, or ends. */
 static void
 unhang_told(struct pool *p, struct session *s)
@@ -220,28 +231,60 @@ open_session(struct pool *p, struct delivery *d)
 }
 
 static void
+idle_ended(struct session *s, void *arg)
+{
+	struct pool *p = arg;
+	const struct session_hang *h = session_hang(s);
+
+	if (h->site != NULL)
+		unhang_told(p, s);
+	else if (h->tell)
+		p->gone(h->queue, p->arg);
+}
+
+static void
+idle_expired(struct session *s, void *arg)
+{
+	if (session_hang(s)->tell) {
+		part(arg, s);
+		return;
+	}
+	unhang(arg, s);
+	session_quit(s);
+}
+
+/* The job has its conclusion, and its connection stays, for others or for as long as QUIT takes. */
+static void
+idle(struct pool *p, struct session *s, struct delivery *d)
+{
+	struct session_hang *h = session_hang(s);
+
+	if (session_is_parting(s))
+		*h = (struct session_hang){ .queue = d->queue,
+			.tell = d->limits.tell != 0 && p->gone != NULL };
+	else
+		hang(p, s, d);
+	/* JOB_DONE that comes later would tell of it when it may be gone. */
+	if (d->loading && h->tell) {
+		p->ntold -= h->site != NULL;
+		h->tell = false;
+	}
+	d->kept = !h->tell ? 0 : session_is_parting(s) ? 2 : 1;
+}
+
+static void
 left(struct session *s, struct delivery *d, enum session_left how, const struct failure *f,
     bool closed, void *arg)
 {
 	struct pool *p = arg;
-	bool late; /* JOB_DONE comes later: nothing is told of this connection before it */
 
 	switch (how) {
 	case LEFT_DONE:
-		late = d->loading && d->limits.tell != 0;
 		if (!closed)
-			hang(p, s, d);
-		d->kept = !closed && !late && session_hang(s)->tell;
+			idle(p, s, d);
 		finish(d);
-		if (closed || session_hang(s)->site == NULL)
-			break;
-		if (late) {
-			unhang(p, s);
-			session_quit(s);
-		} else if (p->stats.idle > IDLE_MAX) {
-			unhang_told(p, s);
-			session_quit(s);
-		}
+		if (!closed && p->stats.idle > IDLE_MAX && session_hang(s)->site != NULL)
+			idle_expired(s, p);
 		break;
 	case LEFT_STALE:
 		open_session(p, d);
@@ -256,13 +299,9 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
 	}
 }
 
-static void
-idle_ended(struct session *s, void *arg)
-{
-	unhang_told(arg, s);
-}
-
-static const struct session_owner owner = { .left = left, .idle_ended = idle_ended };
+static const struct session_owner owner = {
+	.left = left, .idle_ended = idle_ended, .idle_expired = idle_expired
+};
 
 struct pool *
 pool_new(struct loop *l, struct loader *loader, const char *helo,
@@ -301,8 +340,7 @@ pool_close(struct pool *p, uint32_t queue)
 
 				if (!h->tell || h->queue != queue)
 					continue;
-				unhang_told(p, s);
-				session_quit(s);
+				part(p, s);
 				return;
 			}
 }

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { IDLE_MS = 5000, MESSAGES_DEFAULT = 1000 };
+enum { IDLE_MS = 5000, QUIT_MS = 2000, MESSAGES_DEFAULT = 1000 };
 
 static const struct conn_ops conn_ops;
 static void broke(struct session *s, enum happened what);
@@ -160,13 +160,16 @@ session_done(struct session *s)
 {
 	uint32_t most = s->d->limits.messages != 0 ? s->d->limits.messages : MESSAGES_DEFAULT;
 
-	s->closed = s->uses >= most;
-	if (s->closed) {
+	if (s->uses < most)
+		conn_deadline(s->conn, IDLE_MS);
+	else if (s->d->limits.tell != 0)
+		session_part(s);
+	else {
+		s->closed = true;
 		conn_put(s->conn, "QUIT\r\n", 6);
 		conn_finish(s->conn);
 		s->conn = NULL;
-	} else
-		conn_deadline(s->conn, IDLE_MS);
+	}
 	leave(s, LEFT_DONE, NULL);
 }
 
@@ -309,11 +312,12 @@ on_expired(struct conn *c, void *arg)
 {
 	struct session *s = arg;
 
-	if (s->d == NULL) {
-		s->p.owner->idle_ended(s, s->p.arg);
-		session_quit(s);
+	if (s->d == NULL && s->parting)
+		broke(s, CONN_TIMEOUT);
+	else if (s->d == NULL)
+		s->p.owner->idle_expired(s, s->p.arg);
+	if (s->d == NULL)
 		return;
-	}
 	/* The limit is for each block that the receiver takes, not for the whole (RFC
 	 * 5321 4.5.3.2.5). */
 	if (s->phase == PHASE_BODY && conn_pending(c) < s->body_left) {
@@ -431,6 +435,20 @@ session_quit(struct session *s)
 	conn_finish(s->conn);
 	s->conn = NULL;
 	session_free(s);
+}
+
+void
+session_part(struct session *s)
+{
+	s->parting = true;
+	conn_put(s->conn, "QUIT\r\n", 6);
+	conn_deadline(s->conn, QUIT_MS);
+}
+
+bool
+session_is_parting(const struct session *s)
+{
+	return s->parting;
 }
 
 uint32_t

@@ -41,8 +41,10 @@ struct session_owner {
 	/* Called from the loop. When `closed`, the session frees itself after this. */
 	void (*left)(struct session *s, struct delivery *d, enum session_left how,
 	    const struct failure *f, bool closed, void *arg);
-	/* An idle session ended by itself; it frees itself after this. */
+	/* An idle or parting session ended; it frees itself after this. */
 	void (*idle_ended)(struct session *s, void *arg);
+	/* An idle one has been so for long enough: it is to quit or to part. */
+	void (*idle_expired)(struct session *s, void *arg);
 };
 
 struct session_params {
@@ -61,6 +63,12 @@ struct session *session_open_fd(const struct session_params *p, int fd, struct d
 void session_take(struct session *s, struct delivery *d);
 /* An idle one says QUIT and ends. */
 void session_quit(struct session *s);
+/*
+ * It says QUIT and is a connection until the server has ended it too, or for two seconds:
+ * idle_ended() follows. One that has served its messages parts by itself where limits.tell is set.
+ */
+void session_part(struct session *s);
+bool session_is_parting(const struct session *s);
 uint32_t session_uses(const struct session *s);
 
 /* The pool's own: where the session hangs while it is idle. */

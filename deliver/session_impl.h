@@ -23,6 +23,7 @@ struct session {
 	bool heard;	    /* a reply came in this transaction */
 	bool reused;	    /* it was idle before this job */
 	bool closed;	    /* said to the owner: no further job */
+	bool parting;	    /* QUIT is said, and the server is waited for */
 	bool waits_content; /* MAIL will be said when the loader is ready */
 	bool freed;	    /* nobody's; destroyed at the turn's end */
 	struct deferred end;

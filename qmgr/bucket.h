@@ -71,7 +71,7 @@ struct bucket_share {
 struct bucket_idle {
 	uint16_t worker;
 	uint32_t count;
-	uint32_t closing; /* of them told to close */
+	uint32_t closing; /* of them about to close */
 	uint32_t owed;	  /* heard to be gone when a job was counting on them already */
 };
 

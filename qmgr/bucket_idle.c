@@ -89,6 +89,7 @@ bucket_idle_told(
 	if (!m->kept)
 		return;
 	at->count++;
+	at->closing += m->kept > 1;
 	bucket_idle_change(q, queue, 1);
 	for (unsigned i = 0; i < queue->bucket.nshare; i++) {
 		const struct bucket *b = queue->bucket.share[i].b;
@@ -97,7 +98,7 @@ bucket_idle_told(
 		others |= b->nline > 0 && b->rates.connections != 0 &&
 			  b->jobs - 1 + b->idle >= b->rates.connections;
 	}
-	if (others)
+	if (others && m->kept == 1)
 		bucket_idle_close(q, queue);
 }
 

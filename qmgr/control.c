@@ -524,6 +524,7 @@ verb_flush(struct ctl_call *c, struct slice args)
 const struct ctl_verb control_verbs[] = {
 	{ "status", CTL_ANYONE, true, verb_status, "what it is doing" },
 	{ "queue", CTL_ADMIN, true, control_queue, "one line a queue" },
+	{ "limits", CTL_ADMIN, true, control_limits, "one line a bucket" },
 	{ "hosts", CTL_ADMIN, true, control_hosts, "one line a host that did not answer" },
 	{ "list", CTL_ADMIN, true, verb_list,
 	    "messages: [id=] [state=] [domain=] [sender=] [recipient=]" },

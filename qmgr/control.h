@@ -12,6 +12,8 @@ void control_hosts(struct ctl_call *c, struct slice args);
 void control_queue(struct ctl_call *c, struct slice args);
 void control_suspend(struct ctl_call *c, struct slice args);
 void control_resume(struct ctl_call *c, struct slice args);
+/* And what shared limits there are, and how much of each is used. */
+void control_limits(struct ctl_call *c, struct slice args);
 /* Sets what base/metrics.h has of qmgr; arg: the struct qmgr. */
 void control_count(void *arg);
 

@@ -159,6 +159,8 @@ bool conf_in_nets(const struct conf_nets *nets, const uint8_t host[16]);
 /* Letters in any case; a trailing dot of `domain` is not looked at. */
 bool conf_in_domains(const struct conf_domains *domains, struct slice domain);
 const struct conf_binding *conf_binding(const struct conf *c, struct slice name); /* NULL: none */
+/* A rate as the file would have it; none: "none". */
+void conf_rate_put(struct buf *out, const struct gcra_rate *r);
 const struct conf_group *conf_group(const struct conf *c, struct slice name);
 const struct conf_bucket *conf_bucket(const struct conf *c, struct slice name);
 

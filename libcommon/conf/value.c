@@ -103,6 +103,19 @@ value_number_put(struct buf *out, enum value_type type, uint64_t v)
 	    u->word == NULL ? "" : u->word);
 }
 
+void
+conf_rate_put(struct buf *out, const struct gcra_rate *r)
+{
+	if (r->count == 0) {
+		buf_puts(out, "none");
+		return;
+	}
+	buf_printf(out, "%u/", r->count);
+	value_number_put(out, VALUE_DURATION, r->period_ms);
+	if (r->burst != 0)
+		buf_printf(out, " burst %u", r->burst);
+}
+
 /* A number and the word behind it, off the front. */
 static bool
 counted(struct slice *s, uint64_t *number, struct slice *word)

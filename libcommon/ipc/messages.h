@@ -147,7 +147,8 @@
 	F(u32, conn_use, "messages sent over this connection, this one included")   \
 	F(u32, connect_ms, "from the job's begin to that of its transaction")       \
 	F(str, failed, "of the hosts: those that gave no greeting, as ipc/job.h encodes them") \
-	F(u8, kept, "1: its connection stays open, and counts as one of the job's queue")  \
+	F(u8, kept, "1: its connection stays open, and counts as one of the job's queue; " \
+		    "2: the same until the server has heard QUIT")                         \
 	F(u8, took, "1: it began on one that was kept for its queue")                       \
 	F(u32, opened, "connections begun for it")
 /* To qmgr, for queues whose jobs say `tell`: one that was kept for the queue is no more. */

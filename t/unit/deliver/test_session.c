@@ -170,7 +170,16 @@ idle_ended(struct session *s, void *arg)
 	w->s = NULL;
 }
 
-static const struct session_owner owner = { .left = left, .idle_ended = idle_ended };
+static void
+idle_expired(struct session *s, void *arg)
+{
+	idle_ended(s, arg);
+	session_quit(s);
+}
+
+static const struct session_owner owner = {
+	.left = left, .idle_ended = idle_ended, .idle_expired = idle_expired
+};
 
 static const char *sender = "from@a.example";
 

@@ -64,7 +64,7 @@ queue_of(const char *domain)
 
 /* As deliver would: what it opened, took and kept. */
 static void
-finish_conn(struct told_job *t, uint32_t opened, bool took, bool kept)
+finish_conn(struct told_job *t, uint32_t opened, bool took, uint8_t kept)
 {
 	job_results(&w, t, OUTCOME_OK, 250);
 	ck_assert(dispatch_done(&w.q, t->worker,
@@ -254,6 +254,26 @@ START_TEST(a_lost_idle_connection_is_counted_once)
 	finish_conn(&told[2], 1, false, false);
 	ck_assert_uint_eq(one->bucket.share[0].b->jobs, 0);
 	ck_assert_uint_eq(one->bucket.share[0].b->idle, 0);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_is_parting_counts_and_serves_nobody)
+{
+	begin("bucket \"shared\" { connections = 2\nconnection_rate = \"60/1h burst 1\" }\n" TWO);
+	send_n("one.example", 1);
+	finish_conn(&told[0], 1, false, 2);
+	send_n("one.example", 1);
+	ck_assert_uint_eq(ntold, 1); /* it would need another, for which there is no rate */
+	world_pass(&w, 60000);
+	ck_assert_uint_eq(ntold, 2);
+	send_n("two.example", 1);
+	world_pass(&w, 60000);
+	ck_assert_uint_eq(ntold, 2); /* nor is there a place */
+	ck_assert_uint_eq(nclosed, 0);
+	bucket_idle_gone(&w.q, worker, queue_of("one.example")->number);
+	world_settle(&w);
+	ck_assert_uint_eq(ntold, 3);
 	end();
 }
 END_TEST
@@ -496,6 +516,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, a_connection_rate_counts_what_is_opened);
 	tcase_add_test(tc, idle_connections_count_and_are_closed_for_others);
 	tcase_add_test(tc, a_lost_idle_connection_is_counted_once);
+	tcase_add_test(tc, one_that_is_parting_counts_and_serves_nobody);
 	tcase_add_test(tc, a_reload_changes_limits_and_keeps_what_is_used);
 	tcase_add_test(tc, inline_rates_are_each_destinations_own);
 	tcase_add_test(tc, one_that_is_called_and_cannot_go_is_skipped);
