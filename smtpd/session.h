@@ -85,6 +85,7 @@ struct session {
 	bool flow_waits; /* large body: not read until a piece is written */
 	bool skip_line;	 /* in the rest of a line that was too long */
 	bool skipped_cr; /* and the last byte seen of it was a CR */
+	bool ours;	 /* we relay for it: may say priorities; known since its EHLO */
 	int8_t priority; /* of mail that brings none: its listener's */
 	uint16_t nheld;
 	struct held_reply *held, **held_end; /* in the transaction's arena */

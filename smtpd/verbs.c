@@ -50,7 +50,7 @@ session_offers(const struct session *s)
 	unsigned ext =
 	    EXT_PIPELINING | EXT_SIZE | EXT_8BITMIME | EXT_DSN | EXT_ENHANCED | EXT_CHUNKING;
 
-	if (is_ours(s))
+	if (s->ours)
 		ext |= EXT_MT_PRIORITY;
 	return s->world->class == CLASS_LOCAL ? ext | EXT_XANGARIUM : ext;
 }
@@ -73,6 +73,7 @@ greeted(struct session *s, const struct command *cmd)
 	session_reset(s); /* as RSET does: RFC 5321 section 4.1.4 */
 	free(s->helo);
 	s->helo = slice_dup(cmd->arg);
+	s->ours = is_ours(s);
 	s->tx.state = TX_READY;
 	return true;
 }
@@ -98,7 +99,7 @@ cmd_ehlo(struct session *s, const struct command *cmd)
 	buf_printf(out, "250-%s\r\n", s->conf->hostname);
 	if (is_local(s))
 		buf_printf(out, "250-%s origin=%s\r\n", ext_word(EXT_XANGARIUM), s->conf->myorigin);
-	if (is_ours(s))
+	if (s->ours)
 		buf_printf(out, "250-%s\r\n", ext_word(EXT_MT_PRIORITY));
 	buf_printf(out,
 	    "250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-DSN\r\n"
