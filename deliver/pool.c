@@ -360,10 +360,27 @@ take(struct pool *p, struct session *s, struct delivery *d)
 	session_take(s, d);
 }
 
+/*
+ * For a queue whose connections are counted: one that is open already, to whichever of its hosts,
+ * is better than one more.
+ */
+static struct pool_site *
+any_site(struct pool *p, struct delivery *d)
+{
+	struct pool_site *site;
+
+	for (d->hop = 0; d->hop < d->nhosts; d->hop++)
+		if ((site = site_of(p, d, false)) != NULL)
+			return site;
+	d->hop = 0;
+	return NULL;
+}
+
 void
 pool_start(struct pool *p, struct delivery *d)
 {
-	struct pool_site *site = site_of(p, d, false);
+	struct pool_site *site =
+	    d->limits.tell != 0 && p->ntold > 0 ? any_site(p, d) : site_of(p, d, false);
 
 	d->ended_fn = finish;
 	d->owner = p;
@@ -373,8 +390,7 @@ pool_start(struct pool *p, struct delivery *d)
 		take(p, site->idle, d);
 		return;
 	}
-	/* qmgr may count on one to another host, where equal ones are tried in turn. */
-	if (d->limits.tell != 0)
+	if (d->limits.tell != 0) /* what is kept for the queue serves it no more */
 		pool_close(p, d->queue);
 	open_session(p, d);
 }

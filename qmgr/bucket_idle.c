@@ -10,7 +10,7 @@
  * truth: one that is being taken counts until the job is done.
  */
 #include "qmgr/bucket.h"
-#include "qmgr/qmgr.h"
+#include "qmgr/queue_policy.h"
 
 #include "base/die.h"
 
@@ -41,6 +41,9 @@ made(struct queue *queue, unsigned worker)
 struct worker *
 bucket_idle_worker(struct qmgr *q, const struct queue *queue)
 {
+	/* Of several sources the next job's may be another. */
+	if (queue->bucket.nidle == 0 || queue_nsources(q, queue) > 1)
+		return NULL;
 	for (unsigned i = 0; i < queue->bucket.nidle; i++) {
 		const struct bucket_idle *at = &queue->bucket.idle[i];
 		struct worker *w = &q->dispatch.worker[at->worker];
@@ -56,7 +59,7 @@ bucket_idle_borrow(struct queue *queue, struct qjob *j)
 {
 	struct bucket_idle *at = with(queue, j->worker);
 
-	if (at == NULL || at->count <= at->closing)
+	if (queue_nsources(j->q, queue) > 1 || at == NULL || at->count <= at->closing)
 		return;
 	/* It counts as the job's from here on, whose own place was counted just now. */
 	j->borrowed = true;
