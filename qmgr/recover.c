@@ -96,7 +96,8 @@ open_journal(struct qmgr *q, const char **why)
 	return error;
 }
 
-static bool
+/* 0; -ENOENT: it is gone; -errno: it cannot be opened now, which says nothing of what it holds. */
+static int
 open_file(struct qmgr *q, struct seg *s)
 {
 	struct segment head;
@@ -105,13 +106,18 @@ open_file(struct qmgr *q, struct seg *s)
 
 	spool_segment_name(s->number, name);
 	s->fd = openat(q->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (s->fd < 0)
-		return false;
+	if (s->fd < 0) {
+		int error = -errno;
+
+		if (error != -ENOENT)
+			log_trouble(-error, "segment %u cannot be opened", s->number);
+		return error;
+	}
 	if (scan_segment(s->fd, &head, &why) == 0 && head.number == s->number &&
 	    head.seed == s->seed && memcmp(head.spool_id, q->identity.id, SPOOL_ID) == 0)
-		return true;
+		return 0;
 	log_trouble(0, "segment %u: its header is damaged or another spool's", s->number);
-	return true; /* records verify by the journal's seed, not by this header */
+	return 0; /* records verify by the journal's seed, not by this header */
 }
 
 /* A segment that should be there is not: what it held is lost, and the ledger says so. */
@@ -143,44 +149,53 @@ lost(struct qmgr *q, const struct seg *s)
 	}
 }
 
-static void
+/* 0, or -errno: the queue cannot be opened as long as this segment cannot. */
+static int
 open_segment(struct qmgr *q, struct seg *s)
 {
+	int error = 0;
+
 	switch (s->state) {
 	case SEG_UNKNOWN: /* named by records of what was done before the journal's beginning */
 		if (s->live > 0)
 			lost(q, s);
 		seg_free(&q->segtab, s);
-		return;
+		return 0;
 	case SEG_FREED:
 		s->done_lsn = q->journal.lsn; /* swept after the next group */
-		return;
+		return 0;
 	case SEG_MAKING: /* perhaps handed over, perhaps never made */
-		if (!open_file(q, s)) {
+		error = open_file(q, s);
+		if (error == -ENOENT) {
 			commit(q, segment_freed, .segment = s->number);
 			s->done_lsn = q->journal.lsn;
-			return;
+			return 0;
 		}
-		s->state = SEG_LIVE;
+		if (error == 0)
+			s->state = SEG_LIVE;
 		break;
 	case SEG_LIVE:
 	case SEG_ENDING:
 	case SEG_ENDED:
-		if (!open_file(q, s)) {
+		error = open_file(q, s);
+		if (error == -ENOENT) {
 			if (s->live > 0)
 				lost(q, s);
 			commit(q, segment_freed, .segment = s->number);
 			s->done_lsn = q->journal.lsn;
-			return;
+			return 0;
 		}
 		break;
 	}
+	if (error != 0)
+		return error;
 	if (s->durable < s->filed)
 		s->durable = s->filed;
 	s->acked = s->filed;
 	if (s->state == SEG_LIVE && s->worker == SEG_OWN_WORKER)
 		/* a compaction was cut: what was moved counts, the rest never did */
 		segments_ended(q, s);
+	return 0;
 }
 
 int
@@ -190,10 +205,12 @@ recover_open(struct qmgr *q, const char **why)
 	struct seg *s;
 	int error = open_journal(q, why);
 
+	while (error == 0 && (s = segtab_next(&q->segtab, &cursor)) != NULL) {
+		*why = "a segment cannot be opened";
+		error = open_segment(q, s);
+	}
 	if (error != 0)
 		return error;
-	while ((s = segtab_next(&q->segtab, &cursor)) != NULL)
-		open_segment(q, s);
 	q->arming = q->messages.count > 0;
 	q->arm_cursor = 0;
 	journal_hurry(&q->journal, JOURNAL_NOW);

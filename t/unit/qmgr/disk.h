@@ -61,6 +61,7 @@ static struct disk {
 	unsigned
 	    fuse; /* of 1000 syncs: the process is killed in it, what it wrote stays in memory */
 	uint64_t faults, lost_writes, lost_names;
+	void (*point)(void); /* called before what makes something durable, or changes a name */
 	struct disk_file file[DISK_FILES];
 	size_t nfile;
 	struct disk_op op[DISK_OPS];
@@ -252,12 +253,20 @@ disk_synced(struct disk_file *f)
 	f->nwrite = kept;
 }
 
+static inline void
+disk_at_point(void)
+{
+	if (disk.on && !disk.dead && disk.point != NULL)
+		disk.point();
+}
+
 static inline int
 disk_sync_call(int fd)
 {
 	struct stat st, folder;
 	struct disk_file *f = disk_find(fd, &st);
 
+	disk_at_point();
 	if (disk.on && !disk.dead && disk_chance(disk.fuse)) {
 		disk.dead = true;
 		errno = EIO;
@@ -333,6 +342,7 @@ unlinkat(int dirfd, const char *path, int flags)
 {
 	struct stat st;
 
+	disk_at_point();
 	if (disk_fault(0, 0))
 		return -1;
 	if (!disk.on || strchr(path, '/') == NULL ||
@@ -355,6 +365,7 @@ renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned fla
 	struct stat st;
 	int error;
 
+	disk_at_point();
 	if (disk_fault(0, 0))
 		return -1;
 	if (fstatat(from_fd, from, &st, AT_SYMLINK_NOFOLLOW) != 0)

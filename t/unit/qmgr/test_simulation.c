@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-#include "t/unit/qmgr/disk.h"
+#include "t/unit/qmgr/disk_model.h"
 
+#include "spool/check.h"
 #include "t/unit/qmgr/world.h"
 
 /*
@@ -15,6 +16,15 @@
  *	in the end	every recipient came to an end, every segment is free again
  *
  * SIMULATION_FROM and SIMULATION_SEEDS choose the seeds.
+ *
+ * With MODEL_STATES=K this is the model of power cuts under strict POSIX rules (make crash-model). At
+ * one in MODEL_EVERY of the calls that make something durable or change a name, by the queue manager,
+ * its threads' work, or a writer, the power is cut K times, each time in a process of its own, each
+ * time with other parts of what is not durable lost, torn, or there without what was written before.
+ * The queue is recovered by the code that serves. In two of three states the power goes in the midst
+ * of that as well, once or twice. Then: the queue can be read, the checker finds no error, every
+ * recipient of what was acknowledged is queued once or was delivered, the ledger adds up. MODEL_LOG:
+ * a file to which "states N again M" is added.
  */
 enum { MAILS = 4000, RCPTS = 6, PENS = 3, JOBS = 20000 };
 
@@ -479,6 +489,138 @@ resume_all(void)
 	settle();
 }
 
+/* ---- a cut at any call ---- */
+
+static struct {
+	unsigned states, every;
+	uint64_t made, again;
+	bool lies;
+} model;
+
+static void
+no_error(void *ctx, const struct spool_finding *f)
+{
+	(void)ctx;
+	ck_assert_msg(f->level != SPOOL_ERROR, "%s at %llu: %s", f->file,
+	    (unsigned long long)f->offset, f->what);
+}
+
+/* Until recovery has come through; returns how often it was cut. */
+static unsigned
+recover_and_cut(unsigned cuts)
+{
+	unsigned n = 0;
+
+	for (;; n++) {
+		int error;
+
+		disk.dead = true;
+		disk_cut();
+		now_ms = 5000 + chance(100000);
+		disk.fuse = n < cuts ? 400 : 0;
+		error = world_open(&sim.w);
+		for (int i = 0; i < 3 && !disk.dead && error == 0; i++)
+			world_pass(&sim.w, 1100);
+		if (!disk.dead) {
+			ck_assert_msg(
+			    error == 0, "the queue cannot be read: %s", strerror(-error));
+			disk.fuse = 0;
+			return n;
+		}
+		if (sim.w.open)
+			world_crash(&sim.w);
+	}
+}
+
+static unsigned
+model_state(uint64_t seed, const char *folder)
+{
+	struct spool_report report;
+	unsigned again;
+
+	quiet(true);
+	sim.w.open = false; /* its memory is what it is: nobody looks at it again */
+	sim.rng.state = disk.rng.state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	sim.w.dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	disk_move(sim.w.dirfd);
+	for (unsigned i = 0; i < PENS; i++)
+		pen_gone(&sim.pen[i]);
+	again = recover_and_cut((unsigned)chance(3));
+	sim.seen = 0;
+	settle();
+	link_worker(true);
+	for (int i = 0; i < 4; i++) {
+		world_pass(&sim.w, 1100); /* the dead writers' segments are read to their ends */
+		take_jobs();
+	}
+	nothing_lost("after a cut at a call");
+	ck_assert(world_balanced(&sim.w));
+	ck_assert_int_eq(spool_check(sim.w.dirfd, &report, no_error, NULL), 0);
+	return again;
+}
+
+static void
+model_remove(const char *folder)
+{
+	int dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *e;
+	DIR *d;
+
+	disk.on = false;
+	world_remove(dirfd);
+	d = fdopendir(dirfd);
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.') /* what the disk keeps of removed files */
+			unlinkat(dirfd, e->d_name, 0);
+	if (d != NULL)
+		closedir(d);
+	disk.on = true;
+	ck_assert_msg(rmdir(folder) == 0, "%s is not empty", folder);
+}
+
+static void
+model_point(void)
+{
+	static uint64_t serial;
+	static struct rng dice = { 4711 };
+
+	if (!disk_is_unsettled() || rng_next(&dice) % model.every != 0)
+		return;
+	for (unsigned k = 0; k < model.states; k++) {
+		char folder[] = "/dev/shm/qmgrmodel.XXXXXX";
+		uint64_t seed = ++serial + 1000003 * (uint64_t)sim.w.opened;
+		int status = 0;
+		pid_t pid;
+
+		ck_assert_ptr_nonnull(mkdtemp(folder));
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0) {
+			disk.point = NULL;
+			_exit((int)model_state(seed, folder));
+		}
+		waitpid(pid, &status, 0);
+		model_remove(folder);
+		ck_assert_msg(
+		    WIFEXITED(status) && WEXITSTATUS(status) < 10, "a state fails: %d", status);
+		model.made++;
+		model.again += WEXITSTATUS(status) > 0;
+	}
+}
+
+static void
+model_log(void)
+{
+	const char *path = getenv("MODEL_LOG");
+	FILE *f = path == NULL || model.states == 0 ? NULL : fopen(path, "ae");
+
+	if (f == NULL)
+		return;
+	fprintf(f, "states %llu again %llu\n", (unsigned long long)model.made,
+	    (unsigned long long)model.again);
+	fclose(f);
+}
+
 static void
 step(void)
 {
@@ -528,6 +670,8 @@ begin(uint64_t seed)
 	if (seed % 4 >= 2)
 		disk.fuse = (unsigned)chance(40);
 	link_worker(true);
+	disk.lies = model.lies;
+	disk.point = model.states > 0 ? model_point : NULL;
 }
 
 static void
@@ -562,6 +706,7 @@ run(uint64_t seed)
 			chance(3) == 0 ? cut_power() : kill_qmgr();
 	}
 	quiet(true);
+	disk.point = NULL;
 	to_the_end();
 	nothing_lost("in the end");
 	ck_assert_uint_eq(sim.w.q.messages.count, 0);
@@ -580,9 +725,13 @@ number(const char *name, int otherwise)
 
 START_TEST(a_seed)
 {
+	model.states = (unsigned)number("MODEL_STATES", 0);
+	model.every = (unsigned)number("MODEL_EVERY", 20);
+	model.lies = getenv("MODEL_LIES") != NULL;
 	run((uint64_t)_i);
 	disk.on = false;
 	world_end(&sim.w);
+	model_log();
 }
 END_TEST
 
