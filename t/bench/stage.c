@@ -184,36 +184,51 @@ stage_room(struct stage *s, uint32_t room)
 	dispatch_room(&s->q, s->worker, room);
 }
 
+static void
+answer_one(struct stage *s, const struct kept_job *j, bool ok)
+{
+	for (uint32_t i = 0; i < j->n; i++)
+		if (!dispatch_result(&s->q, s->worker,
+			&(struct msg_result){ .job = j->number,
+			    .rcpt = j->rcpt[i],
+			    .attempt = j->attempt[i],
+			    .kind = ok ? OUTCOME_OK : OUTCOME_TEMP,
+			    .code = ok ? 250 : 450,
+			    .enh_class = ok ? 2 : 4,
+			    .phase = PHASE_DOT,
+			    .text = SLICE_LIT("4.2.0 the mailbox is busy, try again later") }))
+			die(1, "a result is refused");
+	if (!dispatch_done(&s->q, s->worker,
+		&(struct msg_job_done){ .job = j->number, .host = SLICE_LIT("mx.example.org") }))
+		die(1, "a job's end is refused");
+}
+
 uint64_t
-stage_answer(struct stage *s, enum stage_answer how)
+stage_answer_mixed(struct stage *s, unsigned first, unsigned later, uint64_t *delivered)
 {
 	unsigned n = nkept;
 	uint64_t answered = 0;
 
 	for (unsigned k = 0; k < n; k++) {
-		const struct kept_job *j = &kept[k];
+		unsigned chance = kept[k].attempt[0] == 1 ? first : later;
+		bool ok = rng_next(&s->rng) % 1000 < chance;
 
-		for (uint32_t i = 0; i < j->n; i++)
-			if (!dispatch_result(&s->q, s->worker,
-				&(struct msg_result){ .job = j->number,
-				    .rcpt = j->rcpt[i],
-				    .attempt = j->attempt[i],
-				    .kind = how == STAGE_OK ? OUTCOME_OK : OUTCOME_TEMP,
-				    .code = how == STAGE_OK ? 250 : 450,
-				    .enh_class = how == STAGE_OK ? 2 : 4,
-				    .phase = PHASE_DOT,
-				    .text =
-					SLICE_LIT("4.2.0 the mailbox is busy, try again later") }))
-				die(1, "a result is refused");
-		if (!dispatch_done(&s->q, s->worker,
-			&(struct msg_job_done){
-			    .job = j->number, .host = SLICE_LIT("mx.example.org") }))
-			die(1, "a job's end is refused");
-		answered += j->n;
+		answer_one(s, &kept[k], ok);
+		answered += kept[k].n;
+		*delivered += ok ? kept[k].n : 0;
 	}
 	memmove(kept, kept + n, (nkept - n) * sizeof *kept);
 	nkept -= n;
 	return answered;
+}
+
+uint64_t
+stage_answer(struct stage *s, enum stage_answer how)
+{
+	unsigned chance = how == STAGE_OK ? 1000 : 0;
+	uint64_t delivered = 0;
+
+	return stage_answer_mixed(s, chance, chance, &delivered);
 }
 
 /* ---- smtpd ---- */

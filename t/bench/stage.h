@@ -34,6 +34,7 @@ struct stage {
 	struct worker *worker;
 	struct stage_stats stats;
 	uint64_t serial, instance;
+	struct rng rng;
 };
 
 /* What a letter goes to: recipient i at domain number first + (domain + i) mod domains. */
@@ -60,6 +61,8 @@ void stage_ring(struct stage *s);
 /* The worker: how many jobs it takes, and what it says to those it has. */
 void stage_room(struct stage *s, uint32_t room);
 uint64_t stage_answer(struct stage *s, enum stage_answer how); /* recipients answered for */
+/* Of 1,000 first attempts so many succeed, and of later ones; the others are deferred. */
+uint64_t stage_answer_mixed(struct stage *s, unsigned first, unsigned later, uint64_t *delivered);
 unsigned stage_jobs(const struct stage *s);
 
 #endif

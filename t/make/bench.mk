@@ -21,3 +21,25 @@ $(B)/bin/slowsync.so: t/bench/slowsync.c
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS_all) -fPIC -shared -o $@ $<
+
+# The queue by itself: what depth costs qmgr, what a recipient takes of its memory, how long it needs to start over
+# a deep queue, and what disk its segments take over a day. DEPTH=100000 DAY=60000 are quicker.
+.PHONY: bench-queue
+DEPTH ?= 1000000
+DAY ?= 2000000
+QUEUE_DIR := $(BUILD)/bench-queue
+define bench_queue
+	@echo "$(1) $(2)"
+	@rm -rf $(QUEUE_DIR)
+	@$(BUILD)/release/bin/$(1) $(QUEUE_DIR) $(2)
+endef
+bench-queue:
+	@$(MAKE) -s V=release $(BUILD)/release/bin/queuedepth $(BUILD)/release/bin/queueday
+	@mkdir -p $(BUILD)
+	$(call bench_queue,queuedepth,$(DEPTH))
+	$(call bench_queue,queuedepth,$(DEPTH) 1 50)
+	$(call bench_queue,queuedepth,200000 50000)
+	$(call bench_queue,queuedepth,200000 50000 1 name)
+	$(call bench_queue,queueday,$(DAY) off || true)
+	$(call bench_queue,queueday,$(DAY))
+	@rm -rf $(QUEUE_DIR)
