@@ -2,7 +2,7 @@
 # A queue manager that is killed over a deep queue: those who send do not notice, new mail goes on at once, and all
 # that was queued is there as before.
 #
-# DEPTH in the environment: how many are queued (1000000 in make check-long).
+# QUEUED in the environment: how many are queued (1000000 in make check-long).
 use strict;
 use warnings;
 use FindBin;
@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 need_root();
-my $depth = $ENV{DEPTH} // 5000;
+my $depth = $ENV{QUEUED} // 5000;
 my $rate = 200;
 my $house = House->new(config => { sessions_per_client => 1000 })->start;
 my ($state, $bin) = @$house{qw(state bin)};

@@ -23,9 +23,9 @@ $(B)/bin/slowsync.so: t/bench/slowsync.c
 	@$(CC) $(CPPFLAGS) $(CFLAGS_all) -fPIC -shared -o $@ $<
 
 # The queue by itself: what depth costs qmgr, what a recipient takes of its memory, how long it needs to start over
-# a deep queue, and what disk its segments take over a day. DEPTH=100000 DAY=60000 are quicker.
+# a deep queue, and what disk its segments take over a day. QUEUED=100000 DAY=60000 are quicker.
 .PHONY: bench-queue
-DEPTH ?= 1000000
+QUEUED ?= 1000000
 DAY ?= 2000000
 QUEUE_DIR := $(BUILD)/bench-queue
 define bench_queue
@@ -36,8 +36,8 @@ endef
 bench-queue:
 	@$(MAKE) -s V=release $(BUILD)/release/bin/queuedepth $(BUILD)/release/bin/queueday
 	@mkdir -p $(BUILD)
-	$(call bench_queue,queuedepth,$(DEPTH))
-	$(call bench_queue,queuedepth,$(DEPTH) 1 50)
+	$(call bench_queue,queuedepth,$(QUEUED))
+	$(call bench_queue,queuedepth,$(QUEUED) 1 50)
 	$(call bench_queue,queuedepth,200000 50000)
 	$(call bench_queue,queuedepth,200000 50000 1 name)
 	$(call bench_queue,queueday,$(DAY) off || true)

@@ -63,7 +63,7 @@ check-long: deps-check
 	@$(SUDO) $(MAKE) -s V=san check-e2e
 	@$(SUDO) env IDLE_SESSIONS=10000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0125-idle.t
 	@$(SUDO) env LARGE_MIB=100 $(MAKE) -s V=release check-e2e E2E=t/e2e/0650-large.t
-	@$(SUDO) env DEPTH=1000000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0430-depth.t
+	@$(SUDO) env QUEUED=1000000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0430-depth.t
 	@$(SUDO) env KILLS=300 MESSAGES=30000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
 	@$(SUDO) env MESSAGES=20000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0412-bit-rot.t
 	@$(SUDO) env FAULTS=all $(MAKE) -s V=debug check-e2e E2E=t/e2e/0413-faults.t
