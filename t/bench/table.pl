@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 
-my $suites = qr/ours|slow|one|many|shallow|deep|postfix|exim|opensmtpd/;
+my $suites = qr/none|ours|slow|one|many|shallow|deep|postfix|exim|opensmtpd/;
 my (%row, @rows, %gate, @gates, %suite, @suites, %stage, @stages, %load);
 while (<>) {
 	if (my ($name, $value, $unit, $limit, $holds) = /^gate_(\S+)\s+(\S+) (.+?), (at .+): (.+)$/) {

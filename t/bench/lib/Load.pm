@@ -9,7 +9,7 @@ package Load;
 #
 # Further words: rate (messages a second), to, wrap (see smtpsource -t, -u). What comes back: seconds, rate (to the
 # last arrival), accepted_rate, p50 and p99 (of the 250, ms), through50 and through99 (from the end of the message
-# to the sink's 250, ms). Whatever is lost or doubled ends the bench.
+# to the sink's 250, ms). Whatever is lost or doubled ends the scenario.
 
 use strict;
 use warnings;

@@ -60,6 +60,9 @@ sub within
 	return wantarray ? @got : $got[0];
 }
 
+# A process that runs already.
+sub take { my ($self, $pid) = @_; _write("$self->{dir}/cgroup.procs", $pid) or die "$self->{dir}: $!" }
+
 sub pids { my ($self) = @_; return split ' ', slurp("$self->{dir}/cgroup.procs") // '' }
 
 sub cpu_us

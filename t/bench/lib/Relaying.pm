@@ -53,6 +53,14 @@ sub relay
 	return turns($c, { messages => $c->n(10_000), times => 3 }, %words);
 }
 
+sub direct
+{
+	my ($c) = @_;
+	my $suite = $c->start('none');
+
+	return { name => 'none', run => sub { $suite->{measure}->within(sub { measured($suite, messages => $c->n(30_000)) }) } };
+}
+
 # Half of what it can.
 sub half
 {
@@ -115,6 +123,11 @@ my @RELAY = (
 );
 
 our %ROW = (
+	direct => {
+		help => 'source straight to sink, CPU of both: what the machine is like now',
+		begin => \&direct,
+		gates => [],
+	},
 	relay => {
 		help => 'relay 4 KiB, 100 sessions of 10, one destination; root file system',
 		begin => sub { relay($_[0]) },

@@ -19,7 +19,7 @@ use IO::Socket::IP;
 use Measure;
 use Peers;
 
-my %start = (ours => \&_ours, postfix => \&_postfix, exim => \&_exim, opensmtpd => \&_opensmtpd);
+my %start = (none => \&_none, ours => \&_ours, postfix => \&_postfix, exim => \&_exim, opensmtpd => \&_opensmtpd);
 my $POSTFIX_ID = 61900; # the users of peers.sh follow it
 my $started = 0;
 
@@ -52,6 +52,15 @@ sub _sink
 	$self->{sink_pid} = Supervisor::spawn([ "$self->{bin}/smtpsink", @quick, '-T', $self->{times}, "0.0.0.0:$sink" ], "$self->{state}/sink.err");
 	wait_for(sub { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $sink, Timeout => 2) }, 'the sink');
 	open $self->{times_fh}, '<', $self->{times} or die "$self->{times}: $!";
+}
+
+# No server: the load goes to the sink itself, and what is counted are source and sink.
+sub _none
+{
+	my ($self) = @_;
+
+	$self->{port} = $self->{sink};
+	$self->{measure}->take($self->{sink_pid});
 }
 
 sub _ours
