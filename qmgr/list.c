@@ -259,6 +259,8 @@ message_json(struct qmgr *q, struct message *m, bool all, struct buf *out)
 		json_ku64(out, "offset", message_offset(m));
 		json_ku64(out, "length", message_bytes(m));
 		json_ku64(out, "suspicion", m->suspicion);
+		json_key(out, "priority");
+		json_i64(out, e == NULL ? 0 : e->priority);
 	}
 	json_key(out, "recipients");
 	json_open(out, '[');

@@ -19,6 +19,7 @@ domain "many.example" { route = { "127.0.0.1:$slow" } concurrency = 100 }
 bucket "narrow" { message_rate = 1/1h }
 domain "rate.example" { buckets = narrow }
 domain "order.example" { concurrency = 1 }
+domain "pooled.example" { pool = both route = { "127.0.0.1:$slow" } }
 domain "dead.example" { route = { "127.0.0.1:$closed" } }
 domain "lost.example" { route = { "lost.hosts.test:25" } }
 domain "one.example" { pool = one }
@@ -80,7 +81,12 @@ subtest 'each cause' => sub {
 	my $lost = in('u@lost.example');
 	why_is($lost, 'dns', qr/^(?:DNS failing|no answer from dnscache): next try in \d+ s: .*lost\.hosts\.test/, 'DNS failing');
 
-	my @many = map { in("m$_\@many.example") } 1 .. 21;
+	my @pooled = map { in("$_\@pooled.example") } 1, 2;
+	why_is($_, 'running', qr/^in delivery now$/, 'by a pool') for @pooled;
+	my %from = map { /^ *\d+: (\w{8}):\w+ 0100007F:(\w+) 01 / && hex $2 == $slow ? ($1 => 1) : () } split /\n/, slurp('/proc/net/tcp');
+	ok($from{'6500007F'} && $from{'6600007F'}, 'from one of its addresses and the other') or diag join ' ', keys %from;
+
+	my @many = map { in("m$_\@many.example") } 1 .. 19;
 	$r = why_is($many[-1], 'behind', qr/: limit jobs_max: 20 jobs /, 'the limit of all');
 	$house->angctl('queue', 'delete', 'domain=many.example');
 	$house->angctl('queue', 'delete', $_) for @slow[ 1, 2 ];
@@ -158,6 +164,8 @@ subtest 'priorities' => sub {
 	in("low$_\@order.example", mail => ' MT-PRIORITY=-4') for 1 .. 2;
 	in("normal$_\@order.example") for 1 .. 2;
 	in("urgent$_\@order.example", mail => ' MT-PRIORITY=6') for 1 .. 12;
+	my ($low) = rows($house, 'queue', 'list', 'recipient=low1@order.example');
+	is(shown($house, $low->{id})->{priority}, -4, 'it is shown');
 	is(($house->angctl('queue', 'resume', 'order.example'))[0], 0, 'goes on');
 	at_sink($house, 'low2@order.example');
 	my @got = map { [ $_->[4] =~ /^<([a-z]+)\d+\@order/, $_->[3] ] } grep { $_->[4] =~ /\@order/ } sunk($house);
@@ -175,7 +183,7 @@ subtest 'priorities' => sub {
 	like($t->ask('MAIL FROM:<a@b.example> MT-PRIORITY=11'), qr/^501 5\.5\.4 /, 'which is no priority');
 };
 
-$house->angctl('queue', 'delete', "domain=$_") for qw(d.example rate.example dead.example lost.example slow.example many.example);
+$house->angctl('queue', 'delete', "domain=$_") for qw(d.example pooled.example rate.example dead.example lost.example slow.example many.example);
 drained($house);
 balanced($house, 'at the end');
 $house->end;
