@@ -404,6 +404,33 @@ START_TEST(each_recipient_has_one_cause)
 }
 END_TEST
 
+START_TEST(the_other_causes)
+{
+	const struct letter unrouted = { .from = "a@x.example", .to = { "b@y.example" } };
+	uint64_t id;
+	char by[64];
+
+	id = pen_write(&w, &pen, &unrouted);
+	pen_ring(&w, &pen);
+	ck_assert_int_eq(cause_of(id, by), WHY_ROUTER);
+	dns.slow = true;
+	id = world_send_apart(&w, &pen, "a@x.example", "b@named.example");
+	ck_assert_int_eq(cause_of(id, by), WHY_LOOKUP);
+	dns.slow = false;
+	world_settle(&w);
+	ck_assert_int_eq(cause_of(id, by), WHY_RUNNING);
+	world_crash(&w);
+	ck_assert_int_eq(world_open(&w), 0);
+	world_settle(&w);
+	ck_assert_int_eq(cause_of(id, by), WHY_REPORT); /* given out, and not reported on */
+	worker = world_worker(&w, 1, 100); /* it knows nothing of that: it is tried again */
+	world_pass(&w, 60000);
+	ck_assert_int_eq(cause_of(id, by), WHY_RUNNING);
+	job_finish(&w, &told[ntold - 1], OUTCOME_PERM, 550);
+	ck_assert_int_eq(cause_of(id, by), WHY_NOTICE);
+}
+END_TEST
+
 START_TEST(behind_others_is_who_could_go_now)
 {
 	uint64_t id;
@@ -436,6 +463,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, of_eight_jobs_one_is_of_each_that_waits);
 	tcase_add_test(tc, urgent_mail_passes_low_mail_is_passed);
 	tcase_add_test(tc, each_recipient_has_one_cause);
+	tcase_add_test(tc, the_other_causes);
 	tcase_add_test(tc, behind_others_is_who_could_go_now);
 }
 CHECK_MAIN("suspend", cases)
