@@ -34,7 +34,6 @@ static struct {
 	long calls;
 	size_t size;
 	const char *run;
-	char **argv;
 } opt = { .parallel = 4, .acks = -1, .calls = 100, .size = 4096, .run = "call" };
 
 static struct {
@@ -67,7 +66,7 @@ message(long number)
 }
 
 static void
-call(int at, long number)
+call(char *argv[], int at, long number)
 {
 	posix_spawn_file_actions_t actions;
 	int in = message(number), err;
@@ -76,9 +75,9 @@ call(int at, long number)
 	posix_spawn_file_actions_adddup2(&actions, in, 0);
 	under_way[at].number = number;
 	under_way[at].begun_us = net_now_us();
-	err = posix_spawnp(&under_way[at].pid, opt.argv[0], &actions, NULL, opt.argv, environ);
+	err = posix_spawnp(&under_way[at].pid, argv[0], &actions, NULL, argv, environ);
 	if (err != 0)
-		die(EXIT_SOFTWARE, "%s: %s", opt.argv[0], strerror(err));
+		die(EXIT_SOFTWARE, "%s: %s", argv[0], strerror(err));
 	posix_spawn_file_actions_destroy(&actions);
 	close(in);
 }
@@ -115,6 +114,14 @@ by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static double
+percentile_ms(long p)
+{
+	long at = (ended - 1) * p / 100;
+
+	return ended == 0 ? 0 : took_us[at] / 1000.0;
+}
+
 static void
 report(double seconds)
 {
@@ -126,8 +133,8 @@ report(double seconds)
 		 (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec);
 	qsort(took_us, (size_t)ended, sizeof *took_us, by_size);
 	printf("calls=%ld failed=%ld seconds=%.3f rate=%.1f p50_ms=%.2f p99_ms=%.2f own_us=%.1f\n",
-	    ended, failed, seconds, (double)ended / seconds, took_us[ended / 2] / 1000.0,
-	    took_us[ended * 99 / 100] / 1000.0, own_us / (double)ended);
+	    ended, failed, seconds, (double)ended / seconds, percentile_ms(50), percentile_ms(99),
+	    own_us / (double)ended);
 }
 
 static void
@@ -159,7 +166,6 @@ options(int argc, char *argv[])
 	}
 	if (err != NULL || optind == argc)
 		die(EXIT_USAGE, "see the head of t/tool/callmany.c");
-	opt.argv = argv + optind;
 }
 
 int
@@ -172,14 +178,14 @@ main(int argc, char *argv[])
 	took_us = xcalloc((size_t)opt.calls, sizeof *took_us);
 	start_us = net_now_us();
 	while (begun < opt.parallel && begun < opt.calls) {
-		call((int)begun, begun);
+		call(argv + optind, (int)begun, begun);
 		begun++;
 	}
 	while (ended < opt.calls) {
 		int at = reap();
 
 		if (begun < opt.calls)
-			call(at, begun++);
+			call(argv + optind, at, begun++);
 	}
 	report((double)(net_now_us() - start_us) / 1e6);
 	free(took_us);
