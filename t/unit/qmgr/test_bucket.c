@@ -356,6 +356,25 @@ START_TEST(one_that_is_called_and_cannot_go_is_skipped)
 }
 END_TEST
 
+/* Nor does one that has a reason of its own by the time it is called. */
+START_TEST(one_that_is_down_when_called_is_skipped)
+{
+	begin("bucket \"shared\" { message_rate = \"60/1m burst 1\" }\n" TWO);
+	send_n("two.example", 1);
+	send_n("one.example", 1); /* waits first */
+	send_n("two.example", 1);
+	ck_assert_uint_eq(ntold, 1);
+	schedule_pause(&w.q, queue_of("one.example"), qclock_ms(&w.q.clock) + 3600000, WAIT_DNS,
+	    SLICE_LIT("for the test"));
+	world_pass(&w, 1000);
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_uint_eq(told[1].queue, told[0].queue);
+	world_pass(&w, 3600000);
+	ck_assert_uint_eq(ntold, 3);
+	end();
+}
+END_TEST
+
 START_TEST(recipients_and_messages_are_the_least_of_all)
 {
 	struct queue *one;
@@ -520,6 +539,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, a_reload_changes_limits_and_keeps_what_is_used);
 	tcase_add_test(tc, inline_rates_are_each_destinations_own);
 	tcase_add_test(tc, one_that_is_called_and_cannot_go_is_skipped);
+	tcase_add_test(tc, one_that_is_down_when_called_is_skipped);
 	tcase_add_test(tc, recipients_and_messages_are_the_least_of_all);
 	tcase_add_loop_test(tc, by_chance_limits_hold_and_nobody_is_forgotten, 0, 8);
 }
