@@ -54,6 +54,8 @@ static struct simulation {
 	struct pen pen[PENS];
 	struct held_job job[JOBS];
 	unsigned njob, seen; /* seen: of told[] */
+	bool foreign;	     /* there were jobs of a qmgr before */
+	unsigned closes;     /* connections that ended as asked; of nclosed */
 	uint64_t instance, clients, deliveries, again, starts, cuts, kills, passed_over;
 	struct worker *worker;
 	uint8_t class;
@@ -110,9 +112,26 @@ is_suspended(uint32_t number)
 	return suspend_of(&sim.w.q, queue) != NULL;
 }
 
+/* No bucket has more connections than it may, until a qmgr takes over jobs of one before. */
+static void
+check_buckets(void)
+{
+	const struct buckets *all = sim.w.q.queues.buckets;
+
+	sim.foreign |= sim.w.q.dispatch.nforeign > 0;
+	for (size_t i = 0; i < all->n; i++) {
+		const struct bucket *b = all->at[i];
+
+		ck_assert_msg(b->rates.connections == 0 || sim.foreign ||
+				  b->jobs + b->idle <= b->rates.connections,
+		    "%s: %u jobs, %u idle", b->name, b->jobs, b->idle);
+	}
+}
+
 static void
 take_jobs(void)
 {
+	check_buckets();
 	for (; sim.seen < ntold; sim.seen++) {
 		const struct told_job *t = &told[sim.seen];
 		const struct mail *m = mail_of(t->id);
@@ -139,6 +158,17 @@ settle(void)
 	take_jobs();
 }
 
+/* The connection that qmgr counted on is there. */
+static bool
+took(uint64_t number)
+{
+	const struct dispatch *d = &sim.w.q.dispatch;
+	uint32_t slot = (uint32_t)(number & (JOBS_MAX - 1));
+
+	return slot < d->njob && d->job[slot]->state == JOB_RUNNING &&
+	       d->job[slot]->number == number && d->job[slot]->borrowed;
+}
+
 static void
 say_results(struct held_job *j)
 {
@@ -153,7 +183,27 @@ say_results(struct held_job *j)
 			.phase = PHASE_DOT,
 			.text = SLICE_LIT("so") }));
 	ck_assert(dispatch_done(&sim.w.q, sim.worker,
-	    &(struct msg_job_done){ .job = j->t.number, .host = SLICE_LIT("h") }));
+	    &(struct msg_job_done){ .job = j->t.number,
+		.host = SLICE_LIT("h"),
+		.took = took(j->t.number),
+		.opened = (uint32_t)chance(3),
+		.kept = (uint8_t)chance(3) }));
+}
+
+/* Connections that were kept end: those that are to, and others by chance, or all. */
+static void
+connections_end(bool all)
+{
+	for (; sim.closes != nclosed; sim.closes++)
+		bucket_idle_gone(&sim.w.q, sim.worker, closed_queue[sim.closes % CLOSED_MAX]);
+	for (uint32_t i = 1; i < sim.w.q.queues.n; i++) {
+		const struct queue *queue = sim.w.q.queues.at[i];
+
+		while (queue != NULL && queue->bucket.nidle > 0 && queue->bucket.idle[0].count > 0 &&
+		       (all || chance(4) == 0))
+			bucket_idle_gone(&sim.w.q, sim.worker, i);
+	}
+	settle();
 }
 
 static void
@@ -637,6 +687,8 @@ step(void)
 		operator_acts();
 	else if (dice < 86)
 		operator_suspends();
+	else if (dice < 87)
+		connections_end(false);
 	else if (dice < 89)
 		worker_crash();
 	else if (dice < 92)
@@ -651,13 +703,41 @@ step(void)
 		ring(&sim.pen[chance(PENS)]);
 }
 
+/* Two thirds have buckets, which bind all, a domain, a binding and a group. */
+static void
+put_conf(struct buf *b, bool buckets)
+{
+	buf_puts(b, "life = 365d\nlife_bounce = 365d\n");
+	if (!buckets) {
+		buf_puts(b, "binding one { source = 192.0.2.101 }\nbinding two { }\n"
+			    "group both { binding one { } binding two { } }\n");
+		return;
+	}
+	buf_printf(b, "bucket places { connections = %u }\n", 1 + (unsigned)chance(6));
+	buf_printf(b, "bucket messages { message_rate = \"%u/1m burst %u\" }\n",
+	    20 + (unsigned)chance(200), 1 + (unsigned)chance(20));
+	buf_printf(b, "bucket opening { connection_rate = %u/1m\nconnections = %u }\n",
+	    20 + (unsigned)chance(200), 1 + (unsigned)chance(9));
+	buf_puts(b, chance(2) == 0 ? "buckets = places\n" : "buckets = { messages, opening }\n");
+	if (chance(3) == 0)
+		buf_puts(b, "message_rate = \"30/1m burst 2\"\n");
+	buf_puts(b, "domain d1.example { buckets = messages }\n"
+		    "binding one { source = 192.0.2.101 buckets = opening }\nbinding two { }\n"
+		    "group both { buckets = places binding one { } binding two { } }\n");
+}
+
 static void
 begin(uint64_t seed)
 {
+	struct buf conf = { 0 };
+
 	memset(&sim, 0, sizeof sim);
 	sim.rng.state = seed * 2654435761U + 1;
-	world_new(&sim.w, "life = 365d\nlife_bounce = 365d\nbinding one { source = 192.0.2.101 }\n"
-			  "binding two { }\ngroup both { binding one { } binding two { } }\n");
+	sim.closes = nclosed;
+	put_conf(&conf, seed % 3 != 0);
+	buf_putc(&conf, '\0');
+	world_new(&sim.w, conf.p);
+	buf_fini(&conf);
 	disk_begin(sim.w.dirfd, seed + 77);
 	for (unsigned i = 0; i < PENS; i++)
 		sim.pen[i].fd = -1;
@@ -691,6 +771,7 @@ to_the_end(void)
 		world_pass(&sim.w, 600000);
 		take_jobs();
 		answer(true);
+		connections_end(true);
 	}
 	for (int i = 0; i < 5; i++)
 		world_pass(&sim.w, 2000);

@@ -285,14 +285,15 @@ bus_large(struct worker *w, uint32_t number, int fd)
 }
 
 /* Of these queues connections were asked to be closed. */
-static uint32_t closed_queue[4096];
+enum { CLOSED_MAX = 4096 };
+static uint32_t closed_queue[CLOSED_MAX];
 static unsigned nclosed;
 
 static void
 bus_close(struct worker *w, uint32_t queue)
 {
 	(void)w;
-	closed_queue[nclosed++ % (sizeof closed_queue / sizeof *closed_queue)] = queue;
+	closed_queue[nclosed++ % CLOSED_MAX] = queue;
 }
 
 static const struct bus noting_bus = { bus_segment, bus_forget, bus_job, bus_ack, bus_large,
