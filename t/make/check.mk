@@ -71,6 +71,7 @@ check-long: deps-check
 	@$(SUDO) env CALLERS=all $(MAKE) -s V=release check-e2e E2E=t/e2e/0720-callers.t
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
 	@$(SUDO) $(MAKE) -s V=release crash-block N=1500 FS=xfs
+	@$(MAKE) -s V=debug crash-model STATES=20000
 	@$(SUDO) $(MAKE) -s V=release crash-live CUTS=15
 	@$(SUDO) $(MAKE) -s V=release crash-live CUTS=15 FS=xfs
 	@$(MAKE) -s check-bare
