@@ -130,7 +130,7 @@ struct qmgr {
 	uint64_t slow_count;
 	uint64_t disk_free_bytes;
 	uint64_t duplicates_bound; /* highest window ever seen */
-	struct look_call *looks; /* records under examination, see damage.c */
+	struct look_call *looks;   /* records under examination, see damage.c */
 	uint64_t damaged_ranges;
 	uint32_t nsuspended;	 /* queues and markers that are (suspend.h) */
 	uint32_t suspend_serial; /* of the last change to any of them */

@@ -36,8 +36,8 @@ clone_bytes(int in, int out, uint64_t size)
 	while ((at = lseek(in, at, SEEK_DATA)) >= 0 && (uint64_t)at < size) {
 		end = lseek(in, at, SEEK_HOLE);
 		while (at < end) {
-			size_t want = (size_t)(end - at) < sizeof piece ? (size_t)(end - at)
-									: sizeof piece;
+			size_t want =
+			    (size_t)(end - at) < sizeof piece ? (size_t)(end - at) : sizeof piece;
 			ssize_t n = pread(in, piece, want, at);
 
 			if (n <= 0 || syscall(SYS_pwrite64, out, piece, n, at) != n)

@@ -199,8 +199,8 @@ connections_end(bool all)
 	for (uint32_t i = 1; i < sim.w.q.queues.n; i++) {
 		const struct queue *queue = sim.w.q.queues.at[i];
 
-		while (queue != NULL && queue->bucket.nidle > 0 && queue->bucket.idle[0].count > 0 &&
-		       (all || chance(4) == 0))
+		while (queue != NULL && queue->bucket.nidle > 0 &&
+		       queue->bucket.idle[0].count > 0 && (all || chance(4) == 0))
 			bucket_idle_gone(&sim.w.q, sim.worker, i);
 	}
 	settle();
@@ -572,8 +572,7 @@ recover_and_cut(unsigned cuts)
 		for (int i = 0; i < 3 && !disk.dead && error == 0; i++)
 			world_pass(&sim.w, 1100);
 		if (!disk.dead) {
-			ck_assert_msg(
-			    error == 0, "the queue cannot be read: %s", strerror(-error));
+			ck_assert_msg(error == 0, "the queue cannot be read: %s", strerror(-error));
 			disk.fuse = 0;
 			return n;
 		}

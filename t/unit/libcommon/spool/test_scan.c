@@ -147,12 +147,10 @@ START_TEST(rule_22_past_durable_it_goes_on_as_well_while_something_whole_follows
 	for (int i = 0; i < 5; i++)
 		add(SLICE_LIT("\r\nhello\r\n"));
 	file.p[at[2]] ^= 1;
-	expect(
-	    at[2], at[5], false, "1 2 D%u+%u 4 5 E", (unsigned)at[2], (unsigned)(at[3] - at[2]));
+	expect(at[2], at[5], false, "1 2 D%u+%u 4 5 E", (unsigned)at[2], (unsigned)(at[3] - at[2]));
 	file.p[at[2]] ^= 1;
 	file.p[at[3] - SPOOL_ALIGN] ^= 1; /* within 3, whether front or body */
-	expect(
-	    at[2], at[5], false, "1 2 D%u+%u 4 5 E", (unsigned)at[2], (unsigned)(at[3] - at[2]));
+	expect(at[2], at[5], false, "1 2 D%u+%u 4 5 E", (unsigned)at[2], (unsigned)(at[3] - at[2]));
 	file.p[at[4]] ^= 1;
 	expect(at[2], at[5], false, "1 2 D%u+%u 4 T%u", (unsigned)at[2], (unsigned)(at[3] - at[2]),
 	    (unsigned)(at[5] - at[4]));
