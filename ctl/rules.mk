@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# What sendmail and its other names share. Links libc and libbsd, nothing else.
+# What sendmail and its other names share. Links libc, nothing else: each library more is felt at each call.
 LIBS += ctl
 ctl_SRCS := queue_print.c sendmail_options.c submit_drop.c submit_link.c submit_message.c submit_phrase.c \
 	submit_report.c submit_rest.c submit_smtp.c submit_text.c

@@ -7,9 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Buffers of small messages are used again: fresh pages cost more than what is written into them.
- */
-enum { POOL_MAX = 256, POOL_CONTENT = 64 * 1024, POOL_ENVELOPE = 8 * 1024 };
+/* Buffers are used again, those of ordinary messages: fresh pages cost more than what is written into
+ * them. */
+enum { POOL_MAX = 256, POOL_BYTES = 16 << 20, POOL_CONTENT = 512 * 1024, POOL_ENVELOPE = 8 * 1024 };
 
 void
 intake_init(struct intake *in, uint64_t limit_bytes, void (*freed)(void *), void *arg)
@@ -42,6 +42,7 @@ letter_new(struct intake *in)
 	if (l != NULL) {
 		in->pool = l->next;
 		in->npool--;
+		in->pool_bytes -= l->content.cap;
 		content = l->content;
 		envelope = l->envelope;
 	} else
@@ -84,7 +85,7 @@ letter_free(struct letter *l)
 	stream_free(l->stream);
 	uncharge(l);
 	if (in->npool == POOL_MAX || l->content.cap > POOL_CONTENT ||
-	    l->envelope.cap > POOL_ENVELOPE) {
+	    in->pool_bytes + l->content.cap > POOL_BYTES || l->envelope.cap > POOL_ENVELOPE) {
 		buf_fini(&l->content);
 		buf_fini(&l->envelope);
 		free(l);
@@ -95,6 +96,7 @@ letter_free(struct letter *l)
 	l->next = in->pool;
 	in->pool = l;
 	in->npool++;
+	in->pool_bytes += l->content.cap;
 }
 
 bool

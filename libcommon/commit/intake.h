@@ -65,6 +65,7 @@ struct intake {
 	TAILQ_HEAD(, letter) charged; /* the oldest first */
 	struct letter *pool;
 	unsigned npool;
+	uint64_t pool_bytes; /* of their content */
 	struct intake_wait *waiting, **waiting_end;
 	void (*freed)(
 	    void *arg); /* room came back while somebody waits: call intake_wake() from the loop */
