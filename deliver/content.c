@@ -11,10 +11,14 @@
 #include <unistd.h>
 
 #define LOADED_MAX (UINT64_C(64) << 20)
+/* Buffers are used again: fresh ones cost more than what is read into them. */
+enum { SPARES = 64, SPARE_BYTES = 64 * 1024 };
 
 struct loader {
 	struct offload *threads, *readers;
 	uint64_t held;
+	unsigned nspare;
+	struct buf spare[SPARES];
 	struct delivery *first, **last; /* wait for room */
 };
 
@@ -36,6 +40,8 @@ loader_free(struct loader *ld)
 		return;
 	offload_free(ld->threads);
 	offload_free(ld->readers);
+	while (ld->nspare > 0)
+		buf_fini(&ld->spare[--ld->nspare]);
 	free(ld);
 }
 
@@ -254,6 +260,8 @@ start(struct loader *ld, struct delivery *d)
 {
 	ld->held += d->length;
 	if (!goes_apart(d)) {
+		if (ld->nspare > 0 && d->bytes.p == NULL)
+			d->bytes = ld->spare[--ld->nspare];
 		load(d);
 		d->loading = false;
 		d->loaded = true;
@@ -288,7 +296,12 @@ loader_unload(struct loader *ld, struct delivery *d)
 		return;
 	d->loaded = false;
 	ld->held -= d->length;
-	buf_fini(&d->bytes);
+	if (d->bytes.cap > 0 && d->bytes.cap <= SPARE_BYTES && ld->nspare < SPARES) {
+		buf_reset(&d->bytes);
+		ld->spare[ld->nspare++] = d->bytes;
+		d->bytes = (struct buf){ 0 };
+	} else
+		buf_fini(&d->bytes);
 	d->body.fd = -1;
 	arena_reset(&d->arena);
 	while (ld->first != NULL && (ld->held == 0 || ld->held + ld->first->length <= LOADED_MAX)) {

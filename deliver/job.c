@@ -56,24 +56,25 @@ read_addresses(struct delivery *d, struct slice in)
 static bool
 read_hosts(struct delivery *d, struct slice in)
 {
+	struct job_host hosts[JOB_HOSTS_MAX];
 	struct slice rest;
 	int more = 0;
 
 	buf_slice(&d->host_bytes, in);
 	rest = slice_buf(&d->host_bytes);
-	d->hosts = xcalloc(JOB_HOSTS_MAX, sizeof *d->hosts);
-	while (
-	    d->nhosts < JOB_HOSTS_MAX && (more = job_host_next(&rest, &d->hosts[d->nhosts])) == 1)
+	while (d->nhosts < JOB_HOSTS_MAX && (more = job_host_next(&rest, &hosts[d->nhosts])) == 1)
 		d->nhosts++;
 	if (more < 0 || rest.n > 0)
 		return false;
 	for (unsigned i = 0; in.n == 0 && i < d->route.nhops; i++) {
-		struct job_host *h = &d->hosts[d->nhosts++];
+		struct job_host *h = &hosts[d->nhosts++];
 
 		*h = (struct job_host){ .name = d->route.hops[i].host,
 			.port = d->route.hops[i].port };
 		addr_host_parse(h->name, h->ip);
 	}
+	d->hosts = xmalloc(d->nhosts * sizeof *d->hosts);
+	memcpy(d->hosts, hosts, d->nhosts * sizeof *d->hosts);
 	return true;
 }
 
@@ -102,7 +103,7 @@ delivery_new(const struct msg_job *m, struct segments *segments)
 	if (h == NULL || m->length < RECORD_HEADER || m->length > RECORD_MAX_BYTES ||
 	    m->offset > RECORD_MAX_BYTES)
 		return NULL;
-	d = xcalloc(1, sizeof *d);
+	d = xmalloc(sizeof *d);
 	*d = (struct delivery){ .number = m->job,
 		.id = m->id,
 		.queue = m->queue,

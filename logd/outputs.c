@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { TAKE_MS = 20 }; /* no more often */
+enum { TAKE_MS = 100 }; /* no more often */
 
 struct outputs {
 	struct loop *loop;
@@ -38,6 +38,9 @@ on_time(void *arg)
 	struct outputs *o = arg;
 	uint64_t ms = lineup_take(&o->lineup, clock_wall_us()) / 1000 + 1;
 
+	/* They have waited for each other; for what comes next they need not. */
+	if (o->file != NULL && sink_error(o->file) == 0)
+		sink_flush(o->file);
 	if (o->lineup.n > 0)
 		timer_set(o->timer, ms > TAKE_MS ? ms : TAKE_MS);
 }

@@ -40,7 +40,11 @@ bus_job(struct worker *w, const struct msg_job *m)
 static void
 bus_ack(struct worker *w, uint64_t job)
 {
-	peer_send(w->bus, result_ack, .job = job);
+	/* A worker that ends waits for it, any other does not. */
+	if (w->room == 0)
+		peer_send(w->bus, result_ack, .job = job);
+	else
+		peer_send_later(w->bus, result_ack, .job = job);
 }
 
 static void
@@ -119,9 +123,11 @@ on_running(struct courier *c, const struct msg_running *m)
 static bool
 on_worker_room(struct courier *c, const struct msg_worker_room *m)
 {
-	if (c->worker != NULL)
-		dispatch_room(c->q, c->worker, m->jobs);
-	return c->worker != NULL;
+	if (c->worker == NULL)
+		return false;
+	dispatch_room(c->q, c->worker, m->jobs);
+	(void)peer_out(c->worker->bus); /* what it may wait for goes now */
+	return true;
 }
 
 /* Only a parent knows who lives: it waits for the processes. */

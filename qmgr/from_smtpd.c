@@ -305,8 +305,9 @@ tell_filed(struct qmgr *q, struct seg *s)
 {
 	struct writer *w = by_instance(q, s->instance);
 
+	/* Without it the writer would ring again after a second; nobody waits for it before. */
 	if (w != NULL)
-		peer_send(w->peer, filed, .segment = s->number, .filed = s->acked);
+		peer_send_later(w->peer, filed, .segment = s->number, .filed = s->acked);
 }
 
 void

@@ -140,7 +140,7 @@ offer(struct conn *c)
 static void
 read_some(struct conn *c)
 {
-	ssize_t n = read(c->fd, scratch, sizeof scratch);
+	ssize_t n = recv(c->fd, scratch, sizeof scratch, 0);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

@@ -128,6 +128,12 @@ loop_stop(struct loop *l)
 	l->stopped = true;
 }
 
+bool
+loop_is_stopping(const struct loop *l)
+{
+	return l->stopped;
+}
+
 static void
 on_ready(evutil_socket_t fd, short what, void *arg)
 {

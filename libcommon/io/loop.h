@@ -18,6 +18,7 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);		   /* until loop_stop() */
 void loop_turn(struct loop *l, bool wait); /* one turn, for tests */
 void loop_stop(struct loop *l);
+bool loop_is_stopping(const struct loop *l); /* this turn's end is the last */
 
 /*
  * In a forked child that will have a loop of its own: lets go of the parent's signals. Its

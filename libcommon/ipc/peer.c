@@ -22,6 +22,8 @@ enum {
 	SPLIT = 32 * 1024,		/* a packet that has grown to this goes into the line */
 	DIAL_FIRST_MS = 20,
 	DIAL_LAST_MS = 2000,
+	LATER_MS = 200,		  /* how long nobody's message waits */
+	LATER_BYTES = 16 * 1024, /* no more of them */
 };
 
 enum origin { BY_ACCEPT, BY_DIAL, BY_SUPPLY, BY_PAIR };
@@ -46,6 +48,7 @@ struct peer {
 	int fd;
 	struct watch *watch;
 	struct timer *redial;
+	struct timer *later; /* what waits in the batch goes when it rings */
 	uint32_t pause_ms;
 	bool heard, is_dirty, in_call, freed, ended;
 	struct deferred end;
@@ -271,6 +274,8 @@ flush(struct peer *p)
 		peer_drop(p, "does not read");
 	else
 		watch_want(p->watch, WATCH_READ | (STAILQ_EMPTY(&p->line) ? 0 : WATCH_WRITE));
+	if (p->later != NULL && timer_is_set(p->later))
+		timer_stop(p->later);
 }
 
 static void
@@ -302,6 +307,7 @@ destroy(struct peer *p)
 {
 	close_link(p);
 	timer_free(p->redial);
+	timer_free(p->later);
 	if (p->is_dirty)
 		TAILQ_REMOVE(&self.dirty, p, dirty);
 	free(p);
@@ -729,6 +735,29 @@ peer_out(struct peer *p)
 	if (!peer_is_up(p))
 		return NULL;
 	mark_dirty(p);
+	return &p->batch;
+}
+
+static void
+on_later(void *arg)
+{
+	struct peer *p = arg;
+
+	if (p->batch.n > 0)
+		mark_dirty(p);
+}
+
+struct buf *
+peer_out_later(struct peer *p)
+{
+	if (!peer_is_up(p))
+		return NULL;
+	if (p->later == NULL)
+		p->later = timer_new(p->loop, on_later, p);
+	if (p->batch.n >= LATER_BYTES)
+		mark_dirty(p);
+	else if (!p->is_dirty && !timer_is_set(p->later))
+		timer_set(p->later, LATER_MS);
 	return &p->batch;
 }
 

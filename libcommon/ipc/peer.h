@@ -74,6 +74,9 @@ size_t peer_backlog(const struct peer *p);
 
 /* The buffer to msg_X_put() into; NULL while the link is down. Get it anew for each message. */
 struct buf *peer_out(struct peer *p);
+/* The same for what nobody waits for: it goes with what is put next, or by itself a little later, so
+ * that a peer that has little to do is not woken for it. */
+struct buf *peer_out_later(struct peer *p);
 /* `frame` (one msg_X_put() of a row with a descriptor) goes in a packet of its own, with a copy of
  * fd. */
 void peer_send_fd(struct peer *p, const struct buf *frame, int fd);
@@ -82,9 +85,11 @@ void peer_drop(struct peer *p, const char *why);
 void peer_free(struct peer *p); /* no callback; not from its own callbacks */
 
 /* if (peer_send(p, doorbell, .segment = s, .durable = o)): false while down. */
-#define peer_send(p, name, ...)                                                               \
+#define peer_send(p, name, ...) peer_send_by(peer_out, p, name, __VA_ARGS__)
+#define peer_send_later(p, name, ...) peer_send_by(peer_out_later, p, name, __VA_ARGS__)
+#define peer_send_by(out, p, name, ...)                                                       \
 	({                                                                                    \
-		struct buf *peer_b_ = peer_out(p);                                            \
+		struct buf *peer_b_ = out(p);                                                 \
 		if (peer_b_ != NULL)                                                          \
 			msg_##name##_put(peer_b_, &(const struct msg_##name){ __VA_ARGS__ }); \
 		peer_b_ != NULL;                                                              \

@@ -103,8 +103,13 @@ $house->angctl('dns', 'lookup', 'nothing.example');
 wait_for(sub { my $l = ledger($house); $l->{notices} == 1 && $l->{queued} == 1 && $l->{unfiled} == 0 }, 'all but one to be delivered', 30);
 my $l = balanced($house, 'then');
 is("$l->{accepted} $l->{notices} $l->{delivered} $l->{bounced}", '5 1 4 1', 'what the ledger has');
+# Each process tells once a second, and events gather for a moment.
+my @come = qw(smtpd_sessions_total queue_messages deliver_jobs_total deliver_connections_total);
+my $received = events($house, event => 'received');
 my $m = metrics_with(sub {
 	my ($m) = @_;
+	return 0 if grep { ($m->{"angarium_$_"} // 0) < 1 } @come;
+	return 0 if ($m->{'angarium_events_total{service="smtpd",event="received"}'} // 0) < $received;
 	return ($m->{'angarium_ledger_recipients{term="delivered"}'} // 0) == 4 && ($m->{angarium_dns_asked_total} // 0) >= 1 &&
 	    ($m->{angarium_bounced_notices_total} // 0) == 1 && ($m->{angarium_local_jobs_total} // 0) >= 2;
 }, 'the counters have come');

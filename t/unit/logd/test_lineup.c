@@ -52,11 +52,11 @@ START_TEST(by_time)
 	put("removed ", T + 3 * MS, T + 3 * MS);
 	put("received ", T, T + 4 * MS);
 	put("queued ", T, T + 4 * MS);
-	ck_assert_uint_eq(lineup_take(&lineup, T + 50 * MS), 50 * MS);
+	ck_assert_uint_eq(lineup_take(&lineup, T + LINEUP_US - 50 * MS), 50 * MS);
 	ck_said("");
-	ck_assert_uint_eq(lineup_take(&lineup, T + 100 * MS), 3 * MS);
+	ck_assert_uint_eq(lineup_take(&lineup, T + LINEUP_US), 3 * MS);
 	ck_said("received queued ");
-	ck_assert_uint_eq(lineup_take(&lineup, T + 103 * MS), 0);
+	ck_assert_uint_eq(lineup_take(&lineup, T + LINEUP_US + 3 * MS), 0);
 	ck_said("delivered removed ");
 }
 END_TEST

@@ -262,6 +262,64 @@ START_TEST(descriptors)
 }
 END_TEST
 
+static unsigned
+asks_heard(struct world *w, uint64_t *last)
+{
+	static char packet[IPC_PACKET_MAX];
+	struct slice rest;
+	struct msg_frame f;
+	struct msg_ask m;
+	unsigned packets = 0;
+	ssize_t n;
+
+	while ((n = recv(w->far, packet, sizeof packet, MSG_DONTWAIT)) > 0) {
+		packets++;
+		rest = slice_of(packet, (size_t)n);
+		while (msg_frame_next(&rest, &f))
+			if (f.type == MSG_ASK) {
+				ck_assert(msg_ask_get(f.payload, &m));
+				ck_assert_uint_eq(m.token, *last + 1);
+				*last = m.token;
+			}
+	}
+	return packets;
+}
+
+/* What nobody waits for goes with what somebody does, in its order; else by the clock. */
+START_TEST(later_goes_with_the_next)
+{
+	struct world w;
+	uint64_t last = 0;
+
+	open_world(&w, IPC_WORKER);
+	far_hello(&w);
+	asks_heard(&w, &last);
+	ck_assert(peer_send_later(w.peer, ask, .token = 1));
+	turns(&w);
+	ck_assert(peer_send_later(w.peer, ask, .token = 2));
+	turns(&w);
+	ck_assert_uint_eq(asks_heard(&w, &last), 0);
+	ck_assert(peer_send(w.peer, ask, .token = 3));
+	ck_assert(peer_send_later(w.peer, ask, .token = 4));
+	turns(&w);
+	ck_assert_uint_eq(asks_heard(&w, &last), 1);
+	ck_assert_uint_eq(last, 4);
+	ck_assert(peer_send_later(w.peer, ask, .token = 5));
+	turns(&w);
+	ck_assert_uint_eq(asks_heard(&w, &last), 0);
+	while (last < 5) {
+		loop_turn(w.loop, true);
+		asks_heard(&w, &last);
+	}
+	for (uint64_t i = 6; i <= 3000; i++) /* more than may wait */
+		ck_assert(peer_send_later(w.peer, ask, .token = i));
+	turns(&w);
+	asks_heard(&w, &last);
+	ck_assert_uint_eq(last, 3000);
+	close_world(&w);
+}
+END_TEST
+
 /* A reader that is slow gets everything later, in order, descriptors too. */
 START_TEST(nothing_is_lost_when_the_far_end_is_slow)
 {
@@ -389,6 +447,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, hello_comes_first);
 	tcase_add_test(tc, versions_must_overlap);
 	tcase_add_test(tc, a_batch_is_many_messages);
+	tcase_add_test(tc, later_goes_with_the_next);
 	tcase_add_loop_test(tc, wrongs_are_cut_off, 0, 6);
 	tcase_add_loop_test(tc, descriptors, 0, 4);
 	tcase_add_test(tc, nothing_is_lost_when_the_far_end_is_slow);
