@@ -21,8 +21,9 @@ static struct {
 	unsigned quiet; /* so often it rang in a row and nothing had changed */
 	bool rang;	/* in this turn */
 	struct timer *hold; /* events go when it rings */
-	size_t looked;	    /* so many bytes of them may wait for it */
-	bool now;	    /* they go at this turn's end */
+	size_t looked;	/* so many bytes of them may wait for it */
+	bool gathers;
+	bool now; /* they go at this turn's end */
 } link_;
 
 /* Whole events up to the chunk's size; a lone larger event cannot be (texts are cut). */
@@ -64,6 +65,12 @@ metrics_wait(void)
 	link_.rang = false;
 	if (link_.quiet < QUIET_MAX && !timer_is_set(link_.timer))
 		timer_set(link_.timer, METRICS_MS);
+}
+
+void
+loglink_gather(void)
+{
+	link_.gathers = true;
 }
 
 void
@@ -112,7 +119,7 @@ turn_end(void *arg)
 		link_.looked = 0;
 		return;
 	}
-	if (may_wait(all))
+	if (link_.gathers && may_wait(all))
 		return;
 	link_.looked = 0;
 	link_.now = false;
@@ -153,6 +160,7 @@ static const struct peer_ops ops = { .in = in, .up = up };
 static void
 attach(struct loop *l, struct peer *p)
 {
+	link_.gathers = false;
 	link_.logd = p;
 	link_.loop = l;
 	link_.timer = timer_new(l, on_time, NULL);

@@ -202,7 +202,7 @@ sub quiet
 	wait_for(sub {
 		$s = logd();
 		($lines, $since) = ($s->{mail_lines}, Time::HiRes::time()) if $s->{mail_lines} != $lines;
-		Time::HiRes::time() - $since > 0.4; # lines are held for less
+		Time::HiRes::time() - $since > 0.8; # lines are held for less
 	}, 'the log to be quiet', 30);
 	return $s;
 }

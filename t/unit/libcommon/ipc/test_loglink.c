@@ -130,9 +130,25 @@ turns(unsigned n)
 	}
 }
 
+START_TEST(one_packet_a_turn)
+{
+	link_up();
+	turns(4);
+	w.packets = 0;
+	for (unsigned i = 0; i < 50; i++)
+		say(i, 10);
+	turns(1);
+	ck_assert_uint_eq(w.packets, 1);
+	ck_assert_uint_eq(w.next, 50);
+	turns(3);
+	ck_assert_uint_eq(w.packets, 1);
+}
+END_TEST
+
 /* Those of every day gather over turns; who asks gets them at once, else the clock sends them. */
 START_TEST(gathered_over_turns)
 {
+	loglink_gather();
 	link_up();
 	turns(4);
 	w.packets = 0;
@@ -160,6 +176,7 @@ END_TEST
 /* A warning waits for nothing, and what was said before it goes first. */
 START_TEST(warnings_at_once)
 {
+	loglink_gather();
 	link_up();
 	turns(4);
 	w.packets = 0;
@@ -257,6 +274,7 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, one_packet_a_turn);
 	tcase_add_test(tc, gathered_over_turns);
 	tcase_add_test(tc, warnings_at_once);
 	tcase_add_test(tc, many_at_once);
