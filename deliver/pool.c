@@ -26,6 +26,7 @@ struct pool {
 	void *arg;
 	unsigned ntold; /* idle ones that qmgr counts */
 	struct pool_site *buckets[BUCKETS];
+	struct session *oldest, *newest; /* idle, by when they were used last */
 	struct pool_stats stats;
 };
 
@@ -63,6 +64,32 @@ site_of(struct pool *p, const struct delivery *d, bool make)
 	return site;
 }
 
+static void
+age_add(struct pool *p, struct session *s)
+{
+	session_hang(s)->older = p->newest;
+	if (p->newest != NULL)
+		session_hang(p->newest)->newer = s;
+	else
+		p->oldest = s;
+	p->newest = s;
+}
+
+static void
+age_remove(struct pool *p, struct session *s)
+{
+	const struct session_hang *h = session_hang(s);
+
+	if (h->older != NULL)
+		session_hang(h->older)->newer = h->newer;
+	else
+		p->oldest = h->newer;
+	if (h->newer != NULL)
+		session_hang(h->newer)->older = h->older;
+	else
+		p->newest = h->older;
+}
+
 /* A site without idle connections is given up: sites come and go with the destinations. */
 static void
 unhang(struct pool *p, struct session *s)
@@ -76,6 +103,7 @@ unhang(struct pool *p, struct session *s)
 		site->idle = h->next;
 	if (h->next != NULL)
 		session_hang(h->next)->prev = h->prev;
+	age_remove(p, s);
 	p->ntold -= h->tell;
 	*h = (struct session_hang){ 0 };
 	p->stats.idle--;
@@ -103,6 +131,7 @@ hang(struct pool *p, struct session *s, const struct delivery *d)
 	if (site->idle != NULL)
 		session_hang(site->idle)->prev = s;
 	site->idle = s;
+	age_add(p, s);
 	site->nidle++;
 	p->stats.idle++;
 }
@@ -283,8 +312,9 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
 		if (!closed)
 			idle(p, s, d);
 		finish(d);
-		if (!closed && p->stats.idle > IDLE_MAX && session_hang(s)->site != NULL)
-			idle_expired(s, p);
+		/* Not this one: what was used just now is the likeliest to be used again. */
+		if (p->stats.idle > IDLE_MAX)
+			idle_expired(p->oldest, p);
 		break;
 	case LEFT_STALE:
 		open_session(p, d);

@@ -74,7 +74,8 @@ uint32_t session_uses(const struct session *s);
 /* The pool's own: where the session hangs while it is idle. */
 struct pool_site;
 struct session_hang {
-	struct session *next, *prev;
+	struct session *next, *prev;   /* of the site, the latest used first */
+	struct session *older, *newer; /* of all idle ones */
 	struct pool_site *site;
 	uint32_t queue; /* of its last job */
 	bool tell;	/* that it ends: qmgr counts it */
