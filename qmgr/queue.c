@@ -206,12 +206,14 @@ queue_define(struct queues *all, struct queue *q, uint8_t class, struct slice ro
 	q->key = xmalloc(q->key_n);
 	q->key[0] = (char)class;
 	memcpy(q->key + 1, route.p, route.n);
-	route_get(queue_route(q), &q->route);
+	queue_hops(q, &probe);
+	q->route = (struct queue_name){ probe.transport, probe.pool, probe.tenant, probe.domain,
+		probe.nhops };
 	q->courier = (uint8_t)courier_of_transport(q->route.transport);
 	resolve_free(q->resolve); /* of the key that the number had before */
 	q->resolve = NULL;
 	q->resolving = false;
-	move_site(all, q, site_take(&all->sites, &q->route));
+	move_site(all, q, site_take(&all->sites, &probe));
 	q->defined = true;
 	q->limits = NULL;
 	q->suspend_seen = 0;

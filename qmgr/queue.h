@@ -43,6 +43,12 @@ struct ready {
 	uint16_t head_rcpt, tail_rcpt;
 };
 
+/* A route without its hops, which are asked for seldom: queue_hops(). */
+struct queue_name {
+	struct slice transport, pool, tenant, domain;
+	unsigned nhops;
+};
+
 struct queue {
 	uint32_t number;
 	bool defined; /* its QUEUE record is known (while replaying, names may come first) */
@@ -50,9 +56,9 @@ struct queue {
 	uint8_t courier; /* enum courier_kind */
 	char *key;	 /* class, then the encoded route: what is interned */
 	size_t key_n;
-	struct route route;  /* points into key */
-	uint32_t generation; /* of router, when it last said so */
-	uint32_t base_file;  /* journal file of its QUEUE record */
+	struct queue_name route; /* points into key */
+	uint32_t generation;	 /* of router, when it last said so */
+	uint32_t base_file;	 /* journal file of its QUEUE record */
 	uint32_t next_hash;
 
 	struct ready ready[QUEUE_PRIORITIES];
@@ -125,6 +131,13 @@ static inline struct slice
 queue_route(const struct queue *q)
 {
 	return slice_of(q->key + 1, q->key_n - 1);
+}
+
+/* The whole of its route; points into the key. */
+static inline void
+queue_hops(const struct queue *q, struct route *out)
+{
+	route_get(queue_route(q), out);
 }
 
 /* It is counted at the site of this key from now on (site.h). */

@@ -228,18 +228,19 @@ static void
 begin(struct resolve *r)
 {
 	struct qmgr *q = r->q;
-	const struct route *route = &r->queue->route;
 	const struct scope_values *v = queue_limits(q, r->queue);
 	static struct addr at[256]; /* too large for a stack that is deep already; used up below */
 	struct mx_self self = { q->conf->hostname, at, listens(q, at, sizeof at / sizeof *at) };
+	struct route route;
 	uint8_t ip[16];
 
-	r->nhops = route->nhops;
-	for (unsigned i = 0; i < route->nhops; i++)
-		r->mx[i] = addr_host_parse(route->hops[i].host, ip)
+	queue_hops(r->queue, &route);
+	r->nhops = route.nhops;
+	for (unsigned i = 0; i < route.nhops; i++)
+		r->mx[i] = addr_host_parse(route.hops[i].host, ip)
 			       ? NULL
-			       : mx_new(route->hops[i].host, port_of(&route->hops[i], v),
-				     mx_flags(q, r->queue, v, &route->hops[i]), &self);
+			       : mx_new(route.hops[i].host, port_of(&route.hops[i], v),
+				     mx_flags(q, r->queue, v, &route.hops[i]), &self);
 	if (all_done(r)) { /* addresses alone */
 		conclude(r);
 		return;
@@ -279,13 +280,15 @@ gather(struct resolve *r, struct mx_result *out)
 	const struct scope_values *v = queue_limits(r->q, r->queue);
 	static char literal[ROUTE_HOPS_MAX][64];
 	struct mx_host all[MX_HOSTS_MAX];
+	struct route route;
 	bool partial = false, names = false;
 	unsigned n = 0;
 	uint32_t ttl_s = UINT32_MAX;
 
 	*out = (struct mx_result){ .kind = OUTCOME_PERM };
+	queue_hops(r->queue, &route);
 	for (unsigned i = 0; i < r->nhops; i++) {
-		const struct route_hop *hop = &r->queue->route.hops[i];
+		const struct route_hop *hop = &route.hops[i];
 		struct mx_result one;
 
 		if (r->mx[i] == NULL) {
@@ -362,7 +365,7 @@ static void
 join_site(struct resolve *r)
 {
 	struct queue *queue = r->queue, *next;
-	const struct route *route = &queue->route;
+	const struct queue_name *route = &queue->route;
 	const struct mx_host *host[MX_HOSTS_MAX];
 	struct buf key = { 0 };
 
