@@ -244,8 +244,8 @@ bucket_refuses(const struct bucket *b, bool connects, uint64_t now, enum bucket_
 static bool
 is_behind(const struct bucket *b, const struct queue *queue)
 {
-	return b->nline > 0 && (queue->bucket.ticket == 0 ||
-				   b->line[0]->bucket.ticket < queue->bucket.ticket);
+	return b->nline > 0 &&
+	       (queue->bucket.ticket == 0 || b->line[0]->bucket.ticket < queue->bucket.ticket);
 }
 
 /* The first of the line is called, if the bucket lets it; else the time is set at which it will. */
@@ -433,7 +433,8 @@ buckets_run(struct qmgr *q)
 	uint64_t now = clock_mono_ms();
 
 	/* One that is to be looked at again at once is so in the next turn. */
-	for (uint32_t n = all->ntimer; n > 0 && all->ntimer > 0 && all->timer[0]->until_ms <= now; n--)
+	for (uint32_t n = all->ntimer; n > 0 && all->ntimer > 0 && all->timer[0]->until_ms <= now;
+	     n--)
 		stir(q, all->timer[0]);
 	if (all->ntimer > 0 && all->timer[0]->until_ms <= now)
 		qmgr_again(q);

@@ -48,9 +48,9 @@ struct bucket_rates {
 struct bucket {
 	char *name; /* NULL: a site's own */
 	struct bucket_rates rates;
-	bool gone; /* the configuration names it no more; queues have yet to hear that */
-	uint32_t refs;			      /* queues */
-	uint32_t jobs, idle;		      /* connections: with a job, without */
+	bool gone;	     /* the configuration names it no more; queues have yet to hear that */
+	uint32_t refs;	     /* queues */
+	uint32_t jobs, idle; /* connections: with a job, without */
 	uint64_t connection_due, message_due; /* gcra.h */
 	uint64_t messages, waits;	      /* let through; times that a queue had to wait */
 	uint32_t idle_queue;		      /* the queue that kept a connection last */

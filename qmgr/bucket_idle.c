@@ -109,7 +109,8 @@ void
 bucket_idle_gone(struct qmgr *q, struct worker *w, uint32_t number)
 {
 	struct queue *queue = queue_at(&q->queues, number);
-	struct bucket_idle *at = queue == NULL ? NULL : with(queue, (unsigned)(w - q->dispatch.worker));
+	struct bucket_idle *at =
+	    queue == NULL ? NULL : with(queue, (unsigned)(w - q->dispatch.worker));
 
 	if (at == NULL)
 		return;

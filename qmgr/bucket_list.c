@@ -29,8 +29,7 @@ line_before(const struct bucket *b, const struct queue *queue)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->nline; i++)
-		n += queue->bucket.ticket == 0 ||
-		     b->line[i]->bucket.ticket < queue->bucket.ticket;
+		n += queue->bucket.ticket == 0 || b->line[i]->bucket.ticket < queue->bucket.ticket;
 	return n;
 }
 
@@ -50,7 +49,8 @@ bucket_holds(struct qmgr *q, struct queue *queue, struct bucket_hold *out)
 	}
 	for (unsigned i = 0; i < m->nshare; i++) {
 		const struct bucket *b = m->share[i].b;
-		bool full = bucket_refuses(b, bucket_idle_worker(q, queue) == NULL, now, &out->limit, &until);
+		bool full = bucket_refuses(
+		    b, bucket_idle_worker(q, queue) == NULL, now, &out->limit, &until);
 
 		if (!full && m->waits_at != b)
 			continue;

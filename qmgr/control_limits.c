@@ -17,8 +17,8 @@ struct walk {
 };
 
 static void
-rate_json(struct buf *b, const char *key, const char *left_key, const struct gcra_rate *r,
-    uint64_t due)
+rate_json(
+    struct buf *b, const char *key, const char *left_key, const struct gcra_rate *r, uint64_t due)
 {
 	struct buf text = { 0 };
 
@@ -41,8 +41,8 @@ bucket_json(struct buf *b, const char *kind, struct slice name, const struct buc
 	json_ku64(b, "connections_idle", of->idle);
 	if (of->rates.connections != 0)
 		json_ku64(b, "connections_max", of->rates.connections);
-	rate_json(b, "connection_rate", "connections_left", &of->rates.connection,
-	    of->connection_due);
+	rate_json(
+	    b, "connection_rate", "connections_left", &of->rates.connection, of->connection_due);
 	rate_json(b, "message_rate", "messages_left", &of->rates.message, of->message_due);
 	json_ku64(b, "messages", of->messages);
 	json_ku64(b, "waits", of->waits);

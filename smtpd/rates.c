@@ -14,7 +14,7 @@ enum { WAYS = 16, SETS = RATES_PLACES / WAYS };
 
 /* `due` is in the units of its rate (gcra.h): `of` says which rate that was. */
 struct place {
-	_Atomic uint64_t client;	  /* 0: free */
+	_Atomic uint64_t client; /* 0: free */
 	_Atomic uint64_t due[RATE_KINDS];
 	_Atomic uint32_t of[RATE_KINDS];
 	_Atomic uint32_t rest_s; /* at rest from then on, mono */

@@ -17,8 +17,8 @@ enum { GCRA_COUNT_MAX = 10000000 };
 #define GCRA_NOW_MAX_MS (UINT64_C(1) << 40)
 
 struct gcra_rate {
-	uint32_t count;	 /* in a period; 0: no limit, and all below is as if it were not there */
-	uint32_t burst;	 /* 1 and more */
+	uint32_t count; /* in a period; 0: no limit, and all below is as if it were not there */
+	uint32_t burst; /* 1 and more */
 	uint64_t period_ms;
 };
 

@@ -56,8 +56,7 @@ static struct queue *
 queue_of(const char *domain)
 {
 	for (uint32_t i = 1; i < w.q.queues.n; i++)
-		if (w.q.queues.at[i] != NULL &&
-		    slice_is(w.q.queues.at[i]->route.domain, domain))
+		if (w.q.queues.at[i] != NULL && slice_is(w.q.queues.at[i]->route.domain, domain))
 			return w.q.queues.at[i];
 	ck_abort_msg("no queue for %s", domain);
 }
@@ -489,8 +488,8 @@ START_TEST(by_chance_limits_hold_and_nobody_is_forgotten)
 	begun = now_ms;
 	for (unsigned step = 0; done < MESSAGES && step < 100000; step++) {
 		if (sent < MESSAGES && chance(&seed, 2) == 0) {
-			snprintf(domain, sizeof domain, "d%u.example",
-			    (unsigned)chance(&seed, DOMAINS));
+			snprintf(
+			    domain, sizeof domain, "d%u.example", (unsigned)chance(&seed, DOMAINS));
 			send_n(domain, 1);
 			sent++;
 			hear_jobs();
