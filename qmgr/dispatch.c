@@ -372,6 +372,7 @@ alone_run(struct qmgr *q)
 	if (w == NULL)
 		return;
 	d->alone_id = 0;
+	w->drain_mono_ms = 0; /* until now it was kept from the others, who go on behind this one */
 	start(q, w, queue, m, d->alone_rcpt);
 }
 

@@ -85,7 +85,7 @@ my $left = eval {
 		}
 		$l = ledger($house);
 		return $l->{queued} == 0 && $l->{unfiled} == 0;
-	}, 'the queue to drain', 120);
+	}, 'the queue to drain', 120 + 10 * $cuts);
 };
 ok($left, 'the queue drains') or diag $@, ($house->angctl('queue', 'list'))[1];
 $mix->{seen} = {};
