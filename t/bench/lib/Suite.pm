@@ -198,7 +198,8 @@ CONF
 sub _opensmtpd_hold
 {
 	my ($self) = @_;
-	my ($status, $out, $err) = House::run('nsenter', '-t', $self->{peer}->master, '-m', '-p', 'smtpctl', 'pause', 'mta');
+	my ($status, $out, $err) = House::run('nsenter', '-t', $self->{peer}->master, '-m', '-p', 'setpriv', '--regid=opensmtpq', '--clear-groups',
+	    'smtpctl', 'pause', 'mta');
 
 	$status == 0 or die "bench: smtpctl pause mta: $out$err";
 }
