@@ -286,6 +286,7 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	j->nopen = n;
 	dispatch_job_rcpts(j, rcpt, n);
 	ready_taken(queue, m);
+	message_expect(&q->messages, m);
 	buf_reset(&d->pairs);
 	for (unsigned i = 0; i < n; i++) {
 		struct recipient *r = &message_rcpts(m)[rcpt[i]];

@@ -115,6 +115,8 @@ index_grow(struct messages *all)
 	    mmap(NULL, slot_bytes(all), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (all->slot == MAP_FAILED)
 		die(EXIT_TEMP, "out of memory");
+	if (slot_bytes(all) >= MESSAGES_CHUNK_BYTES)
+		madvise(all->slot, slot_bytes(all), MADV_HUGEPAGE);
 	memset(all->slot, 0xff, slot_bytes(all));
 	while ((m = messages_next(all, &cursor)) != NULL)
 		index_put(all, m->id, cursor - 1);

@@ -124,6 +124,13 @@ message_index(const struct message *m)
 	return chunk->number * (uint32_t)MESSAGES_CHUNK + (uint32_t)(m - chunk->at);
 }
 
+/* It is going to be asked for by its id: then nothing has to be looked up. */
+static inline void
+message_expect(struct messages *all, const struct message *m)
+{
+	all->found = message_index(m);
+}
+
 static inline struct recipient *
 message_rcpts(struct message *m)
 {
