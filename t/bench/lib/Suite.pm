@@ -170,10 +170,13 @@ sub _opensmtpd
 {
 	my ($self, %opt) = @_;
 	my $dir = "$self->{state}/opensmtpd";
-	my @places = ((map { ('-t', $_) } qw(/run /var/lib)), '-b', "$self->{queue}:/var/spool");
+	my @places = ('-e', "$dir/etc", (map { ('-t', $_) } qw(/run /var/lib)), '-b', "$self->{queue}:/var/spool");
 	my $make = 'mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd /var/empty; chmod 711 /var/spool/smtpd';
 
-	make_path($dir);
+	make_path("$dir/etc");
+	# It asks for the name of each client: nobody answers here, and says so at once.
+	spew("$dir/etc/resolv.conf", "nameserver 127.0.0.1\nlookup file\n");
+	spew("$dir/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
 	my $mta = join '', map { "mta limit $_\n" } 'max-conn-per-host 50', 'max-conn-per-route 50', 'conn-delay-host 0',
 	    'conn-delay-route 0', 'conn-delay-source 0', 'conn-delay-connector 0', 'conn-delay-domain 0', 'reconn-delay-route 0',
 	    'session-mail-max 1000', 'session-keepalive 0';
