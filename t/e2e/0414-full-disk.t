@@ -72,14 +72,23 @@ sub all_came
 	$house = house($disk)->start;
 	my %steady = map { $_ => $house->pid($_) } @{ $house->{services} };
 	is(send_one(8), 250, 'a disk with room');
-	open my $ballast, '>', "$disk->{at}/ballast" or die $!;
-	{ local $SIG{PIPE} = 'IGNORE'; 1 while syswrite $ballast, "\0" x MIB; }
-	close $ballast;
+	my $fill = sub {
+		open my $ballast, '>>', "$disk->{at}/ballast" or die $!;
+		1 while syswrite $ballast, "\0" x MIB;
+		close $ballast;
+	};
+	$fill->();
 	my @codes = map { send_one(8) } 1 .. 5;
 	is(join(' ', grep { !/^(?:250|452|451)$/ } @codes), '', "full: 250 into what is reserved, or 45x (@codes)");
-	# The leases end with their writers: new ones cannot be made.
-	$house->kill('smtpd');
-	wait_for(sub { $house->pid('smtpd') != $steady{smtpd} && $house->answers('smtpd') }, 'smtpd to be back');
+	# The leases end with their writers, whose room is taken as well: new ones cannot be made.
+	$house->sink;
+	$house->angctl('queue', 'flush');
+	wait_for(sub { my $l = ledger($house); $l->{queued} + $l->{unfiled} == 0 }, 'the queue to drain', 30);
+	$house->stop('smtpd');
+	wait_for(sub { my @left = glob "$disk->{at}/queue/data/*.seg"; @left <= 2 }, 'the segments of smtpd to go', 20);
+	$fill->();
+	$house->start_one('smtpd');
+	$house->end_tool('sink');
 	$steady{smtpd} = $house->pid('smtpd');
 	@codes = map { send_one(8) } 1 .. 5;
 	is("@codes", join(' ', map { /^45[12]$/ ? $_ : "not $_" } @codes), "full, and no segment to write to: 45x (@codes)");
