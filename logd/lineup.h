@@ -8,7 +8,7 @@
  * Puts lines in the order of their times. Services tell of a message over links of their own: that
  * it was delivered may come before that it was received. So a line is held until it is LINEUP_US
  * old; what comes later than that stands where it came. Nothing is lost here: where there are too
- * many, the oldest go out early. (qmgr gathers for 50 ms on top: loglink.h.)
+ * many, the oldest go out early.
  *
  * No clock but what it is told: now_us is the wall clock. Where that is set back, lines go out at
  * once.

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { GATHER_MS = 100, GATHER_BYTES = 16 * 1024, RETRY_MS = 1000, WAITING_MAX = 4 * 1024 * 1024 };
+enum { GATHER_MS = 20, GATHER_BYTES = 16 * 1024, RETRY_MS = 1000, WAITING_MAX = 4 * 1024 * 1024 };
 
 struct sink {
 	int dirfd, fd;

@@ -6,7 +6,7 @@
 #include "io/loop.h"
 
 /*
- * A log file in the log folder: lines gather for 100 ms or 16 KiB, then one write. A
+ * A log file in the log folder: lines gather for 20 ms or 16 KiB, then one write. A
  * line that cannot be written is kept (up to 4 MiB, then the oldest are counted as lost) and tried
  * again each second; whole lines only: after a short write the rest follows first, or, where the
  * file was moved away, is counted as lost.

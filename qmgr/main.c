@@ -134,7 +134,6 @@ main(int argc, char *argv[])
 	qmgr_init(&queue, loop, spool, self.conf, true);
 	open_spool(spool);
 	loglink_dial(loop, daemon_uid_of(SERVICE_LOGD, &self));
-	loglink_gather();
 	metrics_refresh(control_count, &queue);
 	from_dnscache_start(&queue, daemon_uid_of(SERVICE_DNSCACHE, &self));
 	queue.router = peer_dial(

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
-#include "ipc/loglink.h"
 
 #include <bsd/stdlib.h>
 #include <errno.h>
@@ -443,7 +442,6 @@ nest_in(struct peer *p, const struct msg_row *row, struct ipc_in *in)
 	case MSG_ASK:
 		if (!msg_ask_get(in->payload, &ask))
 			return false;
-		loglink_hurry();
 		if (nest.ops->ask != NULL)
 			nest.ops->ask(&ask, nest.arg);
 		return true;

@@ -4,7 +4,6 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "io/listen.h"
-#include "ipc/loglink.h"
 #include "ipc/peer.h"
 
 #include <bsd/sys/queue.h>
@@ -208,7 +207,6 @@ run_verb(struct ctl_call *c, const struct msg_ctl *m)
 		v++;
 	c->running = true;
 	c->token = ++c->server->last_token;
-	loglink_hurry(); /* who asks may look into the log next */
 	if (v->verb == NULL) {
 		ctl_end(c, EXIT_USAGE, "no such verb here");
 		return;

@@ -4,14 +4,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
-enum {
-	SLOW_BYTES = 1024 * 1024,
-	CHUNK_MAX = 32 * 1024,
-	METRICS_MS = 1000,
-	QUIET_MAX = 2,
-	HOLD_MS = 50,
-	HOLD_BYTES = 16 * 1024,
-};
+enum { SLOW_BYTES = 1024 * 1024, CHUNK_MAX = 32 * 1024, METRICS_MS = 1000, QUIET_MAX = 2 };
 
 static struct {
 	struct peer *logd;
@@ -20,10 +13,6 @@ static struct {
 	struct buf metrics;
 	unsigned quiet; /* so often it rang in a row and nothing had changed */
 	bool rang;	/* in this turn */
-	struct timer *hold; /* events go when it rings */
-	size_t looked;	/* so many bytes of them may wait for it */
-	bool gathers;
-	bool now; /* they go at this turn's end */
 } link_;
 
 /* Whole events up to the chunk's size; a lone larger event cannot be (texts are cut). */
@@ -67,42 +56,6 @@ metrics_wait(void)
 		timer_set(link_.timer, METRICS_MS);
 }
 
-void
-loglink_gather(void)
-{
-	link_.gathers = true;
-}
-
-void
-loglink_hurry(void)
-{
-	link_.now = true;
-}
-
-static void
-on_hold(void *arg)
-{
-	(void)arg;
-	link_.now = true;
-}
-
-/* Events of every day wait for others: a packet for each would wake logd as often as mail comes. */
-static bool
-may_wait(struct slice all)
-{
-	struct slice rest = slice_from(all, link_.looked);
-	struct log_record r;
-
-	while (rest.n > 0 && !link_.now && log_record_next(&rest, &r))
-		link_.now = log_event_level(r.event) >= LEVEL_WARNING;
-	link_.looked = all.n;
-	if (link_.now || all.n >= HOLD_BYTES || loop_is_stopping(link_.loop))
-		return false;
-	if (!timer_is_set(link_.hold))
-		timer_set(link_.hold, HOLD_MS);
-	return true;
-}
-
 static void
 turn_end(void *arg)
 {
@@ -116,13 +69,8 @@ turn_end(void *arg)
 		return;
 	if (!peer_is_up(link_.logd) || peer_backlog(link_.logd) > SLOW_BYTES) {
 		log_to_stderr();
-		link_.looked = 0;
 		return;
 	}
-	if (link_.gathers && may_wait(all))
-		return;
-	link_.looked = 0;
-	link_.now = false;
 	while (all.n > 0) {
 		size_t n = whole_events(all);
 		struct buf *out = peer_out(link_.logd);
@@ -151,7 +99,6 @@ up(struct peer *p)
 	(void)p;
 	metrics_forget();
 	link_.quiet = 0;
-	link_.now = true;
 	timer_set(link_.timer, 0);
 }
 
@@ -160,11 +107,9 @@ static const struct peer_ops ops = { .in = in, .up = up };
 static void
 attach(struct loop *l, struct peer *p)
 {
-	link_.gathers = false;
 	link_.logd = p;
 	link_.loop = l;
 	link_.timer = timer_new(l, on_time, NULL);
-	link_.hold = timer_new(l, on_hold, NULL);
 	/* Before the links' own end of the turn, so that events go out in the turn that said them.
 	 */
 	loop_at_turn_end(l, TURN_LINKS - 1, turn_end, NULL);

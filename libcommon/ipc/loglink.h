@@ -16,13 +16,4 @@ void loglink_dial(struct loop *l, uid_t logd_uid); /* services: connect ourselve
 /* workers: give the result to nest_link() */
 struct peer *loglink_supplied(struct loop *l, uid_t logd_uid);
 
-/*
- * Events of every day then wait up to 50 ms for others, so that logd is not woken for each message.
- * For a service whose events come last in a message's story: logd puts lines in their order, but
- * does not wait long for the first. Warnings and worse take all before them along at once.
- */
-void loglink_gather(void);
-/* All that was said goes at this turn's end. */
-void loglink_hurry(void);
-
 #endif

@@ -103,7 +103,7 @@ $house->angctl('dns', 'lookup', 'nothing.example');
 wait_for(sub { my $l = ledger($house); $l->{notices} == 1 && $l->{queued} == 1 && $l->{unfiled} == 0 }, 'all but one to be delivered', 30);
 my $l = balanced($house, 'then');
 is("$l->{accepted} $l->{notices} $l->{delivered} $l->{bounced}", '5 1 4 1', 'what the ledger has');
-# Each process tells once a second, and events gather for a moment.
+# Each process tells once a second, and lines gather for a moment.
 my @come = qw(smtpd_sessions_total queue_messages deliver_jobs_total deliver_connections_total);
 my $received = events($house, event => 'received');
 my $m = metrics_with(sub {

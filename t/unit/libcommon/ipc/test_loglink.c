@@ -145,57 +145,6 @@ START_TEST(one_packet_a_turn)
 }
 END_TEST
 
-/* Those of every day gather over turns; who asks gets them at once, else the clock sends them. */
-START_TEST(gathered_over_turns)
-{
-	loglink_gather();
-	link_up();
-	turns(4);
-	w.packets = 0;
-	for (unsigned i = 0; i < 50; i++) {
-		say(i, 10);
-		turns(1);
-	}
-	ck_assert_uint_eq(w.packets, 0);
-	loglink_hurry();
-	turns(1);
-	ck_assert_uint_eq(w.packets, 1);
-	ck_assert_uint_eq(w.next, 50);
-	turns(3);
-	ck_assert_uint_eq(w.packets, 1);
-	say(50, 10);
-	turns(2);
-	ck_assert_uint_eq(w.packets, 1);
-	while (w.next < 51) {
-		loop_turn(w.loop, true);
-		hear();
-	}
-}
-END_TEST
-
-/* A warning waits for nothing, and what was said before it goes first. */
-START_TEST(warnings_at_once)
-{
-	loglink_gather();
-	link_up();
-	turns(4);
-	w.packets = 0;
-	say(0, 10);
-	turns(2);
-	ck_assert_uint_eq(w.packets, 0);
-	log_trouble(0, "something");
-	turns(1);
-	ck_assert_uint_eq(w.packets, 1);
-	ck_assert_uint_eq(w.next, 1);
-	say(1, 10);
-	turns(2);
-	ck_assert_uint_eq(w.packets, 1);
-	loop_stop(w.loop);
-	turns(1);
-	ck_assert_uint_eq(w.next, 2);
-}
-END_TEST
-
 /* More than a packet holds goes in several, cut between events. */
 START_TEST(many_at_once)
 {
@@ -275,8 +224,6 @@ cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, one_packet_a_turn);
-	tcase_add_test(tc, gathered_over_turns);
-	tcase_add_test(tc, warnings_at_once);
 	tcase_add_test(tc, many_at_once);
 	tcase_add_test(tc, kept_while_away);
 	tcase_add_test(tc, lost_while_away);
