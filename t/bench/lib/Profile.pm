@@ -32,7 +32,7 @@ my @STAGES = (
 	[ 'router and the question to it', 3, qr/^smtpd$/, qr/^policy_|^(?:sendmsg|recvmsg)$/ ],
 	[ 'smtpd: record, checksum, writev, sync', 8, qr/^smtpd$/, qr/^(?:thread_main|batch_\w+|intake_\w+|writer_\w+|fdatasync|writev|XXH3\w+)$/ ],
 	[ 'smtpd: four turns, 4 KiB, a tenth of a session', 48, qr/^smtpd$/,
-		qr/^(?:sendto|read|accept4|close|shutdown|setsockopt|epoll_ctl|seccomp|system call entry)$|^ev|^event_/ ],
+		qr/^(?:sendto|read|recvfrom|accept4|close|shutdown|setsockopt|epoll_ctl|seccomp|system call entry)$|^ev|^event_/ ],
 	[ 'smtpd: parse, headers, Received, policy', 6, qr/^smtpd$/, qr/./ ],
 	[ 'qmgr: files, dispatches, takes the result, journals', 16, qr/^qmgr$/, qr/./ ],
 	[ 'deliver: two turns, content, a tenth of a session', 32, qr/^deliver$/, qr/./ ],
