@@ -55,8 +55,10 @@ pss_bytes(void)
 	double kib = 0;
 
 	while (f != NULL && fgets(line, sizeof line, f) != NULL)
-		if (sscanf(line, "Pss: %lf", &kib) == 1)
+		if (strncmp(line, "Pss:", 4) == 0) {
+			kib = strtod(line + 4, NULL);
 			break;
+		}
 	if (f != NULL)
 		fclose(f);
 	return kib * 1024;
@@ -252,7 +254,7 @@ main(int argc, char *argv[])
 	struct costs few, many;
 	struct stage s;
 	uint32_t count;
-	uint64_t wanted;
+	uint64_t wanted, before;
 	double base;
 
 	if (argc == 5 && strcmp(argv[1], "-start") == 0) {
@@ -270,12 +272,13 @@ main(int argc, char *argv[])
 	stage_open(&s, argv[1], conf);
 	fill(&s, &l, SHALLOW);
 	measure(&s, &few);
+	before = s.q.messages.recipients;
 	base = pss_bytes();
 	fill(&s, &l, count);
 	printf("filled\n");
 	fflush(stdout);
 	printf("memory: %.1f bytes a queued recipient\n",
-	    (pss_bytes() - base) / (double)(count - SHALLOW - OPS / 4 - ROUND));
+	    (pss_bytes() - base) / (double)(s.q.messages.recipients - before));
 	measure(&s, &many);
 	printf("%9u over %u:", count, SHALLOW);
 	for (unsigned i = 0; i < OP_COUNT; i++)
