@@ -22,7 +22,7 @@ enum {
 	SPLIT = 32 * 1024,		/* a packet that has grown to this goes into the line */
 	DIAL_FIRST_MS = 20,
 	DIAL_LAST_MS = 2000,
-	LATER_MS = 200,		  /* how long nobody's message waits */
+	LATER_MS = 200,		 /* how long nobody's message waits */
 	LATER_BYTES = 16 * 1024, /* no more of them */
 };
 
@@ -36,7 +36,7 @@ struct packet {
 };
 
 struct peer {
-	TAILQ_ENTRY(peer) dirty;
+	TAILQ_ENTRY(peer) dirty, late;
 	struct loop *loop;
 	enum origin origin;
 	enum service service;
@@ -50,7 +50,7 @@ struct peer {
 	struct timer *redial;
 	struct timer *later; /* what waits in the batch goes when it rings */
 	uint32_t pause_ms;
-	bool heard, is_dirty, in_call, freed, ended;
+	bool heard, is_dirty, is_late, in_call, freed, ended;
 	struct deferred end;
 	struct msg_hello hello;
 	struct buf batch;
@@ -73,7 +73,7 @@ static struct {
 	uint16_t worker;
 	uint32_t generation;
 	uint64_t instance;
-	TAILQ_HEAD(, peer) dirty;
+	TAILQ_HEAD(, peer) dirty, late;
 	struct loop *loop; /* whose turn's end flushes */
 	void (*want)(enum service, void *);
 	void *want_arg;
@@ -118,6 +118,7 @@ peer_new(struct loop *l, enum origin origin, enum service service, uid_t uid,
 	if (self.loop != l) {
 		self.loop = l;
 		TAILQ_INIT(&self.dirty);
+		TAILQ_INIT(&self.late);
 		loop_at_turn_end(l, TURN_LINKS, flush_all, NULL);
 	}
 	*p = (struct peer){ .loop = l,
@@ -262,6 +263,16 @@ flush_batch(struct peer *p)
 }
 
 static void
+not_late(struct peer *p)
+{
+	if (!p->is_late)
+		return;
+	p->is_late = false;
+	TAILQ_REMOVE(&self.late, p, late);
+	timer_stop(p->later);
+}
+
+static void
 flush(struct peer *p)
 {
 	if (p->fd < 0 || p->ended)
@@ -274,8 +285,7 @@ flush(struct peer *p)
 		peer_drop(p, "does not read");
 	else
 		watch_want(p->watch, WATCH_READ | (STAILQ_EMPTY(&p->line) ? 0 : WATCH_WRITE));
-	if (p->later != NULL && timer_is_set(p->later))
-		timer_stop(p->later);
+	not_late(p);
 }
 
 static void
@@ -284,6 +294,11 @@ flush_all(void *arg)
 	struct peer *p;
 
 	(void)arg;
+	/* There is no later for who ends. */
+	while (loop_is_stopping(self.loop) && (p = TAILQ_FIRST(&self.late)) != NULL) {
+		not_late(p);
+		mark_dirty(p);
+	}
 	while ((p = TAILQ_FIRST(&self.dirty)) != NULL) {
 		TAILQ_REMOVE(&self.dirty, p, dirty);
 		p->is_dirty = false;
@@ -300,6 +315,7 @@ close_link(struct peer *p)
 		close(p->fd);
 	p->fd = -1;
 	line_drop(p);
+	not_late(p);
 }
 
 static void
@@ -743,8 +759,8 @@ on_later(void *arg)
 {
 	struct peer *p = arg;
 
-	if (p->batch.n > 0)
-		mark_dirty(p);
+	not_late(p);
+	mark_dirty(p);
 }
 
 struct buf *
@@ -756,8 +772,11 @@ peer_out_later(struct peer *p)
 		p->later = timer_new(p->loop, on_later, p);
 	if (p->batch.n >= LATER_BYTES)
 		mark_dirty(p);
-	else if (!p->is_dirty && !timer_is_set(p->later))
+	else if (!p->is_dirty && !p->is_late) {
+		p->is_late = true;
+		TAILQ_INSERT_TAIL(&self.late, p, late);
 		timer_set(p->later, LATER_MS);
+	}
 	return &p->batch;
 }
 

@@ -191,6 +191,7 @@ spool_directory = /mnt/spool
 log_file_path = /mnt/log/%slog
 pid_file_path = /mnt/exim.pid
 keep_environment =
+smtp_accept_queue_per_connection = 0
 acl_smtp_rcpt = rcpt
 tls_advertise_hosts =
 begin acl

@@ -316,6 +316,11 @@ START_TEST(later_goes_with_the_next)
 	turns(&w);
 	asks_heard(&w, &last);
 	ck_assert_uint_eq(last, 3000);
+	ck_assert(peer_send_later(w.peer, ask, .token = 3001));
+	loop_stop(w.loop); /* who ends has no later */
+	loop_turn(w.loop, false);
+	ck_assert_uint_eq(asks_heard(&w, &last), 1);
+	ck_assert_uint_eq(last, 3001);
 	close_world(&w);
 }
 END_TEST
