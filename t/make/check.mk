@@ -65,6 +65,7 @@ check-long: deps-check
 	@$(SUDO) env LARGE_MIB=100 $(MAKE) -s V=release check-e2e E2E=t/e2e/0650-large.t
 	@$(SUDO) env QUEUED=1000000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0430-depth.t
 	@$(SUDO) env KILLS=300 MESSAGES=30000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0400-kill.t
+	@$(SUDO) env KILLS=100 MESSAGES=1000000 RATE=0 $(MAKE) -s V=release check-e2e E2E=t/e2e/0401-ledger.t
 	@$(SUDO) env MESSAGES=20000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0412-bit-rot.t
 	@$(SUDO) env FAULTS=all $(MAKE) -s V=debug check-e2e E2E=t/e2e/0413-faults.t
 	@$(SUDO) env DEPTH=6 $(MAKE) -s V=release check-e2e E2E=t/e2e/0641-bounce-kills.t
