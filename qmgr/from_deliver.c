@@ -40,11 +40,7 @@ bus_job(struct worker *w, const struct msg_job *m)
 static void
 bus_ack(struct worker *w, uint64_t job)
 {
-	/* A worker that ends waits for it, any other does not. */
-	if (w->room == 0)
-		peer_send(w->bus, result_ack, .job = job);
-	else
-		peer_send_later(w->bus, result_ack, .job = job);
+	peer_send(w->bus, result_ack, .job = job);
 }
 
 static void

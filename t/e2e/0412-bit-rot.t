@@ -109,25 +109,33 @@ sub stayed_up
 
 	is(join(' ', grep { $house->{super}->starts($_) != $starts->{$_} } @{ $house->{services} }), '', "$how: no service has ended");
 }
+# And durably so: what an operator does is answered when it is, and with it what stands before it.
+sub all_filed
+{
+	my ($verb) = @_;
+
+	wait_for(sub { my $l = ledger($house); $l->{unfiled} == 0 && $l->{accepted} == keys %sent }, 'all to be filed');
+	is(($house->angctl('queue', $verb, 'nobody.test'))[0], 0, 'all are filed');
+}
 sub starts { return { map { $_ => $house->{super}->starts($_) } @{ $house->{services} } } }
 
 send_all();
-wait_for(sub { ledger($house)->{unfiled} == 0 }, 'all to be filed');
+all_filed('suspend');
 $house->stop;
 rot();
 $house->start_one($_) for @{ $house->{services} };
 my $starts = starts();
 judge('filed, at rest');
 stayed_up('filed, at rest', $starts);
-is(ledger($house)->{damaged}, scalar keys %hit, 'the ledger has them');
+ok(wait_for(sub { ledger($house)->{damaged} == keys %hit }, 'the ledger'), 'the ledger has them');
 
 send_all();
-wait_for(sub { ledger($house)->{unfiled} == 0 }, 'all to be filed');
+all_filed('resume');
 $starts = starts();
 rot();
 judge('filed, in use');
 stayed_up('filed, in use', $starts);
-is(ledger($house)->{damaged}, scalar keys %hit, 'the ledger has them, too');
+ok(wait_for(sub { ledger($house)->{damaged} == keys %hit }, 'the ledger'), 'the ledger has them, too');
 
 $house->stop('qmgr');
 send_all();
