@@ -127,10 +127,13 @@ pick(struct qmgr *q, const struct queue *queue)
 	if (best != NULL) /* may_run() counted on its connection */
 		return best;
 
-	/* One that has this queue's connections open is better than an idle one. */
-	if (queue->last_worker < d->nworkers &&
-	    has_room(&d->worker[queue->last_worker], queue, now))
-		return &d->worker[queue->last_worker];
+	/* One that has connections there is better than an idle one, which would open more. */
+	if (queue->site != NULL && queue->site->last_worker > 0) {
+		best = &d->worker[queue->site->last_worker - 1];
+		if (has_room(best, queue, now))
+			return best;
+		best = NULL;
+	}
 	for (unsigned i = 0; i < d->nworkers; i++) {
 		struct worker *w = &d->worker[i];
 
@@ -302,7 +305,8 @@ start(struct qmgr *q, struct worker *w, struct queue *queue, struct message *m, 
 	w->alone = j->alone;
 	dispatch_take_place(queue);
 	bucket_spend(q, queue, j);
-	queue->last_worker = (uint32_t)(w - d->worker);
+	if (queue->site != NULL)
+		queue->site->last_worker = (uint32_t)(w - d->worker) + 1;
 	send_job(q, w, j, m, queue);
 }
 

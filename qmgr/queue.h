@@ -66,7 +66,6 @@ struct queue {
 	uint32_t nrcpt;			  /* recipients that name it, closed ones apart */
 	uint32_t nready;
 	uint32_t njobs;	      /* running: connections, as far as we know */
-	uint32_t last_worker; /* slot of the one that got the last job */
 	bool idle;	      /* was seen empty by the slow timer */
 	bool active;	      /* in the ring of those that may be dispatched from */
 	struct queue *active_next;
