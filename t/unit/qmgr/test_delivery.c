@@ -167,6 +167,20 @@ worker_anew(void)
 	return worker;
 }
 
+/* Whose idle connections can be used again: each worker's count at the host. */
+START_TEST(queues_of_a_site_go_to_one_worker)
+{
+	dispatch_room(&w.q, worker, 0);
+	world_worker(&w, 2, 10);
+	world_worker(&w, 3, 10);
+	world_send(&w, &pen, "a@x.example", "b@y.example");
+	world_send(&w, &pen, "a@x.example", "b@z.example");
+	ck_assert_uint_eq(ntold, 2);
+	ck_assert_ptr_ne(told[0].worker, worker);
+	ck_assert_ptr_eq(told[1].worker, told[0].worker);
+}
+END_TEST
+
 START_TEST(rule_15_nothing_started_is_dispatched_before_its_worker_reported)
 {
 	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
@@ -804,6 +818,7 @@ END_TEST
 static void
 cases(TCase *tc)
 {
+	tcase_add_test(tc, queues_of_a_site_go_to_one_worker);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc,
 	    rule_18_a_failure_is_kept_where_a_notice_is_owed_and_settled_where_none_is, 0,
