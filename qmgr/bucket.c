@@ -371,16 +371,17 @@ bucket_told(struct qmgr *q, struct queue *queue, const struct qjob *j, const str
 {
 	struct bucket_member *of = &queue->bucket;
 	uint32_t paid = j->borrowed ? 0 : 1;
+	uint32_t opened = m->opened < JOB_HOSTS_MAX ? m->opened : JOB_HOSTS_MAX;
 	uint64_t now = clock_mono_ms();
 
 	bucket_idle_told(q, queue, j, m);
 	for (unsigned i = 0; i < of->nshare; i++) {
 		struct bucket *b = of->share[i].b;
 
-		if (m->opened > paid)
+		if (opened > paid)
 			b->connection_due = gcra_take(
-			    b->connection_due, &b->rates.connection, now, m->opened - paid);
-		else if (m->opened < paid)
+			    b->connection_due, &b->rates.connection, now, opened - paid);
+		else if (opened < paid)
 			b->connection_due = gcra_give_back(b->connection_due, &b->rates.connection);
 	}
 }

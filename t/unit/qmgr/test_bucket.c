@@ -190,6 +190,21 @@ START_TEST(a_connection_rate_counts_what_is_opened)
 }
 END_TEST
 
+/* A worker that lies about them holds its mail up no longer than the most that a job can begin. */
+START_TEST(what_a_worker_says_it_opened_is_bounded)
+{
+	begin("bucket \"shared\" { connection_rate = \"60/1h burst 2\" }\n" TWO);
+	send_n("one.example", 1);
+	finish_conn(&told[0], UINT32_MAX, false, false);
+	send_n("two.example", 1);
+	world_pass(&w, 60000 * (JOB_HOSTS_MAX - 1) - 1);
+	ck_assert_uint_eq(ntold, 1);
+	world_pass(&w, 1);
+	ck_assert_uint_eq(ntold, 2);
+	end();
+}
+END_TEST
+
 START_TEST(idle_connections_count_and_are_closed_for_others)
 {
 	struct queue *one;
@@ -532,6 +547,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, a_message_rate_is_kept_over_domains);
 	tcase_add_test(tc, all_buckets_must_let_it);
 	tcase_add_test(tc, a_connection_rate_counts_what_is_opened);
+	tcase_add_test(tc, what_a_worker_says_it_opened_is_bounded);
 	tcase_add_test(tc, idle_connections_count_and_are_closed_for_others);
 	tcase_add_test(tc, a_lost_idle_connection_is_counted_once);
 	tcase_add_test(tc, one_that_is_parting_counts_and_serves_nobody);
