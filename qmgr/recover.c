@@ -211,6 +211,7 @@ recover_open(struct qmgr *q, const char **why)
 	}
 	if (error != 0)
 		return error;
+	segments_slow(q); /* what was reserved for writers that are gone is wanted by new ones */
 	q->arming = q->messages.count > 0;
 	q->arm_cursor = 0;
 	journal_hurry(&q->journal, JOURNAL_NOW);

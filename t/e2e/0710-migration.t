@@ -30,7 +30,7 @@ $m->shell("useradd -m -s /bin/sh $_") for qw(alice bob carol);
 $m->shell("printf 'root: alice\\npostmaster: root\\n' >/etc/aliases && newaliases");
 $m->shell('mkdir -m 0700 /tmp/unread');
 # A file system that can be filled.
-$m->shell('mount -t tmpfs -o size=700M tmpfs /var/spool/angarium && systemd-tmpfiles --create /usr/lib/tmpfiles.d/angarium.conf');
+$m->shell('mount -t tmpfs -o size=1200M tmpfs /var/spool/angarium && systemd-tmpfiles --create /usr/lib/tmpfiles.d/angarium.conf');
 $m->shell('systemctl enable --now angarium.target');
 
 sub sendmail { my ($in, @argv) = @_; my $how = ref $argv[0] ? shift @argv : {}; return $m->run_in({ in => $in, %$how }, 'sendmail', @argv) }

@@ -84,6 +84,31 @@ START_TEST(ended_segments_take_twice_what_lives)
 }
 END_TEST
 
+/* What was reserved for them is wanted by those who are leased new ones, where the disk is small. */
+START_TEST(segments_of_the_dead_are_ended_as_soon_as_the_queue_is_open)
+{
+	struct pen dead[3], lives;
+	struct world w;
+
+	world_new(&w, "");
+	for (unsigned i = 0; i < 3; i++)
+		dead[i] = world_lease(&w, CLASS_MX, i + 1);
+	lives = world_lease(&w, CLASS_MX, 4);
+	world_send(&w, &dead[1], "a@x.example", "b@y.example");
+	world_crash(&w);
+	for (unsigned i = 0; i < 3; i++)
+		close(dead[i].fd);
+	ck_assert_int_eq(world_open(&w), 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_ne(pen_seg(&w, &dead[i])->state, SEG_LIVE);
+	ck_assert_int_eq(pen_seg(&w, &lives)->state, SEG_LIVE);
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.messages.count, 1);
+	close(lives.fd);
+	world_end(&w);
+}
+END_TEST
+
 START_TEST(rule_12_a_segment_is_found_by_its_number)
 {
 	/* The middle three share their low bits: such are there only while the journal is read. */
@@ -113,6 +138,7 @@ static void
 cases(TCase *tc)
 {
 	tcase_add_test(tc, ended_segments_take_twice_what_lives);
+	tcase_add_test(tc, segments_of_the_dead_are_ended_as_soon_as_the_queue_is_open);
 	tcase_add_loop_test(tc, rule_12_a_segment_is_found_by_its_number, 0, 6);
 }
 
