@@ -14,7 +14,7 @@
 struct qmgr;
 struct seg;
 
-enum { WORKERS_MAX = 256, JOBS_MAX = 1 << 20 };
+enum { WORKERS_MAX = 256, JOBS_MAX = 1 << 20, ENDED_KEPT = 8192 };
 
 enum job_state {
 	JOB_FREE,
@@ -30,11 +30,11 @@ struct qjob {
 	bool foreign;	      /* of a qmgr before us */
 	bool listed;	      /* named by RUNNING since its worker linked */
 	bool alone;
-	bool reached; /* a server answered: the host is up */
+	bool reached;  /* a server answered: the host is up */
 	bool borrowed; /* counts on a connection that its worker keeps (bucket_idle.c) */
-	bool partial; /* it had not all hosts that there are, or may be */
-	bool unknown; /* foreign, and its message is not filed yet */
-	bool over;    /* unknown, and nothing more will be said of it */
+	bool partial;  /* it had not all hosts that there are, or may be */
+	bool unknown;  /* foreign, and its message is not filed yet */
+	bool over;     /* unknown, and nothing more will be said of it */
 	uint64_t id;
 	uint32_t nrcpt, nopen; /* recipients; of them without result */
 	uint64_t sent_ms;      /* wall; 0: by a qmgr before us */
@@ -86,6 +86,8 @@ struct dispatch {
 	uint64_t alone_since_ms;
 	uint32_t njob, nforeign;     /* slots ever made; jobs of a qmgr before us */
 	uint32_t nunknown;	     /* of those, with a message that is not filed */
+	uint64_t ended[ENDED_KEPT];  /* messages that are no more, the last of them */
+	uint32_t nended;	     /* ever; modulo */
 	void *parent[SERVICE_COUNT]; /* its link; only one says which workers live */
 	struct alive {
 		uint64_t *instance; /* that the parent named last */
@@ -118,6 +120,8 @@ bool dispatch_workers(struct qmgr *q, enum service s, struct slice instances);
 /* A message was filed that a job of a qmgr before us may have: then it runs, or its results count.
  */
 void dispatch_filed(struct qmgr *q, uint64_t id);
+/* A message is no more: what a worker says of it again is nothing new. */
+void dispatch_ended(struct dispatch *d, uint64_t id);
 /* A segment goes: every worker that holds it forgets it. */
 void dispatch_forget(struct qmgr *q, struct seg *s);
 

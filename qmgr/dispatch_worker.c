@@ -210,6 +210,21 @@ take_over(struct qmgr *q, struct qjob *j, struct message *m, struct slice pairs)
 	free(rcpt);
 }
 
+void
+dispatch_ended(struct dispatch *d, uint64_t id)
+{
+	d->ended[d->nended++ % ENDED_KEPT] = id;
+}
+
+static bool
+has_ended(const struct dispatch *d, uint64_t id)
+{
+	for (unsigned i = 0; i < ENDED_KEPT; i++)
+		if (d->ended[i] == id)
+			return true;
+	return false;
+}
+
 /*
  * A job of a qmgr before us. Its results will be ours; where its message is not filed yet (the one
  * before us had read it, and died before the journal was written), they wait for that.
@@ -231,8 +246,12 @@ adopt(struct qmgr *q, struct worker *w, const struct msg_running *msg)
 		take_over(q, j, m, msg->rcpts);
 		return;
 	}
-	/* What a worker can make us remember is bounded; beyond it the job's results are nobody's. */
-	if (q->dispatch.nunknown >= UNKNOWN_MAX || msg->rcpts.n > UNKNOWN_RCPTS_MAX)
+	/*
+	 * Its results are known, and only the word of that was lost: the job ends when it says so.
+	 * What a worker can make us remember is bounded; beyond it the job's results are nobody's.
+	 */
+	if (has_ended(&q->dispatch, msg->id) || q->dispatch.nunknown >= UNKNOWN_MAX ||
+	    msg->rcpts.n > UNKNOWN_RCPTS_MAX)
 		return;
 	j->unknown = true;
 	j->since_ms = clock_mono_ms();

@@ -175,6 +175,7 @@ message_done(struct qmgr *q, struct message *m)
 		log_u64(LOGK_DELAY, now > id_ms(m->id) ? now - id_ms(m->id) : 0);
 		log_end();
 	}
+	dispatch_ended(&q->dispatch, m->id);
 	message_unlink(q, m);
 }
 

@@ -304,6 +304,34 @@ START_TEST(rule_15_results_of_a_message_not_yet_filed_wait_for_it)
 }
 END_TEST
 
+/* Its results are in the journal, and only the word of that was lost: nobody waits for it again. */
+START_TEST(rule_15_results_of_a_message_just_ended_are_acknowledged_at_once)
+{
+	uint64_t id = world_send(&w, &pen, "a@x.example", "b@y.example");
+	uint32_t pair[2] = { 0, 1 };
+	const struct msg_running running = {
+		.job = told[0].number, .id = id, .rcpts = slice_of(pair, 8), .last = 1
+	};
+
+	job_finish(&w, &told[0], OUTCOME_OK, 250);
+	ck_assert_uint_eq(w.q.messages.count, 0);
+	if (_i == 0) {
+		again();
+		worker = dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL);
+	} else { /* the same qmgr, over a new link */
+		dispatch_unlinked(&w.q, worker);
+		ck_assert_ptr_eq(dispatch_linked(&w.q, SERVICE_DELIVER, 1, 1, NULL), worker);
+	}
+	ck_assert(dispatch_running(&w.q, worker, &running));
+	ck_assert(dispatch_result(&w.q, worker,
+	    &(struct msg_result){ .job = running.job, .attempt = 1, .kind = OUTCOME_OK }));
+	ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = running.job }));
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
+	ck_assert_uint_eq(w.q.ledger.delivered, 1);
+}
+END_TEST
+
 /* It was concluded long ago, and only the word of it was lost. */
 START_TEST(rule_15_results_of_a_message_that_is_no_more_are_acknowledged_after_a_while)
 {
@@ -830,6 +858,8 @@ cases(TCase *tc)
 	    tc, rule_15_nothing_started_is_dispatched_before_its_worker_reported, 0, 4);
 	tcase_add_test(tc, rule_15_a_lost_STARTED_is_made_up_for_by_the_worker_s_report);
 	tcase_add_loop_test(tc, rule_15_results_of_a_message_not_yet_filed_wait_for_it, 0, 4);
+	tcase_add_loop_test(
+	    tc, rule_15_results_of_a_message_just_ended_are_acknowledged_at_once, 0, 2);
 	tcase_add_test(
 	    tc, rule_15_results_of_a_message_that_is_no_more_are_acknowledged_after_a_while);
 	tcase_add_test(tc, rule_15_a_false_worker_cannot_have_us_remember_without_end);
