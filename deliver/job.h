@@ -107,9 +107,9 @@ struct delivery {
 	char host[256];
 	struct addr addr;
 	uint32_t conn_use;
-	uint32_t opened; /* connections begun */
-	bool took; /* one that was idle and its queue's */
-	uint8_t kept; /* as in JOB_DONE */
+	uint32_t opened;	    /* connections begun */
+	bool took;		    /* one that was idle and its queue's */
+	uint8_t kept;		    /* as in JOB_DONE */
 	uint64_t began_ms, mail_ms; /* monotonic; of the first transaction, 0: there was none */
 };
 

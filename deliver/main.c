@@ -21,8 +21,8 @@
 static void *
 smtp_open(const struct carrier_env *env)
 {
-	struct pool *p = pool_new(
-	    env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
+	struct pool *p =
+	    pool_new(env->loop, env->loader, env->daemon->conf->hostname, env->ended, env->arg);
 
 	pool_tell(p, env->gone);
 	return p;

@@ -299,8 +299,12 @@ worker_main(const struct carrier_ops *ops, struct daemon *d, unsigned number, in
 	peer_self(ops->self, 1, (uint16_t)number, 0);
 	peer_self_generation(d->generation);
 	w.loader = loader_new(w.loop);
-	w.carrier = ops->open(&(const struct carrier_env){
-	    .daemon = d, .loop = w.loop, .loader = w.loader, .ended = job_ended, .gone = conn_gone, .arg = &w });
+	w.carrier = ops->open(&(const struct carrier_env){ .daemon = d,
+	    .loop = w.loop,
+	    .loader = w.loader,
+	    .ended = job_ended,
+	    .gone = conn_gone,
+	    .arg = &w });
 	w.end = timer_new(w.loop, overstayed, &w);
 	w.qmgr = peer_supplied(w.loop, SERVICE_QMGR, d->ids.uid[SERVICE_QMGR], &qmgr_ops, &w);
 	nest_open(w.loop, pair_fd, &nest_ops, &w);

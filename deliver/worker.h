@@ -29,8 +29,8 @@ struct carrier_ops {
 	void (*start)(void *carrier, struct delivery *d);
 	void (*config)(void *carrier, const struct conf *c); /* env->daemon has it too */
 	void (*quit)(void *carrier);			     /* no new jobs will come */
-	void (*close)(void *carrier, uint32_t queue); /* may be NULL: one that is kept for it */
-	void (*status)(void *carrier, struct buf *json);     /* members of an open object */
+	void (*close)(void *carrier, uint32_t queue);	 /* may be NULL: one that is kept for it */
+	void (*status)(void *carrier, struct buf *json); /* members of an open object */
 };
 
 _Noreturn void worker_main(

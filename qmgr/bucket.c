@@ -379,8 +379,8 @@ bucket_told(struct qmgr *q, struct queue *queue, const struct qjob *j, const str
 		struct bucket *b = of->share[i].b;
 
 		if (opened > paid)
-			b->connection_due = gcra_take(
-			    b->connection_due, &b->rates.connection, now, opened - paid);
+			b->connection_due =
+			    gcra_take(b->connection_due, &b->rates.connection, now, opened - paid);
 		else if (opened < paid)
 			b->connection_due = gcra_give_back(b->connection_due, &b->rates.connection);
 	}

@@ -373,7 +373,7 @@ alone_run(struct qmgr *q)
 		return;
 	}
 	w = resolve_look(q, queue) != RESOLVE_GO || !bucket_lets(q, queue) ? NULL
-									    : pick_alone(d, queue);
+									   : pick_alone(d, queue);
 	if (w == NULL)
 		return;
 	d->alone_id = 0;

@@ -65,9 +65,9 @@ struct queue {
 	uint8_t passed[QUEUE_PRIORITIES]; /* jobs in a row that others got while it had something */
 	uint32_t nrcpt;			  /* recipients that name it, closed ones apart */
 	uint32_t nready;
-	uint32_t njobs;	      /* running: connections, as far as we know */
-	bool idle;	      /* was seen empty by the slow timer */
-	bool active;	      /* in the ring of those that may be dispatched from */
+	uint32_t njobs; /* running: connections, as far as we know */
+	bool idle;	/* was seen empty by the slow timer */
+	bool active;	/* in the ring of those that may be dispatched from */
 	struct queue *active_next;
 
 	struct site *site;	 /* NULL: not defined yet, or the queue that asks router */

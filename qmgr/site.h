@@ -16,10 +16,10 @@ struct queue;
 struct site {
 	struct site *next;
 	struct buf key;
-	uint32_t refs;	/* queues */
-	uint32_t njobs; /* running, of all of them */
+	uint32_t refs;	      /* queues */
+	uint32_t njobs;	      /* running, of all of them */
 	uint32_t last_worker; /* slot + 1 of the one that got the last job; 0: none yet */
-	struct bucket *own; /* where a queue's scopes set rates; NULL: none did */
+	struct bucket *own;   /* where a queue's scopes set rates; NULL: none did */
 	/* have something ready and wait for a place, in order */
 	struct queue *wait_first, *wait_last;
 };

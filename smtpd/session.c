@@ -96,9 +96,8 @@ argument_of(const struct session *s, enum reply reply)
 	}
 	if (reply == REPLY_SHUTDOWN || reply == REPLY_TIMEOUT || reply == REPLY_TOO_MANY_ERRORS ||
 	    reply == REPLY_TOO_MANY_SESSIONS || reply == REPLY_TOO_MANY_FROM_CLIENT ||
-	    reply == REPLY_TOO_OFTEN ||
-	    reply == REPLY_TROUBLE || reply == REPLY_NO_SERVICE || reply == REPLY_GREETING ||
-	    reply == REPLY_HELO_OK)
+	    reply == REPLY_TOO_OFTEN || reply == REPLY_TROUBLE || reply == REPLY_NO_SERVICE ||
+	    reply == REPLY_GREETING || reply == REPLY_HELO_OK)
 		return host(s);
 	return SLICE_NONE;
 }

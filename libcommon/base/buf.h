@@ -12,8 +12,8 @@ struct buf {
 
 /* Room for `more` bytes behind n; returns where they go. */
 char *buf_room(struct buf *b, size_t more) __attribute__((returns_nonnull));
-void buf_u64(struct buf *b, uint64_t v);  /* in decimal */
-void buf_2digits(struct buf *b, int v);	  /* 0 to 99 */
+void buf_u64(struct buf *b, uint64_t v); /* in decimal */
+void buf_2digits(struct buf *b, int v);	 /* 0 to 99 */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Takes n bytes off the front (moves the rest down). */
 void buf_drop(struct buf *b, size_t n);

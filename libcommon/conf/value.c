@@ -667,9 +667,9 @@ value_store(
 	}
 }
 
-#define IS_LIST(type)                                                                   \
-	((type) == VALUE_SERVICES || (type) == VALUE_DOMAINS || (type) == VALUE_NETS || \
-	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS || (type) == VALUE_SERVERS ||   \
+#define IS_LIST(type)                                                                     \
+	((type) == VALUE_SERVICES || (type) == VALUE_DOMAINS || (type) == VALUE_NETS ||   \
+	    (type) == VALUE_LISTENS || (type) == VALUE_HOPS || (type) == VALUE_SERVERS || \
 	    (type) == VALUE_BUCKETS)
 #define ROW(record, type, field, key, def, min, max)                                    \
 	{                                                                               \

@@ -16,7 +16,7 @@
 	R(BYE, 221, " 2.0.0", "Bye")                                                               \
 	R(HELO_OK, 250, "", "%s")                                                                  \
 	R(OK, 250, " 2.0.0", "Ok")                                                                 \
-	R(HELP, 214, " 2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT")      \
+	R(HELP, 214, " 2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT") \
 	R(VRFY, 252, " 2.5.2", "Cannot verify the user, but will take mail and try to deliver it") \
 	R(SHUTDOWN, 421, " 4.3.2", "%s is shutting down")                                          \
 	R(TIMEOUT, 421, " 4.4.2", "%s waited too long for the next command")                       \

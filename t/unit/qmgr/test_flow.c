@@ -431,9 +431,10 @@ END_TEST
 START_TEST(rule_22_a_worker_s_word_for_damage_is_checked)
 {
 	struct pen p = world_lease(&w, CLASS_MX, 11);
-	const struct letter l = {
-		.from = "a@x.example", .to = { "b@y.example", "c@y.example" }, .hop = "192.0.2.1", .body = 5000
-	};
+	const struct letter l = { .from = "a@x.example",
+		.to = { "b@y.example", "c@y.example" },
+		.hop = "192.0.2.1",
+		.body = 5000 };
 	uint64_t at = p.at, id = pen_write(&w, &p, &l);
 	char name[SPOOL_NAME];
 	int fd;

@@ -230,8 +230,8 @@ START_TEST(trouble_with_the_dns_is_no_bounce)
 	why_find(&w.q, message_find(&w.q.messages, second), 0, &why);
 	ck_assert_int_eq(why.cause, WHY_DNS);
 	buf_putc(&why.text, '\0');
-	ck_assert_msg(strstr(why.text.p, "DNS failing") != NULL &&
-			  strstr(why.text.p, "SERVFAIL") != NULL,
+	ck_assert_msg(
+	    strstr(why.text.p, "DNS failing") != NULL && strstr(why.text.p, "SERVFAIL") != NULL,
 	    "%s", why.text.p);
 	why_fini(&why);
 	for (int i = 0; i < 40; i++)

@@ -452,8 +452,8 @@ START_TEST(buckets_of_all_scopes_add_up)
 	ck_assert_uint_eq(b->message_rate.count, 0);
 	ck_assert_int_eq(
 	    conf_eval(c, "buckets", SLICE_LIT("g"), SLICE_NONE, SLICE_LIT("d.example"), &e), 0);
-	ck_assert_msg(slice_is(slice_buf(&e.value), "one, two, all"), "%.*s",
-	    SLICE_ARG(slice_buf(&e.value)));
+	ck_assert_msg(
+	    slice_is(slice_buf(&e.value), "one, two, all"), "%.*s", SLICE_ARG(slice_buf(&e.value)));
 	ck_assert_uint_eq(e.line, 6);
 	ck_assert_msg(
 	    slice_is(slice_buf(&e.scope), "domain d.example, group g (line 8), global (line 5)"),
