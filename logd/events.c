@@ -38,6 +38,7 @@ events_take(struct events *e, enum service from, uint64_t lost, struct slice dat
 			return false;
 		}
 		e->taken[from]++;
+		e->count++;
 		metrics_event(e->metrics, from, &r);
 		if (log_event_level(r.event) >= e->level)
 			write_line(e, from, &r);

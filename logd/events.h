@@ -15,6 +15,7 @@ struct events {
 	struct metrics *metrics;
 	struct outputs *outputs;
 	enum log_level level;
+	uint64_t count; /* of them all, ever */
 	uint64_t taken[SERVICE_COUNT], lost[SERVICE_COUNT], bad;
 };
 

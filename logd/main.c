@@ -33,7 +33,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HTTP_MAX = 4, HTTP_BACKLOG = 64 }; /* as many as metrics_listen may name */
+enum {
+	HTTP_MAX = 4, /* as many as metrics_listen may name */
+	HTTP_BACKLOG = 64,
+	NAP_MS = 30,
+	NAP_EVENTS = 64, /* where more are said in that time, nobody naps */
+};
 
 struct main {
 	struct daemon d;
@@ -45,6 +50,8 @@ struct main {
 	unsigned nhttp;
 	int http_fd[HTTP_MAX];
 	struct http *http[HTTP_MAX];
+	struct deferred look;
+	uint64_t heard, rested; /* events, at the end of the last turn and of the last nap */
 };
 
 static bool
@@ -187,11 +194,39 @@ static const struct ctl_verb verbs[] = {
 };
 
 static void
+nothing(void *arg)
+{
+	(void)arg;
+}
+
+/*
+ * Where little is said, it is not heard word by word: to be woken costs more than the lines that
+ * follow. What is said meanwhile waits in the links. A signal ends the nap.
+ */
+static void
+nap(struct main *m)
+{
+	const struct timespec length = { .tv_nsec = NAP_MS * 1000000 };
+
+	if (sink_error(m->events.sink) == 0)
+		sink_flush(m->events.sink);
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
+static void
 on_turn_end(void *arg)
 {
 	struct main *m = arg;
 
 	events_take_own(&m->events);
+	if (m->heard != m->events.count) {
+		m->heard = m->events.count;
+		loop_defer(m->loop, &m->look); /* perhaps there is more */
+		return;
+	}
+	if (m->heard != m->rested && m->heard - m->rested <= NAP_EVENTS)
+		nap(m);
+	m->rested = m->heard;
 }
 
 static void
@@ -330,6 +365,7 @@ main(int argc, char *argv[])
 			peer_listen(m.loop, edges[i], (enum service)i, m.d.ids.uid[i], &ops, &m);
 	server = ctl_serve(m.loop, ctl, verbs, m.d.ids.gid[GROUP_ADM], &m);
 	followers_set_server(m.events.followers, server);
+	m.look = (struct deferred){ .fn = nothing };
 	loop_at_turn_end(m.loop, TURN_LOG, on_turn_end, &m);
 	loop_signal(m.loop, SIGHUP, on_hup, &m);
 	loop_signal(m.loop, SIGTERM, on_term, &m);

@@ -15,6 +15,7 @@
 enum {
 	KIND_DAMAGED = 3, /* RESULT: the record failed its checksum */
 	TEXT_MAX = 1900,  /* of a reply, as kept */
+	TOGETHER = 64,	  /* results that wait for a sync; more are not put off */
 };
 
 static void
@@ -204,7 +205,9 @@ dispatch_job_end(struct qmgr *q, struct qjob *j)
 		dispatch_wake(q, queue);
 	}
 	journal_after(&q->journal, &j->wait,
-	    d->waiting >= q->conf->jobs_max / 2 ? JOURNAL_NOW : JOURNAL_GROUP);
+	    d->ending || d->waiting >= TOGETHER || d->waiting >= q->conf->jobs_max / 2
+		? JOURNAL_NOW
+		: JOURNAL_GROUP);
 }
 
 bool

@@ -40,7 +40,8 @@ bus_job(struct worker *w, const struct msg_job *m)
 static void
 bus_ack(struct worker *w, uint64_t job)
 {
-	peer_send(w->bus, result_ack, .job = job);
+	/* The worker only remembers a result for longer. */
+	peer_send_later(w->bus, result_ack, .job = job);
 }
 
 static void

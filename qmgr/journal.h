@@ -28,7 +28,7 @@ struct journal_wait {
 
 /* How soon the last record must be on the disk. */
 enum journal_haste {
-	JOURNAL_LAZY,  /* nobody waits: some ten holds */
+	JOURNAL_LAZY,  /* nobody waits: some holds */
 	JOURNAL_GROUP, /* with others, after the hold */
 	JOURNAL_NOW,   /* as soon as the thread is free */
 };

@@ -61,6 +61,7 @@ on_term(int signo, void *arg)
 		return;
 	}
 	queue.dispatch.ending = true;
+	journal_hurry(&queue.journal, JOURNAL_NOW);
 	timer_set(timer_new(arg, overdue, arg), ENDING_MS);
 	loop_at_turn_end(arg, TURN_DAEMON + 1, end_if_quiet, arg);
 }
