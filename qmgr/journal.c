@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	LAZY_HOLDS = 4,
+	LAZY_HOLDS = 2,
 	LAZY_MIN_MS = 20,
 	PAUSE_FIRST_MS = 100,
 	PAUSE_LAST_MS = 5000,
