@@ -31,8 +31,9 @@ submit_smtp_open(struct submit_link *l, struct submit_server *server, const char
 	*server = (struct submit_server){ 0 };
 	if ((r = submit_link_open(l, folder, CONNECT_MS)) < 0)
 		return r;
+	/* It is our own server at the other end: neither waits for the other's first words. */
+	submit_link_put(l, SLICE_LIT("EHLO localhost\r\n"));
 	if ((r = submit_link_reply(l, GREETING_MS, &reply)) == 0 && reply.code == 220) {
-		submit_link_put(l, SLICE_LIT("EHLO localhost\r\n"));
 		r = submit_link_reply(l, GREETING_MS, &reply);
 		if (r == 0 && reply.code == 250) {
 			ehlo_parse(&reply, &ehlo);

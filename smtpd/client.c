@@ -106,6 +106,14 @@ end(struct client *c)
 }
 
 static void
+io_hold(void *io, bool hold)
+{
+	struct client *c = io;
+
+	conn_hold(c->conn, hold);
+}
+
+static void
 io_hang_up(void *io)
 {
 	struct client *c = io;
@@ -121,6 +129,7 @@ static const struct session_io ops = { .in = io_in,
 	.pending = io_pending,
 	.deadline = io_deadline,
 	.pause = io_pause,
+	.hold = io_hold,
 	.hang_up = io_hang_up };
 
 static void

@@ -120,8 +120,10 @@ held_put(struct session *s, struct rcpt *r, struct slice text)
 	struct held_reply *h = arena_alloc(&s->tx.arena, sizeof *h);
 
 	*h = (struct held_reply){ .rcpt = r, .text = text };
-	if (s->nheld++ == 0)
+	if (s->nheld++ == 0) {
 		s->held_end = &s->held;
+		s->ops->hold(s->io, true);
+	}
 	*s->held_end = h;
 	s->held_end = &h->next;
 }
@@ -231,6 +233,8 @@ session_reset(struct session *s)
 			s->world->forget(s->world->arg, h->rcpt);
 			h->rcpt->asked = false;
 		}
+	if (s->nheld > 0)
+		s->ops->hold(s->io, false);
 	s->nheld = 0;
 	s->held = NULL;
 	s->held_end = NULL;
@@ -606,6 +610,8 @@ held_flush(struct session *s)
 		s->held = s->held->next;
 		s->nheld--;
 	}
+	if (s->nheld == 0)
+		s->ops->hold(s->io, false);
 }
 
 /* Our own callers are told what ends here: sendmail -bv says it on. */

@@ -28,6 +28,8 @@ struct session_io {
 	size_t (*pending)(void *io);  /* bytes of them that the client has not taken yet */
 	void (*deadline)(void *io, uint64_t ms); /* then session_expired(); 0: none */
 	void (*pause)(void *io, bool pause);	 /* no more input for now */
+	/* replies wait for one that must come first: sent one by one, each would wake the client */
+	void (*hold)(void *io, bool hold);
 	void (*hang_up)(void *io);
 };
 

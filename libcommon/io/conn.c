@@ -29,6 +29,7 @@ struct conn {
 	struct deferred flush, offer;
 	bool connecting, paused, blocked, in_call, dead, finishing, skip_line, was_pending;
 	bool bare_cr_pending;
+	bool held;	/* what was put out waits for more */
 	bool again;	/* what stands in `in` is to be offered anew */
 	bool undrained; /* drained() is owed */
 };
@@ -458,7 +459,7 @@ flush_deferred(void *arg)
 
 	if (c->dead)
 		unless_busy_destroy(c);
-	else if (!c->blocked && !c->connecting && (c->out.n > 0 || c->undrained))
+	else if (!c->held && !c->blocked && !c->connecting && (c->out.n > 0 || c->undrained))
 		after_write(c, write_out(c));
 }
 
@@ -475,6 +476,14 @@ void
 conn_put(struct conn *c, const void *p, size_t n)
 {
 	buf_put(conn_out(c), p, n);
+}
+
+void
+conn_hold(struct conn *c, bool hold)
+{
+	c->held = hold;
+	if (!hold && c->out.n > 0)
+		loop_defer(c->loop, &c->flush);
 }
 
 void

@@ -46,6 +46,7 @@ struct fake {
 	bool no_id;
 	uint64_t next_id, deadline_ms;
 	bool paused;
+	bool held; /* replies are not sent yet */
 	unsigned committed;
 	/* Of the last letter that was committed: */
 	struct buf content, envelope;
@@ -95,6 +96,12 @@ fake_io_pause(void *io, bool pause)
 }
 
 static void
+fake_io_hold(void *io, bool hold)
+{
+	((struct fake *)io)->held = hold;
+}
+
+static void
 fake_io_hang_up(void *io)
 {
 	struct fake *f = io;
@@ -104,7 +111,7 @@ fake_io_hang_up(void *io)
 }
 
 static const struct session_io fake_io = { fake_io_in, fake_io_take, fake_io_out, fake_io_pending,
-	fake_io_deadline, fake_io_pause, fake_io_hang_up };
+	fake_io_deadline, fake_io_pause, fake_io_hold, fake_io_hang_up };
 
 static bool
 fake_ask(void *arg, struct session *s, struct rcpt *r)

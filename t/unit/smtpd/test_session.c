@@ -249,8 +249,10 @@ START_TEST(no_answer_is_451)
 	fake_say(&f, HELLO);
 	fake_say(&f, MAIL "RCPT TO:<x@silent.example>\r\n" RCPT);
 	ck_assert_str_eq(fake_codes(&f), "220 250 250"); /* the second one waits behind the first */
+	ck_assert(f.held); /* and MAIL's reply for theirs: a client that has sent all is woken once */
 	r = fake_next_question(&f, true);
 	session_answered(r->session, r, NULL);
+	ck_assert(!f.held);
 	ck_assert_str_eq(fake_codes(&f), "451 250");
 	fake_fini(&f);
 }
@@ -265,7 +267,9 @@ START_TEST(questions_are_forgotten)
 	fake_say(&f, HELLO);
 	fake_say(&f, MAIL "RCPT TO:<x@silent.example>\r\n");
 	ck_assert_uint_eq(f.nasked, 1);
+	ck_assert(f.held);
 	session_expired(f.session);
+	ck_assert(!f.held);
 	ck_assert_ptr_null(f.session);
 	ck_assert_uint_eq(f.nasked, 0);
 	ck_assert_str_eq(fake_codes(&f), "220 250 250 421");

@@ -507,6 +507,36 @@ START_TEST(drained_is_told)
 }
 END_TEST
 
+/* One packet for what was put out in several turns; the end lets everything go. */
+START_TEST(what_is_held_goes_with_the_rest)
+{
+	struct world w;
+	struct buf got = { 0 };
+
+	open_world(&w);
+	conn_put(w.conn, "one ", 4);
+	conn_hold(w.conn, true);
+	turns(&w);
+	conn_put(w.conn, "two ", 4);
+	turns(&w);
+	far_hears(&w, &got);
+	ck_assert_uint_eq(got.n, 0);
+	ck_assert_uint_eq(w.drains, 0);
+	if (_i == 0) {
+		conn_hold(w.conn, false);
+		turns(&w);
+		ck_assert_uint_eq(w.drains, 1);
+	} else {
+		conn_finish(w.conn);
+		w.conn = NULL;
+	}
+	far_hears(&w, &got);
+	ck_assert(slice_is(slice_buf(&got), "one two "));
+	buf_fini(&got);
+	close_world(&w);
+}
+END_TEST
+
 START_TEST(broken_pipe_is_told_once)
 {
 	struct world w;
@@ -781,6 +811,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, deadlines);
 	tcase_add_loop_test(tc, putv_with_a_full_socket, 0, 5);
 	tcase_add_loop_test(tc, drained_is_told, 0, 3);
+	tcase_add_loop_test(tc, what_is_held_goes_with_the_rest, 0, 2);
 	tcase_add_loop_test(tc, broken_pipe_is_told_once, 0, 3);
 	tcase_add_loop_test(tc, end_inside_callbacks, 0, 10);
 	tcase_add_test(tc, finish_sends_all);
