@@ -70,8 +70,8 @@ check-long: deps-check
 	@$(SUDO) env FAULTS=all $(MAKE) -s V=debug check-e2e E2E=t/e2e/0413-faults.t
 	@$(SUDO) env DEPTH=6 $(MAKE) -s V=release check-e2e E2E=t/e2e/0641-bounce-kills.t
 	@$(SUDO) env CALLERS=all $(MAKE) -s V=release check-e2e E2E=t/e2e/0720-callers.t
-	@$(SUDO) $(MAKE) -s V=release crash-block N=1500
-	@$(SUDO) $(MAKE) -s V=release crash-block N=1500 FS=xfs
+	@$(SUDO) $(MAKE) -s V=release crash-block N=1600
+	@$(SUDO) $(MAKE) -s V=release crash-block N=1600 FS=xfs
 	@$(MAKE) -s V=debug crash-model STATES=20000
 	@$(SUDO) $(MAKE) -s V=release crash-live CUTS=15
 	@$(SUDO) $(MAKE) -s V=release crash-live CUTS=15 FS=xfs
