@@ -36,7 +36,7 @@
 enum {
 	HTTP_MAX = 4, /* as many as metrics_listen may name */
 	HTTP_BACKLOG = 64,
-	NAP_MS = 30,
+	NAP_MS = 50,
 	NAP_EVENTS = 64, /* where more are said in that time, nobody naps */
 };
 

@@ -14,6 +14,7 @@
 
 enum {
 	LAZY_HOLDS = 2,
+	EARLY_PERCENT = 40,
 	LAZY_MIN_MS = 20,
 	PAUSE_FIRST_MS = 100,
 	PAUSE_LAST_MS = 5000,
@@ -481,7 +482,8 @@ journal_commit(struct journal *j)
 	spare_ahead(j);
 	now = clock_mono_ms();
 	due = j->want_ms;
-	if (due <= now)
+	/* We are awake: what would be due soon need not wake us again. */
+	if (due <= now + (j->failing ? 0 : j->hold_ms * EARLY_PERCENT / 100))
 		start(j);
 	else if (!timer_is_set(j->timer) || due - now < j->hold_ms || due == now)
 		timer_set(j->timer, due - now);

@@ -239,7 +239,7 @@ START_TEST(empty_file_gives_the_defaults)
 	ck_assert_uint_eq(c->recipients_max, 1000);
 	ck_assert_uint_eq(c->command_timeout_ms, 300000);
 	ck_assert_uint_eq(c->in_flight_bytes, 256 << 20);
-	ck_assert_uint_eq(c->journal_hold_ms, 50);
+	ck_assert_uint_eq(c->journal_hold_ms, 100);
 	ck_assert_uint_eq(c->failed_keep_ms, 5 * 86400000ULL);
 	ck_assert_uint_eq(c->log_level, LEVEL_INFO);
 	ck_assert_uint_eq(c->sandbox_off, 0);
