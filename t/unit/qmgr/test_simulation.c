@@ -629,11 +629,12 @@ model_point(void)
 	if (!disk_is_unsettled() || rng_next(&dice) % model.every != 0)
 		return;
 	for (unsigned k = 0; k < model.states; k++) {
-		char folder[] = "/dev/shm/qmgrmodel.XXXXXX";
+		char folder[128];
 		uint64_t seed = ++serial + 1000003 * (uint64_t)sim.w.opened;
 		int status = 0;
 		pid_t pid;
 
+		snprintf(folder, sizeof folder, "%s/qmgrmodel.XXXXXX", world_place());
 		ck_assert_ptr_nonnull(mkdtemp(folder));
 		pid = fork();
 		ck_assert_int_ge(pid, 0);
