@@ -86,7 +86,7 @@ take_message(struct queue_print *q, struct slice rest, struct buf *out)
 static void
 take_recipient(struct queue_print *q, struct slice rest, struct buf *out)
 {
-	struct buf address = { 0 }, state = { 0 }, reason = { 0 };
+	struct buf address = { 0 }, state = { 0 }, reason = { 0 }, last;
 
 	if (q->messages == 0 || !next_field(&rest, &address) || !next_field(&rest, &state)) {
 		q->malformed++;
@@ -97,8 +97,9 @@ take_recipient(struct queue_print *q, struct slice rest, struct buf *out)
 				buf_printf(out, "%*s(%.*s)\n",
 				    reason.n < REASON_END ? REASON_END - (int)reason.n : 0, "",
 				    SLICE_ARG(slice_buf(&reason)));
-			buf_reset(&q->reason);
-			buf_slice(&q->reason, slice_buf(&reason));
+			last = q->reason;
+			q->reason = reason;
+			reason = last;
 		}
 		buf_printf(out, "%*s%.*s\n", RECIPIENT_COLUMN, "", SLICE_ARG(slice_buf(&address)));
 	}
