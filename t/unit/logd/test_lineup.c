@@ -61,13 +61,29 @@ START_TEST(by_time)
 }
 END_TEST
 
+/* Behind by more than lines are held for: those of one link are there before those of the other. */
+START_TEST(late_ourselves)
+{
+	uint64_t late = T + 2 * LINEUP_US;
+
+	put("delivered ", T + 3 * MS, late);
+	ck_assert_uint_eq(lineup_take(&lineup, late), ARRIVED_US);
+	put("received ", T, late + 50 * MS);
+	ck_assert_uint_eq(lineup_take(&lineup, late + 50 * MS), ARRIVED_US);
+	ck_said("");
+	ck_assert_uint_eq(lineup_take(&lineup, late + 50 * MS + ARRIVED_US), 0);
+	ck_said("received delivered ");
+}
+END_TEST
+
 /* Of another time than ours: neither held for long nor in the way of others. */
 START_TEST(strange_times)
 {
 	put("future ", UINT64_MAX, T);
 	put("past ", 0, T);
 	put("now ", T, T);
-	ck_assert_uint_eq(lineup_take(&lineup, T), LINEUP_US);
+	ck_assert_uint_eq(lineup_take(&lineup, T), ARRIVED_US);
+	ck_assert_uint_eq(lineup_take(&lineup, T + ARRIVED_US), LINEUP_US - ARRIVED_US);
 	ck_said("past ");
 	ck_assert_uint_eq(lineup_take(&lineup, T + LINEUP_US), 0);
 	ck_said("future now ");
@@ -114,6 +130,7 @@ cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, by_time);
+	tcase_add_test(tc, late_ourselves);
 	tcase_add_test(tc, strange_times);
 	tcase_add_test(tc, clock_set_back);
 	tcase_add_test(tc, too_many);
