@@ -259,6 +259,9 @@ subtest 'under systemd' => sub {
 # Users and folders as the package's script makes them where systemd is not the init.
 my $prepare = 'systemd-sysusers && systemd-tmpfiles --create /usr/lib/tmpfiles.d/angarium.conf';
 
+# What the logger of its standard error has written; it does so in its own time.
+sub words_of { my ($s) = @_; return ($m->run_in('cat', "/var/log/angarium/stderr-$s/current"))[1] // '' }
+
 subtest 'under s6' => sub {
 	$m = Debian->start(lower => [$dest], init => [ 'sh', '-c',
 		"$prepare && mkdir /run/service && cp -a /usr/share/angarium/s6/* /run/service && exec s6-svscan /run/service" ], comm => 's6-svscan');
@@ -277,7 +280,7 @@ subtest 'under s6' => sub {
 	$m->run_in('s6-svc', '-wD', '-T', '10000', '-u', '/run/service/angarium-router');
 	wait_for(sub { ($m->run_in('s6-svstat', '/run/service/angarium-router'))[1] =~ /^down \(exitcode 78\)/ }, 'router to be down');
 	ok(!main_pid('router'), 'a wrong configuration: exit 78, and it is not tried again');
-	like($m->shell('cat /var/log/angarium/stderr-router/current'), qr/router: .*angarium\.conf:\d+/, 'its words are in its log');
+	ok(wait_for(sub { words_of('router') =~ /router: .*angarium\.conf:\d+/ }, 'its words'), 'its words are in its log');
 	$m->end;
 };
 
@@ -293,7 +296,7 @@ subtest 'under runit' => sub {
 	$m->shell('echo nonsense >/etc/angarium/angarium.conf; sv down /run/service/angarium-router; rm -rf /run/angarium/conf; sv up /run/service/angarium-router');
 	wait_for(sub { ($m->run_in('sv', 'status', '/run/service/angarium-router'))[1] =~ /^down: [^;]*: \d+s, normally up;/ }, 'router to be down');
 	ok(!main_pid('router'), 'a wrong configuration: it is not tried again');
-	like($m->shell('cat /var/log/angarium/stderr-router/current'), qr/router: .*angarium\.conf:\d+/, 'its words are in its log');
+	ok(wait_for(sub { words_of('router') =~ /router: .*angarium\.conf:\d+/ }, 'its words'), 'its words are in its log');
 	$m->end;
 };
 
