@@ -12,7 +12,7 @@
 
 enum { WAYS = 16, SETS = RATES_PLACES / WAYS };
 
-/* `due` is in the units of its rate (gcra.h): `of` says which rate that was. */
+/* `due` is in the units of its rate (gcra.h): `of` says whose it is, and of which rate. */
 struct place {
 	_Atomic uint64_t client; /* 0: free */
 	_Atomic uint64_t due[RATE_KINDS];
@@ -76,27 +76,38 @@ load32(const _Atomic uint32_t *at)
 	return atomic_load_explicit(at, memory_order_relaxed);
 }
 
-/* The client's place, which may have been another's. */
+static uint64_t
+mixed(uint64_t client)
+{
+	return client * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* The client's place, which may have been another's: what is due there says so itself. */
 static struct place *
 place_of(struct rates *r, uint64_t client)
 {
-	uint64_t h = client * UINT64_C(0x9e3779b97f4a7c15);
-	struct place *set = &r->places[(h >> 40) % SETS * WAYS], *found = NULL;
+	struct place *set = &r->places[(mixed(client) >> 40) % SETS * WAYS];
 
-	for (unsigned i = 0; i < WAYS; i++) {
-		uint64_t who = atomic_load_explicit(&set[i].client, memory_order_relaxed);
+	for (;;) {
+		struct place *found = NULL;
+		uint64_t whose = 0;
 
-		if (who == client)
-			return &set[i];
-		if (found == NULL || load32(&set[i].rest_s) < load32(&found->rest_s))
-			found = &set[i];
+		for (unsigned i = 0; i < WAYS; i++) {
+			uint64_t who = atomic_load_explicit(&set[i].client, memory_order_relaxed);
+
+			if (who == client)
+				return &set[i];
+			if (found == NULL || load32(&set[i].rest_s) < load32(&found->rest_s)) {
+				found = &set[i];
+				whose = who;
+			}
+		}
+		if (atomic_compare_exchange_strong_explicit(&found->client, &whose, client,
+			memory_order_relaxed, memory_order_relaxed)) {
+			atomic_store_explicit(&found->rest_s, 0, memory_order_relaxed);
+			return found;
+		}
 	}
-	/* Two workers may do this at once: then one event of a client's is not counted, or one too many. */
-	for (unsigned k = 0; k < RATE_KINDS; k++)
-		atomic_store_explicit(&found->due[k], 0, memory_order_relaxed);
-	atomic_store_explicit(&found->rest_s, 0, memory_order_relaxed);
-	atomic_store_explicit(&found->client, client, memory_order_relaxed);
-	return found;
 }
 
 static void
@@ -109,10 +120,16 @@ rests_later(struct place *p, uint64_t due, const struct gcra_rate *rate)
 		atomic_store_explicit(&p->rest_s, rest, memory_order_relaxed);
 }
 
+/*
+ * Nothing is ever reset: what is due is replaced in one step by whoever counts an event, and where it
+ * was another's it counts as none until then. So workers that begin with a client at once lose at
+ * most one event each, however long one of them is held up between two lines of this.
+ */
 bool
 rates_take(struct rates *r, enum rate_kind kind, uint64_t client, uint64_t now_ms)
 {
 	const struct gcra_rate *rate = &r->rate[kind];
+	uint32_t of = r->of[kind] ^ (uint32_t)(mixed(client) >> 32);
 	uint64_t due, next, most;
 	struct place *p;
 
@@ -120,20 +137,19 @@ rates_take(struct rates *r, enum rate_kind kind, uint64_t client, uint64_t now_m
 		return true;
 	p = place_of(r, client);
 	most = gcra_take(0, rate, now_ms, rate->burst);
-	/* Of another rate: that one's numbers say nothing here. */
-	if (load32(&p->of[kind]) != r->of[kind]) {
-		atomic_store_explicit(&p->due[kind], 0, memory_order_relaxed);
-		atomic_store_explicit(&p->of[kind], r->of[kind], memory_order_relaxed);
-	}
-	due = atomic_load_explicit(&p->due[kind], memory_order_relaxed);
+	due = atomic_load_explicit(&p->due[kind], memory_order_acquire);
 	do {
-		uint64_t believed = due < most ? due : most;
+		uint64_t believed = 0;
 
+		if (load32(&p->of[kind]) == of)
+			believed = due < most ? due : most;
 		if (gcra_wait_ms(believed, rate, now_ms) > 0)
 			return false;
 		next = gcra_take(believed, rate, now_ms, 1);
 	} while (!atomic_compare_exchange_weak_explicit(
-	    &p->due[kind], &due, next, memory_order_relaxed, memory_order_relaxed));
+	    &p->due[kind], &due, next, memory_order_acq_rel, memory_order_acquire));
+	if (load32(&p->of[kind]) != of)
+		atomic_store_explicit(&p->of[kind], of, memory_order_release);
 	rests_later(p, next, rate);
 	return true;
 }
