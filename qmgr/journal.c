@@ -483,10 +483,12 @@ journal_commit(struct journal *j)
 	now = clock_mono_ms();
 	due = j->want_ms;
 	/* We are awake: what would be due soon need not wake us again. */
-	if (due <= now + (j->failing ? 0 : j->hold_ms * EARLY_PERCENT / 100))
+	if (due <= now + (j->failing ? 0 : j->hold_ms * EARLY_PERCENT / 100)) {
 		start(j);
-	else if (!timer_is_set(j->timer) || due - now < j->hold_ms || due == now)
+	} else if (!timer_is_set(j->timer) || j->rings_ms != due) {
+		j->rings_ms = due;
 		timer_set(j->timer, due - now);
+	}
 }
 
 static struct journal_place

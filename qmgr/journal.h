@@ -57,6 +57,7 @@ struct journal {
 	/* NULL: all is done in journal_commit(), for tests and the simulation */
 	struct offload *writer, *disk;
 	struct timer *timer;
+	uint64_t rings_ms; /* while it is set by journal_commit() */
 	uint64_t hold_ms;
 	uint64_t (*clock_ms)(void *arg); /* queue clock, for FILE_START */
 	void *clock_arg;
