@@ -40,8 +40,11 @@ bus_job(struct worker *w, const struct msg_job *m)
 static void
 bus_ack(struct worker *w, uint64_t job)
 {
-	/* The worker only remembers a result for longer. */
-	peer_send_later(w->bus, result_ack, .job = job);
+	/* A worker that ends waits for it; any other only remembers a result for longer. */
+	if (w->room == 0)
+		peer_send(w->bus, result_ack, .job = job);
+	else
+		peer_send_later(w->bus, result_ack, .job = job);
 }
 
 static void

@@ -212,8 +212,9 @@
 	K(INT, jobs_max, "jobs_max", "1000", 1, 1000000,                                                \
 	    "Jobs handed to delivery whose results are not yet durable: the bound of the duplicates "   \
 	    "that a crash can make.")                                                                   \
-	K(DURATION, journal_hold_ms, "journal_hold", "100ms", 0, 1000,                                    \
-	    "How long a result may wait for others before the journal is synced; 64 wait no longer.")                      \
+	K(DURATION, journal_hold_ms, "journal_hold", "100ms", 0, 1000,                                  \
+	    "How long a result may wait for others before the journal is synced; where 64 wait, it is " \
+	    "synced at once. After a power cut, what was delivered in that time may be delivered again.") \
 	K(DURATION, failed_keep_ms, "failed_keep", "5d", 0, 31536000000,                                \
 	    "How long a failed recipient waits for the notice to its sender to be written; then none is sent.")                                                \
 	K(DURATION, host_rest_ms, "host_rest", "5m", 0, 86400000,                                       \

@@ -61,7 +61,8 @@ struct buf *conn_out(struct conn *c); /* to print into; marks the connection for
 /* Large content: tries to write now (after what waits); what the kernel does not take is copied. */
 void conn_putv(struct conn *c, const struct iovec *v, int n);
 size_t conn_pending(const struct conn *c); /* bytes not yet with the kernel */
-/* What is put out waits, since more belongs to it that is not known yet; or goes on. conn_finish() sends it all. */
+/* What is put out waits, since more belongs to it that is not known yet; or goes on. conn_finish()
+ * sends it all. */
 void conn_hold(struct conn *c, bool hold);
 void conn_flush(struct conn *c);	   /* now instead of at the turn's end */
 

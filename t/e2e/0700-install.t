@@ -239,8 +239,7 @@ subtest 'under systemd' => sub {
 	killed_under_load('systemd');
 
 	is(($m->run_in('systemctl', 'stop', 'angarium.target'))[0], 0, 'stop the target');
-	# A worker gives its results ten seconds to be acknowledged, by a qmgr that was killed just before as well.
-	ok(wait_for(sub { !grep { main_pid($_) } @services }, 'their end', 15), 'none is left');
+	ok(wait_for(sub { !grep { main_pid($_) } @services }, 'their end', 5), 'none is left');
 	is(($m->run_in({ in => "x\n" }, 'sendmail', 'stopped@d.example'))[0], 0, 'sendmail: 0 all the same');
 	like(($m->run_in('mailq'))[1], qr/stopped\@d\.example/, 'mailq lists it');
 	is(($m->run_in('systemctl', 'start', 'angarium.target'))[0], 0, 'start the target');

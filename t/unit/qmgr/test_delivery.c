@@ -456,6 +456,36 @@ START_TEST(rule_16_jobs_without_a_durable_result_are_capped)
 }
 END_TEST
 
+/* A result waits for others; once 64 wait, or where we end, they wait for nobody. */
+START_TEST(rule_20_sixty_four_results_are_not_put_off)
+{
+	enum { JOBS = 64 };
+	char to[40];
+	uint64_t hold;
+
+	teardown();
+	world_new(&w, "jobs_max = 1000\n"); /* or the window counts */
+	pen = world_lease(&w, CLASS_MX, 11);
+	worker = world_worker(&w, 1, 100);
+	hold = w.q.conf->journal_hold_ms;
+	ck_assert_uint_gt(hold, 1);
+	for (int i = 0; i < JOBS; i++) {
+		snprintf(to, sizeof to, "b@d%d.example", i);
+		world_send_apart(&w, &pen, "a@x.example", to);
+	}
+	ck_assert_uint_eq(ntold, JOBS);
+	w.q.dispatch.ending = _i == 1;
+	for (unsigned i = 0; i < JOBS; i++) {
+		job_results(&w, &told[i], OUTCOME_OK, 250);
+		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[i].number }));
+		ck_assert_uint_eq(
+		    w.q.journal.want_ms, now_ms + (_i == 1 || i == JOBS - 1 ? 0 : hold));
+	}
+	world_settle(&w);
+	ck_assert_uint_eq(w.q.dispatch.window, 0);
+}
+END_TEST
+
 START_TEST(concurrency_bounds_one_destination_and_costs_the_others_nothing)
 {
 	for (int i = 0; i < 8; i++)
@@ -867,6 +897,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, rule_15_a_link_that_was_lost_loses_no_job);
 	tcase_add_test(tc, rule_16_who_ends_gives_out_no_more_jobs);
 	tcase_add_test(tc, rule_16_jobs_without_a_durable_result_are_capped);
+	tcase_add_loop_test(tc, rule_20_sixty_four_results_are_not_put_off, 0, 2);
 	tcase_add_test(tc, concurrency_bounds_one_destination_and_costs_the_others_nothing);
 	tcase_add_test(tc, a_worker_gets_no_more_than_it_has_room_for);
 	tcase_add_test(tc, urgent_mail_goes_first);
