@@ -37,6 +37,7 @@ enum {
 	HTTP_MAX = 4, /* as many as metrics_listen may name */
 	HTTP_BACKLOG = 64,
 	NAP_MS = 50,
+	LAST_TURNS = 256,
 	NAP_EVENTS = 64, /* where more are said in that time, nobody naps */
 };
 
@@ -51,6 +52,7 @@ struct main {
 	int http_fd[HTTP_MAX];
 	struct http *http[HTTP_MAX];
 	struct deferred look;
+	unsigned last_turns;	/* we end: so many more at most, for what was said already */
 	uint64_t heard, rested; /* events, at the end of the last turn and of the last nap */
 };
 
@@ -123,6 +125,7 @@ verb_status(struct ctl_call *c, struct slice args)
 	uint64_t lost = sink_lost(m->events.sink);
 
 	(void)args;
+	peer_hear();
 	json_open(b, '{');
 	json_kz(b, "service", "logd");
 	json_ku64(b, "pid", (uint64_t)getpid());
@@ -151,6 +154,7 @@ verb_follow(struct ctl_call *c, struct slice args)
 {
 	struct main *m = ctl_arg(c);
 
+	peer_hear();
 	followers_add(m->events.followers, c, args);
 }
 
@@ -159,6 +163,7 @@ verb_trace(struct ctl_call *c, struct slice args)
 {
 	struct main *m = ctl_arg(c);
 
+	peer_hear();
 	events_take_own(&m->events);
 	sink_flush(m->events.sink);
 	trace_start(c, m->log_dirfd, args);
@@ -201,16 +206,26 @@ nothing(void *arg)
 
 /*
  * Where little is said, it is not heard word by word: to be woken costs more than the lines that
- * follow. What is said meanwhile waits in the links. A signal ends the nap.
+ * follow.
  */
 static void
 nap(struct main *m)
 {
-	const struct timespec length = { .tv_nsec = NAP_MS * 1000000 };
-
 	if (sink_error(m->events.sink) == 0)
 		sink_flush(m->events.sink);
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+	peer_rest(m->loop, NAP_MS);
+}
+
+/* The first hears who rested, the last nobody. */
+static void
+last_turn(struct main *m)
+{
+	bool first = m->last_turns-- == LAST_TURNS;
+
+	if (m->last_turns == 0 || (!first && m->heard == m->events.count))
+		loop_stop(m->loop);
+	else
+		loop_defer(m->loop, &m->look);
 }
 
 static void
@@ -219,12 +234,14 @@ on_turn_end(void *arg)
 	struct main *m = arg;
 
 	events_take_own(&m->events);
+	if (m->last_turns > 0)
+		last_turn(m);
 	if (m->heard != m->events.count) {
 		m->heard = m->events.count;
 		loop_defer(m->loop, &m->look); /* perhaps there is more */
 		return;
 	}
-	if (m->heard != m->rested && m->heard - m->rested <= NAP_EVENTS)
+	if (m->last_turns == 0 && m->heard != m->rested && m->heard - m->rested <= NAP_EVENTS)
 		nap(m);
 	m->rested = m->heard;
 }
@@ -258,7 +275,8 @@ on_term(int signo, void *arg)
 
 	(void)signo;
 	daemon_stopping(&m->d);
-	loop_stop(m->loop);
+	peer_hear();
+	m->last_turns = LAST_TURNS;
 }
 
 static void

@@ -24,6 +24,7 @@ enum {
 	DIAL_LAST_MS = 2000,
 	LATER_MS = 200,		 /* how long nobody's message waits */
 	LATER_BYTES = 16 * 1024, /* no more of them */
+	RESTS = 16,		 /* who was silent for so many is listened to all the same */
 };
 
 enum origin { BY_ACCEPT, BY_DIAL, BY_SUPPLY, BY_PAIR };
@@ -36,7 +37,7 @@ struct packet {
 };
 
 struct peer {
-	TAILQ_ENTRY(peer) dirty, late;
+	TAILQ_ENTRY(peer) all, dirty, late;
 	struct loop *loop;
 	enum origin origin;
 	enum service service;
@@ -50,7 +51,9 @@ struct peer {
 	struct timer *redial;
 	struct timer *later; /* what waits in the batch goes when it rings */
 	uint32_t pause_ms;
+	unsigned silent; /* rests since it last said something */
 	bool heard, is_dirty, is_late, in_call, freed, ended;
+	bool rests; /* what it says waits until peer_hear() */
 	struct deferred end;
 	struct msg_hello hello;
 	struct buf batch;
@@ -73,8 +76,9 @@ static struct {
 	uint16_t worker;
 	uint32_t generation;
 	uint64_t instance;
-	TAILQ_HEAD(, peer) dirty, late;
-	struct loop *loop; /* whose turn's end flushes */
+	TAILQ_HEAD(, peer) all, dirty, late;
+	struct loop *loop;  /* whose turn's end flushes */
+	struct timer *rest; /* set: some rest */
 	void (*want)(enum service, void *);
 	void *want_arg;
 } self;
@@ -117,6 +121,8 @@ peer_new(struct loop *l, enum origin origin, enum service service, uid_t uid,
 
 	if (self.loop != l) {
 		self.loop = l;
+		self.rest = NULL;
+		TAILQ_INIT(&self.all);
 		TAILQ_INIT(&self.dirty);
 		TAILQ_INIT(&self.late);
 		loop_at_turn_end(l, TURN_LINKS, flush_all, NULL);
@@ -133,6 +139,7 @@ peer_new(struct loop *l, enum origin origin, enum service service, uid_t uid,
 	p->pause_ms = DIAL_FIRST_MS;
 	p->end = (struct deferred){ .fn = peer_end, .arg = p };
 	STAILQ_INIT(&p->line);
+	TAILQ_INSERT_TAIL(&self.all, p, all);
 	return p;
 }
 
@@ -273,6 +280,13 @@ not_late(struct peer *p)
 }
 
 static void
+want(struct peer *p)
+{
+	watch_want(
+	    p->watch, (p->rests ? 0 : WATCH_READ) | (STAILQ_EMPTY(&p->line) ? 0 : WATCH_WRITE));
+}
+
+static void
 flush(struct peer *p)
 {
 	if (p->fd < 0 || p->ended)
@@ -284,7 +298,7 @@ flush(struct peer *p)
 	if (p->backlog > BACKLOG_MAX)
 		peer_drop(p, "does not read");
 	else
-		watch_want(p->watch, WATCH_READ | (STAILQ_EMPTY(&p->line) ? 0 : WATCH_WRITE));
+		want(p);
 	not_late(p);
 }
 
@@ -314,6 +328,7 @@ close_link(struct peer *p)
 	if (p->fd >= 0)
 		close(p->fd);
 	p->fd = -1;
+	p->rests = false;
 	line_drop(p);
 	not_late(p);
 }
@@ -326,6 +341,12 @@ destroy(struct peer *p)
 	timer_free(p->later);
 	if (p->is_dirty)
 		TAILQ_REMOVE(&self.dirty, p, dirty);
+	if (p->loop == self.loop)
+		TAILQ_REMOVE(&self.all, p, all);
+	if (p->loop == self.loop && TAILQ_EMPTY(&self.all)) {
+		timer_free(self.rest);
+		self.rest = NULL;
+	}
 	free(p);
 }
 
@@ -509,6 +530,13 @@ taken_fd(struct msghdr *m, bool *bad)
 }
 
 static void
+rest(struct peer *p)
+{
+	p->rests = true;
+	want(p);
+}
+
+static void
 on_ready(int fd, int ready, void *arg)
 {
 	struct peer *p = arg;
@@ -543,7 +571,10 @@ on_ready(int fd, int ready, void *arg)
 		peer_drop(p, "descriptors beyond the one allowed, or packet too long");
 		return;
 	}
+	p->silent = 0;
 	packet(p, slice_of(packet_in, (size_t)n), passed);
+	if (self.rest != NULL && timer_is_set(self.rest) && !p->ended && !p->freed)
+		rest(p);
 }
 
 static void
@@ -567,7 +598,7 @@ open_link(struct peer *p, int fd)
 	p->fd = fd;
 	p->heard = false;
 	p->watch = watch_new(p->loop, fd, on_ready, p);
-	watch_want(p->watch, WATCH_READ);
+	want(p);
 	say_hello(p);
 }
 
@@ -737,6 +768,45 @@ void
 peer_set_arg(struct peer *p, void *arg)
 {
 	p->arg = arg;
+}
+
+static void
+on_rested(void *arg)
+{
+	(void)arg;
+	peer_hear();
+}
+
+void
+peer_rest(struct loop *l, uint64_t ms)
+{
+	struct peer *p;
+
+	if (self.loop != l)
+		return;
+	if (self.rest == NULL)
+		self.rest = timer_new(l, on_rested, NULL);
+	timer_set(self.rest, ms);
+	TAILQ_FOREACH(p, &self.all, all)
+	if (p->fd >= 0 && !p->ended && !p->freed && p->silent < RESTS) {
+		p->silent++;
+		rest(p);
+	}
+}
+
+void
+peer_hear(void)
+{
+	struct peer *p;
+
+	if (self.rest == NULL)
+		return;
+	timer_stop(self.rest);
+	TAILQ_FOREACH(p, &self.all, all)
+	if (p->rests) {
+		p->rests = false;
+		want(p);
+	}
 }
 
 size_t

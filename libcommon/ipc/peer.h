@@ -80,6 +80,13 @@ struct buf *peer_out_later(struct peer *p);
 /* `frame` (one msg_X_put() of a row with a descriptor) goes in a packet of its own, with a copy of
  * fd. */
 void peer_send_fd(struct peer *p, const struct buf *frame, int fd);
+/*
+ * For who is told much in small pieces and need not know at once: what peers say in the next `ms`
+ * waits in their links and is heard together, or with peer_hear(). A link that was silent for long
+ * is heard once all the same; its next words wait.
+ */
+void peer_rest(struct loop *l, uint64_t ms);
+void peer_hear(void);
 /* Cuts the link: down() is called from the loop, not from here. `why` is logged unless NULL. */
 void peer_drop(struct peer *p, const char *why);
 void peer_free(struct peer *p); /* no callback; not from its own callbacks */

@@ -122,7 +122,6 @@ static const struct call table[] = {
 
 	CALL_BITS(LOG, openat, 2, OPEN_CHANGES, O_WRONLY | O_APPEND | O_CREAT),
 	CALL_EQ_BITS(LOG, socket, 0, AF_UNIX, 1, SOCK_TYPE_BITS, SOCK_DGRAM), CALL(LOG, connect),
-	CALL(LOG, clock_nanosleep), /* while little is said */
 
 	CALL(KEEP, openat), CALL(KEEP, lseek), CALL(KEEP, mkdirat), CALL(KEEP, rename),
 	CALL(KEEP, renameat), CALL(KEEP, renameat2), CALL(KEEP, unlink), CALL(KEEP, pwrite64),

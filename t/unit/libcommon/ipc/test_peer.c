@@ -325,6 +325,61 @@ START_TEST(later_goes_with_the_next)
 }
 END_TEST
 
+/* Who rests hears a word of who was silent for long, no more; then all that was said, in order. */
+START_TEST(who_rests_hears_it_later)
+{
+	struct world w;
+	struct buf b = { 0 };
+	unsigned before;
+	uint64_t last = 0;
+
+	open_world(&w, IPC_WORKER);
+	far_hello(&w);
+	asks_heard(&w, &last);
+	peer_rest(w.loop, 60000);
+	for (uint64_t i = 1; i <= 3; i++) {
+		msg_answer_put(&b, &(struct msg_answer){ .token = i });
+		far_says(&w, &b);
+	}
+	ck_assert_uint_eq(w.seen.messages, 0);
+	ck_assert(peer_send(w.peer, ask, .token = 1)); /* it is not mute */
+	turns(&w);
+	ck_assert_uint_eq(asks_heard(&w, &last), 1);
+	peer_hear();
+	turns(&w);
+	ck_assert_uint_eq(w.seen.messages, 3);
+	ck_assert_uint_eq(w.seen.durable, 3);
+	peer_rest(w.loop, 5);
+	msg_answer_put(&b, &(struct msg_answer){ .token = 4 });
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.messages, 3);
+	while (w.seen.messages < 4)
+		loop_turn(w.loop, true);
+	for (int i = 0; i < 100; i++)
+		peer_rest(w.loop, 60000);
+	peer_hear();
+	peer_rest(w.loop, 60000);
+	before = w.seen.messages;
+	msg_answer_put(&b, &(struct msg_answer){ .token = 5 });
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.messages, before + 1);
+	msg_answer_put(&b, &(struct msg_answer){ .token = 6 });
+	far_says(&w, &b);
+	ck_assert_uint_eq(w.seen.messages, before + 1);
+	/* Its end is seen when it is heard. */
+	close(w.far);
+	w.far = -1;
+	turns(&w);
+	ck_assert_uint_eq(w.seen.down, 0);
+	peer_hear();
+	turns(&w);
+	ck_assert_uint_eq(w.seen.durable, 6);
+	ck_assert_uint_eq(w.seen.down, 1);
+	buf_fini(&b);
+	close_world(&w);
+}
+END_TEST
+
 /* A reader that is slow gets everything later, in order, descriptors too. */
 START_TEST(nothing_is_lost_when_the_far_end_is_slow)
 {
@@ -453,6 +508,7 @@ cases(TCase *tc)
 	tcase_add_test(tc, versions_must_overlap);
 	tcase_add_test(tc, a_batch_is_many_messages);
 	tcase_add_test(tc, later_goes_with_the_next);
+	tcase_add_test(tc, who_rests_hears_it_later);
 	tcase_add_loop_test(tc, wrongs_are_cut_off, 0, 6);
 	tcase_add_loop_test(tc, descriptors, 0, 4);
 	tcase_add_test(tc, nothing_is_lost_when_the_far_end_is_slow);
