@@ -36,7 +36,7 @@
 enum {
 	HTTP_MAX = 4, /* as many as metrics_listen may name */
 	HTTP_BACKLOG = 64,
-	NAP_MS = 50,
+	NAP_MS = 100,
 	LAST_TURNS = 256,
 	NAP_EVENTS = 64, /* where more are said in that time, nobody naps */
 };
@@ -213,6 +213,7 @@ nap(struct main *m)
 {
 	if (sink_error(m->events.sink) == 0)
 		sink_flush(m->events.sink);
+	outputs_look(m->events.outputs);
 	peer_rest(m->loop, NAP_MS);
 }
 

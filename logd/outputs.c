@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-enum { TAKE_MS = 100 }; /* no more often */
+/* No more often; and longer than logd rests, so that the end of a rest does it. */
+enum { TAKE_MS = 300 };
 
 struct outputs {
 	struct loop *loop;
@@ -29,20 +30,26 @@ on_line(void *arg, const struct mailline *line)
 
 	lineup_put(&o->lineup, clock_wall_us(), line);
 	if (!timer_is_set(o->timer))
-		timer_set(o->timer, LINEUP_US / 1000);
+		timer_set(o->timer, TAKE_MS);
+}
+
+void
+outputs_look(struct outputs *o)
+{
+	if (o->lineup.n == 0)
+		return;
+	lineup_take(&o->lineup, clock_wall_us());
+	/* They have waited for each other; for what comes next they need not. */
+	if (o->file != NULL && sink_error(o->file) == 0)
+		sink_flush(o->file);
+	if (o->lineup.n > 0)
+		timer_set(o->timer, TAKE_MS);
 }
 
 static void
 on_time(void *arg)
 {
-	struct outputs *o = arg;
-	uint64_t ms = lineup_take(&o->lineup, clock_wall_us()) / 1000 + 1;
-
-	/* They have waited for each other; for what comes next they need not. */
-	if (o->file != NULL && sink_error(o->file) == 0)
-		sink_flush(o->file);
-	if (o->lineup.n > 0)
-		timer_set(o->timer, ms > TAKE_MS ? ms : TAKE_MS);
+	outputs_look(arg);
 }
 
 static void

@@ -15,6 +15,8 @@ struct outputs *outputs_new(
 void outputs_free(struct outputs *o);
 void outputs_configure(struct outputs *o, const struct conf *conf); /* a new generation */
 void outputs_event(struct outputs *o, enum service from, const struct log_record *r);
+/* Writes what is due; for who is awake anyway. Else that happens by itself a little later. */
+void outputs_look(struct outputs *o);
 void outputs_reopen(struct outputs *o);
 
 /* For status: NULL where there is none. */
