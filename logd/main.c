@@ -37,7 +37,6 @@ enum {
 	HTTP_MAX = 4, /* as many as metrics_listen may name */
 	HTTP_BACKLOG = 64,
 	NAP_MS = 100,
-	LAST_TURNS = 256,
 	NAP_EVENTS = 64, /* where more are said in that time, nobody naps */
 };
 
@@ -52,7 +51,6 @@ struct main {
 	int http_fd[HTTP_MAX];
 	struct http *http[HTTP_MAX];
 	struct deferred look;
-	unsigned last_turns;	/* we end: so many more at most, for what was said already */
 	uint64_t heard, rested; /* events, at the end of the last turn and of the last nap */
 };
 
@@ -125,7 +123,7 @@ verb_status(struct ctl_call *c, struct slice args)
 	uint64_t lost = sink_lost(m->events.sink);
 
 	(void)args;
-	peer_hear();
+	peer_hear(m->loop);
 	json_open(b, '{');
 	json_kz(b, "service", "logd");
 	json_ku64(b, "pid", (uint64_t)getpid());
@@ -154,7 +152,7 @@ verb_follow(struct ctl_call *c, struct slice args)
 {
 	struct main *m = ctl_arg(c);
 
-	peer_hear();
+	peer_hear(m->loop);
 	followers_add(m->events.followers, c, args);
 }
 
@@ -163,7 +161,7 @@ verb_trace(struct ctl_call *c, struct slice args)
 {
 	struct main *m = ctl_arg(c);
 
-	peer_hear();
+	peer_hear(m->loop);
 	events_take_own(&m->events);
 	sink_flush(m->events.sink);
 	trace_start(c, m->log_dirfd, args);
@@ -217,32 +215,18 @@ nap(struct main *m)
 	peer_rest(m->loop, NAP_MS);
 }
 
-/* The first hears who rested, the last nobody. */
-static void
-last_turn(struct main *m)
-{
-	bool first = m->last_turns-- == LAST_TURNS;
-
-	if (m->last_turns == 0 || (!first && m->heard == m->events.count))
-		loop_stop(m->loop);
-	else
-		loop_defer(m->loop, &m->look);
-}
-
 static void
 on_turn_end(void *arg)
 {
 	struct main *m = arg;
 
 	events_take_own(&m->events);
-	if (m->last_turns > 0)
-		last_turn(m);
 	if (m->heard != m->events.count) {
 		m->heard = m->events.count;
 		loop_defer(m->loop, &m->look); /* perhaps there is more */
 		return;
 	}
-	if (m->last_turns == 0 && m->heard != m->rested && m->heard - m->rested <= NAP_EVENTS)
+	if (m->heard != m->rested && m->heard - m->rested <= NAP_EVENTS)
 		nap(m);
 	m->rested = m->heard;
 }
@@ -276,8 +260,8 @@ on_term(int signo, void *arg)
 
 	(void)signo;
 	daemon_stopping(&m->d);
-	peer_hear();
-	m->last_turns = LAST_TURNS;
+	peer_hear(m->loop);
+	loop_stop(m->loop);
 }
 
 static void
@@ -288,6 +272,7 @@ page(struct buf *out, void *arg)
 	const struct sysout *sys = outputs_syslog(m->events.outputs);
 	uint64_t lost = 0;
 
+	peer_hear(m->loop);
 	for (unsigned i = 0; i < SERVICE_COUNT; i++)
 		lost += m->events.lost[i];
 	metrics_put(m->events.metrics, out);

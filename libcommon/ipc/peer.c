@@ -25,6 +25,7 @@ enum {
 	LATER_MS = 200,		 /* how long nobody's message waits */
 	LATER_BYTES = 16 * 1024, /* no more of them */
 	RESTS = 16,		 /* who was silent for so many is listened to all the same */
+	HEAR_PACKETS = 256,
 };
 
 enum origin { BY_ACCEPT, BY_DIAL, BY_SUPPLY, BY_PAIR };
@@ -536,10 +537,10 @@ rest(struct peer *p)
 	want(p);
 }
 
-static void
-on_ready(int fd, int ready, void *arg)
+/* One packet. False: there is none, or the link is at its end. */
+static bool
+receive(struct peer *p)
 {
-	struct peer *p = arg;
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(4 * sizeof(int))];
@@ -553,26 +554,35 @@ on_ready(int fd, int ready, void *arg)
 	ssize_t n;
 	int passed;
 
-	if (ready & WATCH_WRITE)
-		mark_dirty(p);
-	if (!(ready & WATCH_READ))
-		return;
-	n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	n = recvmsg(p->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (n <= 0) {
 		peer_drop(p, NULL);
-		return;
+		return false;
 	}
 	passed = taken_fd(&m, &bad);
 	if (bad) {
 		if (passed >= 0)
 			close(passed);
 		peer_drop(p, "descriptors beyond the one allowed, or packet too long");
-		return;
+		return false;
 	}
 	p->silent = 0;
 	packet(p, slice_of(packet_in, (size_t)n), passed);
+	return !p->ended && !p->freed;
+}
+
+static void
+on_ready(int fd, int ready, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	if (ready & WATCH_WRITE)
+		mark_dirty(p);
+	if (ready & WATCH_READ)
+		receive(p);
 	if (self.rest != NULL && timer_is_set(self.rest) && !p->ended && !p->freed)
 		rest(p);
 }
@@ -770,11 +780,30 @@ peer_set_arg(struct peer *p, void *arg)
 	p->arg = arg;
 }
 
+/* Each a bounded while, so that one who says more than we can hear holds up nobody for good. */
+static void
+hear(bool all)
+{
+	struct peer *p;
+
+	if (self.rest != NULL)
+		timer_stop(self.rest);
+	TAILQ_FOREACH(p, &self.all, all)
+	{
+		if (p->fd < 0 || p->ended || p->freed || !(all || p->rests))
+			continue;
+		p->rests = false;
+		want(p);
+		for (unsigned i = 0; i < HEAR_PACKETS && receive(p); i++)
+			;
+	}
+}
+
 static void
 on_rested(void *arg)
 {
 	(void)arg;
-	peer_hear();
+	hear(false);
 }
 
 void
@@ -795,18 +824,10 @@ peer_rest(struct loop *l, uint64_t ms)
 }
 
 void
-peer_hear(void)
+peer_hear(struct loop *l)
 {
-	struct peer *p;
-
-	if (self.rest == NULL)
-		return;
-	timer_stop(self.rest);
-	TAILQ_FOREACH(p, &self.all, all)
-	if (p->rests) {
-		p->rests = false;
-		want(p);
-	}
+	if (self.loop == l)
+		hear(true);
 }
 
 size_t

@@ -82,11 +82,12 @@ struct buf *peer_out_later(struct peer *p);
 void peer_send_fd(struct peer *p, const struct buf *frame, int fd);
 /*
  * For who is told much in small pieces and need not know at once: what peers say in the next `ms`
- * waits in their links and is heard together, or with peer_hear(). A link that was silent for long
- * is heard once all the same; its next words wait.
+ * waits in their links and is heard together. A link that was silent for long is heard once all the
+ * same; its next words wait.
  */
 void peer_rest(struct loop *l, uint64_t ms);
-void peer_hear(void);
+/* Ends that, and calls in() for all that peers have said until now. Not from a peer's callback. */
+void peer_hear(struct loop *l);
 /* Cuts the link: down() is called from the loop, not from here. `why` is logged unless NULL. */
 void peer_drop(struct peer *p, const char *why);
 void peer_free(struct peer *p); /* no callback; not from its own callbacks */

@@ -345,8 +345,7 @@ START_TEST(who_rests_hears_it_later)
 	ck_assert(peer_send(w.peer, ask, .token = 1)); /* it is not mute */
 	turns(&w);
 	ck_assert_uint_eq(asks_heard(&w, &last), 1);
-	peer_hear();
-	turns(&w);
+	peer_hear(w.loop);
 	ck_assert_uint_eq(w.seen.messages, 3);
 	ck_assert_uint_eq(w.seen.durable, 3);
 	peer_rest(w.loop, 5);
@@ -357,7 +356,7 @@ START_TEST(who_rests_hears_it_later)
 		loop_turn(w.loop, true);
 	for (int i = 0; i < 100; i++)
 		peer_rest(w.loop, 60000);
-	peer_hear();
+	peer_hear(w.loop);
 	peer_rest(w.loop, 60000);
 	before = w.seen.messages;
 	msg_answer_put(&b, &(struct msg_answer){ .token = 5 });
@@ -366,14 +365,20 @@ START_TEST(who_rests_hears_it_later)
 	msg_answer_put(&b, &(struct msg_answer){ .token = 6 });
 	far_says(&w, &b);
 	ck_assert_uint_eq(w.seen.messages, before + 1);
-	/* Its end is seen when it is heard. */
+	/* At rest or not: all that it said, and its end. */
+	peer_hear(w.loop);
+	ck_assert_uint_eq(w.seen.durable, 6);
+	msg_answer_put(&b, &(struct msg_answer){ .token = 7 });
+	ck_assert(send(w.far, b.p, b.n, MSG_NOSIGNAL) == (ssize_t)b.n);
+	peer_hear(w.loop);
+	ck_assert_uint_eq(w.seen.durable, 7);
+	peer_rest(w.loop, 60000);
 	close(w.far);
 	w.far = -1;
 	turns(&w);
 	ck_assert_uint_eq(w.seen.down, 0);
-	peer_hear();
+	peer_hear(w.loop);
 	turns(&w);
-	ck_assert_uint_eq(w.seen.durable, 6);
 	ck_assert_uint_eq(w.seen.down, 1);
 	buf_fini(&b);
 	close_world(&w);
