@@ -112,7 +112,8 @@ my $m = metrics_with(sub {
 	return 0 if grep { ($m->{"angarium_$_"} // 0) < 1 } @come;
 	return 0 if ($m->{'angarium_events_total{service="smtpd",event="received"}'} // 0) < $received;
 	return ($m->{'angarium_ledger_recipients{term="delivered"}'} // 0) == 4 && $m->{angarium_router_answers_total} >= 5 &&
-	    ($m->{angarium_received_recipients_total} // 0) == $l->{accepted} && $m->{angarium_bounced_notices_total} == 1 && $m->{angarium_local_jobs_total} >= 2;
+	    ($m->{angarium_received_recipients_total} // 0) == $l->{accepted} &&
+	    $m->{angarium_bounced_notices_total} == 1 && $m->{angarium_local_jobs_total} >= 2;
 }, 'the counters have come');
 is($m->{"angarium_ledger_recipients{term=\"$_\"}"}, $l->{$_}, "the ledger's $_")
 	for qw(accepted notices expanded_out expanded_in delivered bounced expired dropped damaged);
