@@ -24,7 +24,8 @@
  *	-M	the same as "A NAME": marks for the crash recorder
  *	-w	give up after so many seconds (600)
  *
- * Prints one line of name=value; exit 0 when every message was acknowledged, 1 when not.
+ * Prints one line of name=value: among them failed_connects, which broke before EHLO was answered, and
+ * turned_away, where the answer to one of those was a no; exit 0 when every message was acknowledged, 1 when not.
  */
 #include <errno.h>
 #include <signal.h>
@@ -73,7 +74,7 @@ struct session {
 static struct sourceopt opt;
 
 static struct {
-	long begun, acked, refused, broken, rcpts, live, connects, failed_connects;
+	long begun, acked, refused, broken, rcpts, live, connects, failed_connects, turned_away;
 	long opening; /* wait for a greeting */
 	long held;    /* idle sessions that were greeted */
 	bool told;    /* how many are */
@@ -155,7 +156,7 @@ session_open(struct session *s)
 
 /* The connection is gone, or is not worth keeping. */
 static void
-session_broken(struct session *s)
+session_over(struct session *s, bool said_no)
 {
 	bool in_message = s->phase >= WAIT_MAIL && s->phase <= WAIT_RSET;
 
@@ -163,8 +164,12 @@ session_broken(struct session *s)
 		run.broken++;
 	if (s->phase == WAIT_GREETING)
 		run.opening--;
-	if (s->phase == WAIT_GREETING || s->phase == WAIT_HELO)
-		run.failed_connects++;
+	if (s->phase == WAIT_GREETING || s->phase == WAIT_HELO) {
+		if (said_no)
+			run.turned_away++;
+		else
+			run.failed_connects++;
+	}
 	close(s->fd);
 	s->fd = -1;
 	if (enough() || (!opt.keep && !in_message && s->phase != WAIT_QUIT)) {
@@ -173,6 +178,12 @@ session_broken(struct session *s)
 	}
 	s->due_us = net_now_us() + (opt.keep && s->phase != WAIT_QUIT ? RETRY_US : 0);
 	s->phase = WAIT_RETRY;
+}
+
+static void
+session_broken(struct session *s)
+{
+	session_over(s, false);
 }
 
 static void
@@ -349,13 +360,13 @@ on_reply(struct session *s, int code)
 		buf_printf(&s->out, "EHLO %s\r\n", opt.helo);
 		s->phase = WAIT_HELO;
 		if (!ok)
-			session_broken(s);
+			session_over(s, true);
 		break;
 	case WAIT_HELO:
 		if (ok)
 			message_next(s);
 		else
-			session_broken(s);
+			session_over(s, true);
 		break;
 	case WAIT_MAIL:
 	case WAIT_RCPT:
@@ -498,9 +509,9 @@ report(void)
 
 	qsort(run.latency_us, (size_t)run.latencies, sizeof *run.latency_us, by_size);
 	printf("messages=%ld acked=%ld refused=%ld broken=%ld connects=%ld failed_connects=%ld "
-	       "seconds=%.3f rate=%.1f p50_ms=%.2f p99_ms=%.2f\n",
-	    run.begun, run.acked, run.refused, run.broken, run.connects, run.failed_connects, s,
-	    (double)run.acked / s, percentile_ms(50), percentile_ms(99));
+	       "turned_away=%ld seconds=%.3f rate=%.1f p50_ms=%.2f p99_ms=%.2f\n",
+	    run.begun, run.acked, run.refused, run.broken, run.connects, run.failed_connects,
+	    run.turned_away, s, (double)run.acked / s, percentile_ms(50), percentile_ms(99));
 }
 
 static void
