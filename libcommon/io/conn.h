@@ -64,7 +64,7 @@ size_t conn_pending(const struct conn *c); /* bytes not yet with the kernel */
 /* What is put out waits, since more belongs to it that is not known yet; or goes on. conn_finish()
  * sends it all. */
 void conn_hold(struct conn *c, bool hold);
-void conn_flush(struct conn *c);	   /* now instead of at the turn's end */
+void conn_flush(struct conn *c); /* now instead of at the turn's end */
 
 /* from now; 0: none. Cheap: may be set for each line. */
 void conn_deadline(struct conn *c, uint64_t ms);

@@ -477,7 +477,8 @@ START_TEST(rule_20_sixty_four_results_are_not_put_off)
 	w.q.dispatch.ending = _i == 1;
 	for (unsigned i = 0; i < JOBS; i++) {
 		job_results(&w, &told[i], OUTCOME_OK, 250);
-		ck_assert(dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[i].number }));
+		ck_assert(
+		    dispatch_done(&w.q, worker, &(struct msg_job_done){ .job = told[i].number }));
 		ck_assert_uint_eq(
 		    w.q.journal.want_ms, now_ms + (_i == 1 || i == JOBS - 1 ? 0 : hold));
 	}
