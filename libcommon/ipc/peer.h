@@ -86,7 +86,8 @@ void peer_send_fd(struct peer *p, const struct buf *frame, int fd);
  * same; its next words wait.
  */
 void peer_rest(struct loop *l, uint64_t ms);
-/* Ends that, and calls in() for all that peers have said until now. Not from a peer's callback. */
+/* Ends that, and calls in() for all that peers have said until now, up to 256 packets of each (more
+ * come as usual). Not from a peer's callback. */
 void peer_hear(struct loop *l);
 /* Cuts the link: down() is called from the loop, not from here. `why` is logged unless NULL. */
 void peer_drop(struct peer *p, const char *why);
