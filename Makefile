@@ -89,10 +89,33 @@ $(4): $(2) $$(call archives,$(3))
 ALL_OBJS += $(2)
 endef
 
+# A program that others call again and again (PROGRAM_SMALL := yes) stands alone, with a small C library, where that
+# is installed: the loader, and what glibc asks the processor at each start, cost more than the program's work.
+# LIBRARY_GLIBC_SRCS is what it has to do without. Under the sanitizers, and where musl-gcc is missing, it is
+# linked like all others.
+MUSL_START := $(wildcard /usr/lib/$(subst gnu,musl,$(shell musl-gcc -print-multiarch 2>/dev/null))/rcrt1.o)
+SMALL := $(if $(filter debug release,$(V)),$(MUSL_START))
+SMALL_CFLAGS := $(filter-out -pthread -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=%,$(CFLAGS)) -fPIE -ffunction-sections
+# musl-gcc knows no -static-pie: its parts by name.
+SMALL_LDFLAGS := -static -nostartfiles -Wl,-pie,--no-dynamic-linker,-z,text,-z,relro,-z,now,-z,noseparate-code,--gc-sections
+small_objects = $(foreach l,$(sort $(foreach k,$(1),$(call closure,$(k)))), \
+	$(patsubst %.c,$(B)/small/$(l)/%.o,$(filter-out $($(l)_GLIBC_SRCS),$($(l)_SRCS))))
+
+# $(1) objects, $(2) output
+define small_program
+$(2): $(1)
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	@musl-gcc $$(SMALL_LDFLAGS) -o $$@ $$(MUSL_START) $$^
+ALL_OBJS += $(1)
+endef
+
 ALL_OBJS :=
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 BINS := $(foreach p,$(PROGS),$(B)/bin/$(notdir $(p)))
-$(foreach p,$(PROGS),$(eval $(call program,$(p),$(patsubst %.c,$(B)/$(dir $(p))%.o,$($(p)_SRCS)),$($(p)_DEPS),$(B)/bin/$(notdir $(p)),$($(p)_LDLIBS))))
+SMALL_PROGS := $(if $(SMALL),$(foreach p,$(PROGS),$(if $($(p)_SMALL),$(p))))
+$(foreach p,$(filter-out $(SMALL_PROGS),$(PROGS)),$(eval $(call program,$(p),$(patsubst %.c,$(B)/$(dir $(p))%.o,$($(p)_SRCS)),$($(p)_DEPS),$(B)/bin/$(notdir $(p)),$($(p)_LDLIBS))))
+$(foreach p,$(SMALL_PROGS),$(eval $(call small_program,$(patsubst %.c,$(B)/small/$(dir $(p))%.o,$($(p)_SRCS)) $(call small_objects,$($(p)_DEPS)),$(B)/bin/$(notdir $(p)))))
 
 UNIT_BINS :=
 define unit_tests
@@ -113,6 +136,11 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $($(patsubst %/,%,$(dir $*))_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/small/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $< (small)"
+	@musl-gcc $(CPPFLAGS) $(SMALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(ALL_OBJS:.o=.d)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# What sendmail and its other names share. Links libc, nothing else: each library more is felt at each call.
+# What sendmail and its other names share. Needs libc, nothing else: each library more is felt at each call.
 LIBS += ctl
 ctl_SRCS := queue_print.c sendmail_options.c submit_drop.c submit_link.c submit_message.c submit_phrase.c \
 	submit_report.c submit_rest.c submit_smtp.c submit_text.c
@@ -7,6 +7,7 @@ ctl_DEPS := libcommon/ipc/client libcommon/mail libcommon/smtp libcommon/base
 PROGS += ctl/sendmail
 ctl/sendmail_SRCS := sendmail.c sendmail_caller.c sendmail_queue.c sendmail_submit.c sendmail_talk.c
 ctl/sendmail_DEPS := ctl
+ctl/sendmail_SMALL := yes
 TESTS += ctl
 MAN += ctl/sendmail.8 ctl/mailq.1 ctl/newaliases.1
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /*
@@ -19,7 +20,9 @@
  * file into the drop folder when nothing listens, and one without a name, there or in /var/tmp,
  * while a message is a large one; reads /etc/mailname and the passwd entry of the caller where
  * there are such. Called by anything: with descriptors closed or left open, in a folder that it may
- * not read.
+ * not read; and often, so that it is a static program where it can be (rules.mk): the loader and
+ * the start of a large C library cost more than its work. What such a library alone has is called
+ * by syscall() here.
  */
 
 static void
@@ -32,7 +35,7 @@ fix_descriptors(void)
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	/* Whoever waits for the end of a pipe must not wait for us. */
-	close_range(STDERR_FILENO + 1, ~0U, 0);
+	syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
 }
 
 static void

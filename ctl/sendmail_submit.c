@@ -142,6 +142,9 @@ read_stdin(struct job *j)
 		}
 		if (n == 0)
 			break;
+		/* Room at once, and for as many CRs as most texts need: growing by doubling touches
+		 * as much memory again. */
+		buf_room(&j->lines, (size_t)n + (size_t)n / 16 + 64);
 		submit_text_feed(&j->text, slice_of(chunk, (size_t)n), &j->lines);
 		if ((code = put_rest(j)) != 0)
 			return code;

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+enum { NO_REPLACE = 1 }; /* RENAME_NOREPLACE; renameat2(2), which not each C library has */
 
 static int
 write_all(int fd, struct slice s)
@@ -116,7 +119,7 @@ rename_new(int dir, const char *part, char name[static SUBMIT_DROP_NAME])
 			return -EIO;
 		snprintf(name, SUBMIT_DROP_NAME, "%011" PRIX64 "%05" PRIX32, clock_wall_ms(),
 		    random & 0xfffff);
-		if (renameat2(dir, part, dir, name, RENAME_NOREPLACE) == 0 ||
+		if (syscall(SYS_renameat2, dir, part, dir, name, NO_REPLACE) == 0 ||
 		    (errno == EINVAL && renameat(dir, part, dir, name) == 0))
 			return 0;
 		if (errno != EEXIST)

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { REPLIES_BYTES = 4096 }; /* heard at once */
+
 int
 submit_link_open(struct submit_link *l, const char *folder, unsigned timeout_ms)
 {
@@ -75,8 +77,8 @@ send_some(struct submit_link *l)
 static void
 hear_some(struct submit_link *l)
 {
-	char *to = buf_room(&l->in, 16384);
-	ssize_t n = recv(l->fd, to, 16384, MSG_DONTWAIT);
+	char *to = buf_room(&l->in, REPLIES_BYTES);
+	ssize_t n = recv(l->fd, to, REPLIES_BYTES, MSG_DONTWAIT);
 
 	if (n > 0)
 		l->in.n += (size_t)n;

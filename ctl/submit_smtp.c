@@ -19,6 +19,7 @@ enum {
 	CONTENT_MS = 60 * 1000,	 /* for each piece */
 	DOT_MS = 300 * 1000,
 	PIECE_BYTES = SUBMIT_PIECE_BYTES,
+	STUFFING_BYTES = 256, /* of dots, in most pieces at most */
 };
 
 int
@@ -228,6 +229,7 @@ put_stuffed(struct submit_link *l, struct slice piece, bool *line_start)
 static bool
 send_content(struct submit_link *l, struct slice content, bool *line_start)
 {
+	buf_room(&l->out, (content.n < PIECE_BYTES ? content.n : PIECE_BYTES) + STUFFING_BYTES);
 	while (content.n > 0) {
 		put_stuffed(l, slice_head(content, PIECE_BYTES), line_start);
 		if (l->out.n - l->sent >= PIECE_BYTES && submit_link_flush(l, CONTENT_MS) < 0)

@@ -179,6 +179,24 @@ subtest 'narrow places' => sub {
 	}
 };
 
+# Who is in no file, but known to the name service: a program of few libraries cannot load its modules.
+subtest 'a user of a directory' => sub {
+	my $getent = "$house->{state}/getent";
+	my @by = ('unshare', '-m', 'sh', '-c', "mount --bind $getent /usr/bin/getent && exec \"\$@\"", '-', 'env', '-u', 'NAME', as_user());
+	reachable("$bin/sendmail") or plan skip_all => 'a user cannot reach the program';
+	for ([ 'directory:x:65111:65111:Ada L,,,:/:/bin/sh', 'directory', 'Ada L' ], [ 'few:x', 'few', '' ], [ ':::::', 'uid-65111', '' ], [ '', 'uid-65111', '' ]) {
+		my ($line, $login, $name) = @$_;
+		spew($getent, "#!/bin/sh\n[ \"\$*\" = 'passwd 65111' ] && echo '$line'\n");
+		chmod 0755, $getent;
+		my $to = fresh();
+		my ($rc, undef, $err) = sendmail("Subject: x\n\nx\n", { by => \@by }, $to);
+		is("$rc$err", '0', "'$line'");
+		my ($sunk, $head) = arrived("$to\@test.example");
+		is($sunk->[3] =~ s/ .*//r, "<$login\@test.example>", 'the sender');
+		like($head, $name ? qr/^From: "?$name"? <$login\@test.example>\r$/m : qr/^From: <?$login\@test.example>?\r$/m, 'who writes');
+	}
+};
+
 subtest 'a writer that dies' => sub {
 	pipe my $r, my $w;
 	my $pid = fork // die;

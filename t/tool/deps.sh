@@ -4,7 +4,7 @@
 # also for the tests. Says what it does; does nothing where nothing is missing.
 set -eu
 
-build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libmicrohttpd-dev libc-ares-dev libtdb-dev libpcre2-dev s6 libfuse3-dev'
+build='gcc make libc6-dev libevent-dev libconfuse-dev libseccomp-dev libxxhash-dev libbsd-dev libssl-dev libjansson-dev libmicrohttpd-dev libc-ares-dev libtdb-dev libpcre2-dev s6 libfuse3-dev musl-tools'
 check="$build check libsubunit-dev fuse3 e2fsprogs xfsprogs util-linux iproute2 mount perl valgrind strace mandoc python3 procps debootstrap shellcheck"
 
 case ${1-} in
