@@ -3,12 +3,13 @@
 
 #include "base/die.h"
 #include "deliver/content.h"
+#include "priv/sandbox.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1024, IDLE_MAX = 2000, TRIES_DEFAULT = 5 };
+enum { BUCKETS = 1024, TRIES_DEFAULT = 5 };
 
 /* Idle connections to one host, the latest used first. */
 struct pool_site {
@@ -25,6 +26,7 @@ struct pool {
 	void (*gone)(uint32_t queue, void *arg);
 	void *arg;
 	unsigned ntold; /* idle ones that qmgr counts */
+	unsigned idle_max;
 	struct pool_site *buckets[BUCKETS];
 	struct session *oldest, *newest; /* idle, by when they were used last */
 	struct pool_stats stats;
@@ -313,7 +315,7 @@ left(struct session *s, struct delivery *d, enum session_left how, const struct 
 			idle(p, s, d);
 		finish(d);
 		/* Not this one: what was used just now is the likeliest to be used again. */
-		if (p->stats.idle > IDLE_MAX)
+		if (p->stats.idle > p->idle_max)
 			idle_expired(p->oldest, p);
 		break;
 	case LEFT_STALE:
@@ -344,6 +346,8 @@ pool_new(struct loop *l, struct loader *loader, const char *helo,
 	};
 	p->ended = ended;
 	p->arg = arg;
+	/* The other two thirds are for jobs, and for those that have said QUIT. */
+	p->idle_max = sandbox_descriptors() / 3;
 	pool_set_helo(p, helo);
 	return p;
 }

@@ -7,6 +7,7 @@
 #include "priv/sanitizer.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,6 +28,25 @@ limit(int resource, uint64_t value, bool soft)
 	return setrlimit((__rlimit_resource_t)resource, &r) != 0 ? -errno : 0;
 }
 
+static unsigned
+limit_of_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		return 0;
+	return r.rlim_cur < UINT_MAX ? (unsigned)r.rlim_cur : UINT_MAX;
+}
+
+/* As the sandbox was entered: within it there is no call that tells. */
+static unsigned descriptors;
+
+unsigned
+sandbox_descriptors(void)
+{
+	return descriptors != 0 ? descriptors : limit_of_descriptors();
+}
+
 static int
 set_limits(const struct profile_row *row)
 {
@@ -35,6 +55,7 @@ set_limits(const struct profile_row *row)
 
 	if (err == 0)
 		err = limit(RLIMIT_NOFILE, row->nofile, soft);
+	descriptors = limit_of_descriptors();
 	if (err == 0 && row->fsize_mib != 0)
 		err = limit(RLIMIT_FSIZE, (uint64_t)row->fsize_mib << 20, soft);
 #ifndef ANG_SAN /* shadow memory takes terabytes of addresses */

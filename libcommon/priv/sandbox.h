@@ -36,6 +36,9 @@ int sandbox_try(enum profile p, const struct sandbox *s, const char **step);
 /* The same, or exit 75 with a line that names the step. */
 void sandbox_enter(enum profile p, const struct sandbox *s);
 
+/* How many descriptors this process may have: the row's, or what the system gives, if that is less. */
+unsigned sandbox_descriptors(void);
+
 /* Landlock of this kernel: 0 none, else its ABI number. */
 int sandbox_landlock_abi(void);
 /* Is the call (its number on this machine) in the row's list, whatever its arguments? For tests. */

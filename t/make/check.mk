@@ -33,10 +33,12 @@ check-release:
 	@$(MAKE) -s -j$(JOBS) V=$(V) all
 	@$(SUDO) $(MAKE) -s V=$(V) check-e2e E2E="$(wildcard t/e2e/00*.t t/e2e/0100*.t t/e2e/0200*.t t/e2e/0700*.t)"
 
-# Seeds of the queue's simulation.
+# Seeds of the queue's simulation. make simulate FROM=1000 SEEDS=5000: JOBS at a time, 250 each.
 SEEDS ?= $(if $(filter debug,$(V)),500,50)
 simulate: units
-	@SIMULATION_FROM=$(or $(FROM),0) SIMULATION_SEEDS=$(SEEDS) $(B)/t/unit/qmgr/test_simulation
+	@from=$(or $(FROM),0); seq $$from 250 $$((from + $(SEEDS) - 1)) | xargs -P $(JOBS) -I% sh -c '\
+		left=$$(($$1 + $(SEEDS) - %)); SIMULATION_FROM=% SIMULATION_SEEDS=$$((left < 250 ? left : 250)) \
+		$(B)/t/unit/qmgr/test_simulation' sh $$from
 # As root, since some units need to drop something; they skip with a word otherwise.
 check-units: units
 	@$(SUDO) env SIMULATION_SEEDS=$(SEEDS) sh t/tool/units.sh $(V) $(UNIT_BINS)
@@ -59,7 +61,7 @@ check-e2e: all
 check-long: deps-check
 	@$(MAKE) -s check
 	@$(MAKE) -s V=debug check-valgrind-all
-	@$(MAKE) -s V=debug simulate FROM=1000 SEEDS=20000
+	@$(MAKE) -s V=debug simulate FROM=1000 SEEDS=5000
 	@$(SUDO) $(MAKE) -s V=san check-e2e
 	@$(SUDO) env IDLE_SESSIONS=10000 $(MAKE) -s V=release check-e2e E2E=t/e2e/0125-idle.t
 	@$(SUDO) env LARGE_MIB=100 $(MAKE) -s V=release check-e2e E2E=t/e2e/0650-large.t
