@@ -182,7 +182,10 @@ mail_in($house, 'a@x.example', 'meanwhile@a.example');
 ok(wait_for(sub { events($house, event => 'attempt', to => 'meanwhile@a.example', status => 'sent') }, 'an event'), 'events go on');
 is((row($house, 'status', 'logd'))->{lost}, 0, 'and none is lost');
 cmp_ok(time - $start, '<', 5, 'without a wait');
-cmp_ok(rss() - $before, '<', 4096, 'they cost little memory') or diag rss() . " $before";
+SKIP: {
+	skip 'memory is not bounded so under the sanitizer', 1 if ($ENV{V} // '') eq 'san';
+	cmp_ok(rss() - $before, '<', 4096, 'they cost little memory') or diag rss() . " $before";
+}
 is($house->pid('logd'), $logd, 'logd stands');
 # Half of them leave with a reset, half in order.
 for my $i (0 .. $#evil) {

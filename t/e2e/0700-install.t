@@ -251,6 +251,9 @@ subtest 'under systemd' => sub {
 	cmp_ok(time - $start, '<', 60, 'it arrives');
 	is(arrived()->{'stopped@d.example'}, 1, 'once');
 
+	# Who exits with a complaint frees nothing before.
+	$m->shell('d=/etc/systemd/system/angarium-.service.d; mkdir -p $d; printf "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n" >$d/san.conf;
+		systemctl daemon-reload') if ($ENV{V} // '') eq 'san';
 	$m->shell('echo nonsense >/etc/angarium/angarium.conf; systemctl stop angarium-router; rm -rf /run/angarium/conf');
 	isnt(($m->run_in('systemctl', 'start', 'angarium-router'))[0], 0, 'a wrong configuration: it does not start');
 	is($m->shell('systemctl show -p ExecMainStatus --value angarium-router'), 78, 'exit 78');
