@@ -23,7 +23,7 @@ while (<>) {
 		push @suites, $suite unless $suite{$suite}++;
 		$row{$key}{$suite} = $figure;
 		$row{$key}{unit} = $rest;
-	} elsif (/^([a-z0-9-]+)_load_before\s+(\S+)/) {
+	} elsif (/^([a-z0-9-]+)_busy_before\s+(\S+)/) {
 		$load{$1} = $2;
 	}
 }
@@ -50,4 +50,4 @@ table([ qw(scenario figure), @suites, 'unit' ], map { my ($s, $what) = split ' '
 	[ $s, $what, (map { $r->{$_} // '' } @suites), $r->{unit} ] } @rows) if @rows;
 table([ qw(gate value unit limit) , '' ], map { [ $_, @{ $gate{$_} } ] } @gates) if @gates;
 table([ 'stage', 'budget', 'us/message' ], map { [ $_, @{ $stage{$_} } ] } @stages) if @stages;
-print 'load of the machine before each: ', join(', ', map { "$_ $load{$_}" } sort keys %load), "\n" if %load;
+print 'how much of the machine was busy before each: ', join(', ', map { "$_ $load{$_}" } sort keys %load), "\n" if %load;

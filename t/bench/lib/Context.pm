@@ -66,14 +66,40 @@ sub at_end { my ($c, $do) = @_; push @{ $c->{ends} }, $do }
 
 # ----
 
-sub _load_of_others { open my $fh, '<', '/proc/loadavg' or return; return (split ' ', readline $fh)[0] }
+# (busy, all) of the processors until now, in ticks. proc(5)
+sub _ticks
+{
+	open my $fh, '<', '/proc/stat' or die "/proc/stat: $!\n";
+	my (undef, $user, $nice, $system, $idle, @rest) = split ' ', readline $fh;
+	my $all = $idle;
+
+	$all += $_ for $user, $nice, $system, @rest[0 .. 3]; # iowait, irq, softirq, steal
+	return ($all - $idle, $all);
+}
+
+# What the scenario before has left to be written and freed is not this one's: waits until less than a tenth of the machine
+# is busy for a second, half a minute at most, and tells how much was.
+sub _calm
+{
+	my $busy;
+
+	system 'sync';
+	for (1 .. 30) {
+		my @from = _ticks();
+		sleep 1;
+		my @to = _ticks();
+		$busy = ($to[0] - $from[0]) / (($to[1] - $from[1]) || 1);
+		last if $busy < 0.1;
+	}
+	return $busy;
+}
 
 sub take
 {
 	my ($c, $row) = @_;
 	my (%rounds, %median);
 
-	show("$c->{name}_load_before", _load_of_others(), 'of the machine, mean of a minute');
+	show("$c->{name}_busy_before", _calm(), 'of the machine');
 	my @turns = $row->{begin}->($c);
 	for my $round (1 .. $c->{opt}{rounds}) {
 		push @{ $rounds{ $_->{name} } }, $_->{run}->() for @turns;
