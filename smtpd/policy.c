@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 /*
  * A token is a slot (low 20 bits) and how often it was used (12 bits): a late answer to a question
@@ -20,8 +21,25 @@ struct slot {
 	uint32_t next, prev; /* of the open ones, oldest first; free ones use next */
 };
 
+/*
+ * A yes of router, until when it holds: who may, where to. Only of the configuration that the
+ * session goes by; a no is asked for again. A place is taken over by whoever needs it.
+ */
+enum { KEPT = 256 };
+
+struct kept {
+	struct buf question;
+	struct buf answer; /* payload of MSG_ROUTE */
+	uint64_t until_ms;
+	uint32_t generation;
+};
+
 struct policy {
 	struct peer *router;
+	struct kept kept[KEPT];
+	struct buf known; /* tokens (u32) of questions that are answered at the turn's end */
+	struct deferred tell;
+	struct loop *loop;
 	struct timer *timer;
 	uint8_t class;
 	struct slot *slots;
@@ -31,13 +49,16 @@ struct policy {
 };
 
 static void on_timer(void *arg);
+static void tell_known(void *arg);
 
 struct policy *
 policy_new(struct loop *l, uint8_t class)
 {
 	struct policy *p = xcalloc(1, sizeof *p);
 
+	p->loop = l;
 	p->class = class;
+	p->tell = (struct deferred){ .fn = tell_known, .arg = p };
 	p->timer = timer_new(l, on_timer, p);
 	p->free = p->oldest = p->newest = NO_SLOT;
 	return p;
@@ -49,6 +70,11 @@ policy_free(struct policy *p)
 	if (p == NULL)
 		return;
 	assert(p->open == 0);
+	for (unsigned i = 0; i < KEPT; i++) {
+		buf_fini(&p->kept[i].question);
+		buf_fini(&p->kept[i].answer);
+	}
+	buf_fini(&p->known);
 	timer_free(p->timer);
 	free(p->slots);
 	free(p);
@@ -88,18 +114,69 @@ token_of(const struct policy *p, uint32_t i)
 	return p->slots[i].uses << SLOT_BITS | i;
 }
 
+static struct slice
+client_of(const struct policy *p, const struct session *s)
+{
+	return p->class == CLASS_LOCAL ? SLICE_NONE
+				       : slice_of(s->client.host, sizeof s->client.host);
+}
+
 static void
 put(struct policy *p, uint32_t i)
 {
 	const struct rcpt *r = p->slots[i].rcpt;
 	const struct session *s = r->session;
-	struct slice client = SLICE_NONE;
+	struct slice client = client_of(p, s);
 
-	if (p->class != CLASS_LOCAL)
-		client = slice_of(s->client.host, sizeof s->client.host);
 	if (p->router != NULL && peer_is_up(p->router))
 		peer_send(p->router, resolve, .token = token_of(p, i), .class = p->class,
 		    .client = client, .sender = s->tx.sender, .rcpt = r->address);
+}
+
+/* The place for the answer to this question, which is in *text. */
+static struct kept *
+place_of(struct policy *p, const struct rcpt *r, struct buf *text)
+{
+	const struct session *s = r->session;
+	struct slice client = client_of(p, s);
+
+	buf_reset(text);
+	buf_slice(text, client);
+	buf_put(text, &s->tx.sender.n, sizeof s->tx.sender.n);
+	buf_slice(text, s->tx.sender);
+	buf_slice(text, r->address);
+	return &p->kept[XXH3_64bits(text->p, text->n) % KEPT];
+}
+
+static const struct kept *
+kept_find(struct policy *p, const struct rcpt *r)
+{
+	static struct buf text;
+	const struct kept *k = place_of(p, r, &text);
+
+	if (k->until_ms == 0 || k->until_ms <= clock_mono_ms() ||
+	    k->generation != r->session->conf->generation ||
+	    !slice_eq(slice_buf(&k->question), slice_buf(&text)))
+		return NULL;
+	return k;
+}
+
+static void
+keep(struct policy *p, const struct rcpt *r, const struct msg_route *m, struct slice payload)
+{
+	static struct buf text;
+	struct kept *k;
+
+	if (m->holds_ms == 0 || m->generation != r->session->conf->generation ||
+	    (m->action != ROUTE_DELIVER && m->action != ROUTE_EXPAND))
+		return;
+	k = place_of(p, r, &text);
+	buf_reset(&k->question);
+	buf_slice(&k->question, slice_buf(&text));
+	buf_reset(&k->answer);
+	buf_slice(&k->answer, payload);
+	k->until_ms = clock_mono_ms() + m->holds_ms;
+	k->generation = m->generation;
 }
 
 static void
@@ -148,7 +225,11 @@ policy_ask(struct policy *p, struct session *s, struct rcpt *r)
 	 * cheaper. */
 	if (!timer_is_set(p->timer))
 		timer_set(p->timer, s->conf->ask_timeout_ms);
-	put(p, i);
+	if (kept_find(p, r) != NULL) {
+		buf_put(&p->known, &r->token, sizeof r->token);
+		loop_defer(p->loop, &p->tell);
+	} else
+		put(p, i);
 	return true;
 }
 
@@ -171,6 +252,34 @@ policy_forget(struct policy *p, struct rcpt *r)
 	take(p, r->token);
 }
 
+/* Sessions go on by it, and may ask more. */
+static void
+tell_known(void *arg)
+{
+	struct policy *p = arg;
+	uint32_t token;
+
+	for (size_t at = 0; at < p->known.n; at += sizeof token) {
+		const struct kept *k;
+		struct msg_route m;
+		struct rcpt *r;
+		uint32_t i;
+
+		memcpy(&token, p->known.p + at, sizeof token);
+		i = token & (SLOTS_MAX - 1);
+		if (p->slots[i].rcpt == NULL || token_of(p, i) != token)
+			continue; /* given up meanwhile */
+		k = kept_find(p, p->slots[i].rcpt);
+		if (k == NULL || !msg_route_get(slice_buf(&k->answer), &m)) {
+			put(p, i);
+			continue;
+		}
+		r = take(p, token);
+		session_answered(r->session, r, &m);
+	}
+	buf_reset(&p->known);
+}
+
 bool
 policy_in(struct policy *p, struct ipc_in *in)
 {
@@ -180,14 +289,19 @@ policy_in(struct policy *p, struct ipc_in *in)
 	if (in->type != MSG_ROUTE || !msg_route_get(in->payload, &m))
 		return false;
 	r = take(p, m.token);
-	if (r != NULL) /* else it was given up meanwhile */
+	if (r != NULL) { /* else it was given up meanwhile */
+		keep(p, r, &m, in->payload);
 		session_answered(r->session, r, &m);
+	}
 	return true;
 }
 
 void
 policy_up(struct policy *p)
 {
+	/* Another router may know better, and seals with another key. */
+	for (unsigned i = 0; i < KEPT; i++)
+		p->kept[i].until_ms = 0;
 	for (uint32_t i = p->oldest; i != NO_SLOT; i = p->slots[i].next)
 		put(p, i);
 }

@@ -8,7 +8,9 @@
 /*
  * The questions that a worker has open with router. Each is answered once, from the loop: by
  * router, or with NULL when ask_timeout has passed. While router is away they wait for it, those it
- * had not answered are asked again when it is back; asking twice does no harm.
+ * had not answered are asked again when it is back; asking twice does no harm. Where router has
+ * said how long an answer holds, the same question is answered by it meanwhile: who sends to the
+ * same few again and again asks for each of them once a second.
  */
 struct policy;
 

@@ -101,7 +101,8 @@
 	F(u32, total, "EXPAND, asked by qmgr: addresses in the whole list")     \
 	F(u32, first, "EXPAND: ordinal of the first one in `list`")            \
 	F(str, list, "EXPAND: u16 length and address, repeated")               \
-	F(u64, whole, "EXPAND: hash of the whole list: parts of another do not go together")
+	F(u64, whole, "EXPAND: hash of the whole list: parts of another do not go together") \
+	F(u16, holds_ms, "so long the same question will get the same answer; 0: who knows")
 /* router to qmgr, after HELLO and when it changes. */
 #define FIELDS_ROUTE_KEY(F) F(str, key, "32 bytes; the one before stays good")
 

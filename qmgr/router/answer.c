@@ -25,6 +25,13 @@ struct waiting {
 static void on_answered(void *arg, struct slice name);
 static void on_timer(void *arg);
 
+static void
+look_later(struct router *r)
+{
+	timer_set(r->timer, REFRESH_MS);
+	r->look_ms = clock_mono_ms() + REFRESH_MS;
+}
+
 void
 answer_init(struct router *r, const struct conf *conf, struct loop *loop)
 {
@@ -37,7 +44,7 @@ answer_init(struct router *r, const struct conf *conf, struct loop *loop)
 	if (loop == NULL)
 		return;
 	r->timer = timer_new(loop, on_timer, r);
-	timer_set(r->timer, REFRESH_MS);
+	look_later(r);
 }
 
 static void
@@ -107,6 +114,14 @@ hash_of(const struct decision *d)
 	return h;
 }
 
+static uint16_t
+holds_ms(const struct router *r)
+{
+	uint64_t now = clock_mono_ms();
+
+	return r->look_ms > now ? (uint16_t)(r->look_ms - now) : 0;
+}
+
 static void
 put_answer(struct router *r, const struct question *q, uint32_t token, uint32_t from,
     const struct decision *d, struct buf *out)
@@ -121,7 +136,8 @@ put_answer(struct router *r, const struct question *q, uint32_t token, uint32_t 
 		.enh_detail = d->enh[2],
 		.text = slice_z(d->text),
 		.rule = slice_z(d->rule),
-		.generation = r->conf->generation };
+		.generation = r->conf->generation,
+		.holds_ms = holds_ms(r) };
 
 	if (d->action == ROUTE_DELIVER) {
 		route_put(&route, &d->route);
@@ -293,7 +309,7 @@ on_timer(void *arg)
 		waiting_free(r, w);
 	}
 	tables_refresh(r->tables);
-	timer_set(r->timer, REFRESH_MS);
+	look_later(r);
 }
 
 /* The list in *d, which is in r->arena: the question for its next part is answered from it. */

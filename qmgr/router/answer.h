@@ -33,6 +33,7 @@ struct router {
 	} kept;
 	struct loop *loop; /* NULL: nothing waits (tests) */
 	struct timer *timer;
+	uint64_t look_ms; /* when the tables are looked at again, which answers hold until */
 	struct ctl_server *ctl;
 	TAILQ_HEAD(, waiting) waits;
 	unsigned nwaits;

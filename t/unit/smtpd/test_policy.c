@@ -2,6 +2,7 @@
 #include "../check_main.h"
 #include "fake.h"
 
+#include "base/clock.h"
 #include "smtpd/policy.h"
 
 #include <sys/socket.h>
@@ -92,15 +93,21 @@ router_hear(void)
 }
 
 static void
-router_answer(uint32_t token, uint8_t action)
+router_says(const struct msg_route *m)
 {
 	struct buf b = { 0 };
 
-	msg_route_put(&b, &(struct msg_route){ .token = token, .action = action, .code = 550 });
+	msg_route_put(&b, m);
 	router_send(&b);
 	buf_fini(&b);
 	for (int i = 0; i < 5; i++)
 		loop_turn(t.loop, false);
+}
+
+static void
+router_answer(uint32_t token, uint8_t action)
+{
+	router_says(&(struct msg_route){ .token = token, .action = action, .code = 550 });
 }
 
 static bool
@@ -229,9 +236,96 @@ START_TEST(many_questions)
 }
 END_TEST
 
+/* A transaction of its own with this recipient. True: router was asked, and told so. */
+static bool
+asks(const char *sender, const char *rcpt, const struct msg_route *m)
+{
+	struct msg_route answer = *m;
+	unsigned before = t.asked;
+	char lines[200];
+
+	snprintf(lines, sizeof lines, "RSET\r\nMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\n", sender, rcpt);
+	fake_say(&t.f, lines);
+	router_hear();
+	if (t.asked > before) {
+		ck_assert_uint_eq(t.asked, before + 1);
+		answer.token = t.tokens[before];
+		router_says(&answer);
+	}
+	ck_assert_str_eq(
+	    fake_codes(&t.f), m->action == ROUTE_REFUSE ? "250 250 550" : "250 250 250");
+	return t.asked > before;
+}
+
+/* As long as router said, and to the same question alone. */
+START_TEST(an_answer_holds)
+{
+	struct msg_route yes = { .action = ROUTE_DELIVER, .holds_ms = 60000 };
+	struct msg_route brief = { .action = ROUTE_DELIVER, .holds_ms = 1 };
+	struct msg_route unsure = { .action = ROUTE_DELIVER };
+	struct msg_route no = { .action = ROUTE_REFUSE, .code = 550, .holds_ms = 60000 };
+	uint64_t until;
+
+	begin();
+	yes.generation = brief.generation = unsure.generation = no.generation =
+	    t.f.session->conf->generation;
+	router_begin();
+	router_hear();
+	ck_assert(asks("a@b.example", "yes@d.example", &yes));
+	ck_assert(!asks("a@b.example", "yes@d.example", &yes));
+	ck_assert(asks("z@b.example", "yes@d.example", &unsure));
+	ck_assert(asks("a@b.example", "brief@d.example", &brief));
+	until = clock_mono_ms() + 2;
+	while (clock_mono_ms() < until)
+		loop_turn(t.loop, false);
+	ck_assert(asks("a@b.example", "brief@d.example", &brief));
+	ck_assert(asks("a@b.example", "unsure@d.example", &unsure));
+	ck_assert(asks("a@b.example", "unsure@d.example", &unsure));
+	ck_assert(asks("a@b.example", "no@d.example", &no));
+	ck_assert(asks("a@b.example", "no@d.example", &no));
+	yes.generation++;
+	ck_assert(asks("a@b.example", "later@d.example", &yes));
+	ck_assert(asks("a@b.example", "later@d.example", &yes));
+	/* Another router. */
+	ck_assert(!asks("a@b.example", "yes@d.example", &unsure));
+	close(t.fd);
+	loop_turn(t.loop, false);
+	router_begin();
+	router_hear();
+	ck_assert(asks("a@b.example", "yes@d.example", &unsure));
+	end();
+}
+END_TEST
+
+/* In one packet; then the session goes before it is told. */
+START_TEST(many_that_are_known)
+{
+	struct msg_route yes = { .action = ROUTE_DELIVER, .holds_ms = 60000 };
+
+	begin();
+	yes.generation = t.f.session->conf->generation;
+	router_begin();
+	router_hear();
+	ck_assert(asks("a@b.example", "c@d.example", &yes));
+	ck_assert(asks("a@b.example", "e@f.example", &yes));
+	fake_say(&t.f, "RSET\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
+		       "RCPT TO:<new@d.example>\r\nRCPT TO:<e@f.example>\r\n");
+	router_hear();
+	ck_assert_uint_eq(t.asked, 3);
+	ck_assert_str_eq(fake_codes(&t.f), "250 250 250");
+	router_answer(t.tokens[2], ROUTE_DELIVER);
+	ck_assert_str_eq(fake_codes(&t.f), "250 250");
+	fake_say(&t.f, "RSET\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n");
+	ck_assert_uint_eq(policy_open(t.policy), 1);
+	end();
+}
+END_TEST
+
 static void
 cases(TCase *tc)
 {
+	tcase_add_test(tc, an_answer_holds);
+	tcase_add_test(tc, many_that_are_known);
 	tcase_add_test(tc, questions_are_answered);
 	tcase_add_test(tc, router_away_is_waited_for);
 	tcase_add_test(tc, no_answer_in_time);
