@@ -249,7 +249,8 @@ START_TEST(no_answer_is_451)
 	fake_say(&f, HELLO);
 	fake_say(&f, MAIL "RCPT TO:<x@silent.example>\r\n" RCPT);
 	ck_assert_str_eq(fake_codes(&f), "220 250 250"); /* the second one waits behind the first */
-	ck_assert(f.held); /* and MAIL's reply for theirs: a client that has sent all is woken once */
+	ck_assert(
+	    f.held); /* and MAIL's reply for theirs: a client that has sent all is woken once */
 	r = fake_next_question(&f, true);
 	session_answered(r->session, r, NULL);
 	ck_assert(!f.held);
