@@ -154,8 +154,7 @@ kept_find(struct policy *p, const struct rcpt *r)
 	static struct buf text;
 	const struct kept *k = place_of(p, r, &text);
 
-	if (k->until_ms == 0 || k->until_ms <= clock_mono_ms() ||
-	    k->generation != r->session->conf->generation ||
+	if (k->until_ms <= clock_mono_ms() || k->generation != r->session->conf->generation ||
 	    !slice_eq(slice_buf(&k->question), slice_buf(&text)))
 		return NULL;
 	return k;
@@ -233,16 +232,22 @@ policy_ask(struct policy *p, struct session *s, struct rcpt *r)
 	return true;
 }
 
+/* Who waits for the answer; NULL: nobody does any more. */
+static struct rcpt *
+asker(const struct policy *p, uint32_t token)
+{
+	uint32_t i = token & (SLOTS_MAX - 1);
+
+	return i < p->nslots && token_of(p, i) == token ? p->slots[i].rcpt : NULL;
+}
+
 static struct rcpt *
 take(struct policy *p, uint32_t token)
 {
-	uint32_t i = token & (SLOTS_MAX - 1);
-	struct rcpt *r;
+	struct rcpt *r = asker(p, token);
 
-	if (i >= p->nslots || p->slots[i].rcpt == NULL || token_of(p, i) != token)
-		return NULL;
-	r = p->slots[i].rcpt;
-	unlink_slot(p, i);
+	if (r != NULL)
+		unlink_slot(p, token & (SLOTS_MAX - 1));
 	return r;
 }
 
@@ -263,18 +268,17 @@ tell_known(void *arg)
 		const struct kept *k;
 		struct msg_route m;
 		struct rcpt *r;
-		uint32_t i;
 
 		memcpy(&token, p->known.p + at, sizeof token);
-		i = token & (SLOTS_MAX - 1);
-		if (p->slots[i].rcpt == NULL || token_of(p, i) != token)
-			continue; /* given up meanwhile */
-		k = kept_find(p, p->slots[i].rcpt);
+		r = asker(p, token);
+		if (r == NULL)
+			continue;
+		k = kept_find(p, r);
 		if (k == NULL || !msg_route_get(slice_buf(&k->answer), &m)) {
-			put(p, i);
+			put(p, token & (SLOTS_MAX - 1));
 			continue;
 		}
-		r = take(p, token);
+		take(p, token);
 		session_answered(r->session, r, &m);
 	}
 	buf_reset(&p->known);
